@@ -1,0 +1,101 @@
+/* experiment.h - one search: its configuration, space, strategy and store, as a fold over the journal.
+ *
+ * It is:     the controller without sockets: propose, record, commit; open again after any crash; replay.
+ * It is not: the farm (farm.h moves the messages), nor the command line. One thread.
+ *
+ * Everything proposed or recorded since the last experiment_commit() becomes durable together; nothing may be
+ * published or acknowledged before that commit returned FARM_OK.
+ */
+#ifndef NASFARM_EXPERIMENT_H
+#define NASFARM_EXPERIMENT_H
+
+#include "space.h"
+#include "store.h"
+#include "strategy.h"
+#include "wire.h"
+
+struct experiment_config {
+    char name[LIMIT_NAME + 1];
+    uint64_t id;                  /* of the experiment on the wire: drawn at creation */
+    uint64_t seed;
+    struct space_config space;
+    char strategy[32], strategy_options[256];
+    uint64_t trials;              /* how many to propose in all (known genomes included) */
+    struct recipe recipe;         /* of every search evaluation */
+    struct recipe final_recipe;   /* of the best one, at the end */
+    uint64_t max_params, max_macs, max_activation_bytes; /* 0: no constraint */
+    struct wire_data data;        /* what the graphs are made for */
+    char data_spec[512];          /* how local workers open it; "" with a remote farm */
+    bool train_known_again;       /* do not take over results of identical graphs */
+};
+
+struct experiment;
+
+/* A task to publish once committed. */
+struct proposal {
+    struct wire_key key;
+    uint8_t *task; /* packed struct task; malloc'd, the caller's */
+    size_t task_len;
+};
+
+int experiment_create(struct experiment **out, const char *dir, const struct experiment_config *config,
+                      const struct store_options *options, struct why *why);
+/* Opens for writing and folds the journal (from the latest snapshot). */
+int experiment_open(struct experiment **out, const char *dir, const struct store_options *options, struct why *why);
+void experiment_close(struct experiment **self); /* aborts what is not committed */
+
+const struct experiment_config *experiment_config(const struct experiment *self);
+struct store *experiment_store(struct experiment *self);
+const struct space *experiment_space(const struct experiment *self);
+
+/* FARM_OK with a proposal to publish after the commit; FARM_ENOTFOUND when all trials have been proposed;
+ * FARM_EEXHAUSTED with a sentence when constraints or the space leave nothing. Known genomes are recorded on the way
+ * (with the earlier result) and do not come out; a genome that is being evaluated right now is proposed, waits for
+ * that result, and does not come out either. */
+int experiment_propose(struct experiment *self, struct proposal *out, struct why *why);
+
+/* A result came in. *fresh is false for a second copy, which is to be acknowledged and dropped.
+ * FARM_ENOTFOUND for a key that is not of this experiment: not to be acknowledged as ours, only dropped.
+ * A final result (rung WIRE_RUNG_FINAL) stores its blob as "final.weights". */
+int experiment_record(struct experiment *self, const struct wire_key *key, const struct result *result,
+                      const char *worker, const void *blob, size_t blob_len, bool *fresh, struct why *why);
+
+/* One durable transaction for all since the last; does nothing when there is nothing. */
+int experiment_commit(struct experiment *self, struct why *why);
+
+/* Trials that are proposed and not done, waiting ones (same graph as another pending one) left out: for publishing
+ * again. visit returns false to stop; the task bytes are the visitor's to free. */
+int experiment_each_pending(struct experiment *self, bool (*visit)(struct proposal *, void *), void *ctx,
+                            struct why *why);
+size_t experiment_n_pending(const struct experiment *self);   /* to be evaluated */
+bool experiment_is_pending(const struct experiment *self, const struct wire_key *key);
+
+/* The final task of the fittest trial so far: FARM_ENOTFOUND when no trial succeeded; FARM_EBUSY when it is recorded. */
+int experiment_final(struct experiment *self, struct proposal *out, struct why *why);
+
+struct experiment_summary {
+    uint64_t proposed, done, ok, failed, known; /* known: taken over, not trained */
+    uint64_t best_trial;
+    double best_fitness;                        /* NaN: none yet */
+    size_t population;
+    double population_mean;                     /* NaN: none */
+    bool final_done;
+};
+void experiment_summary(const struct experiment *self, struct experiment_summary *out);
+
+/* Folds the whole journal from the start in a fresh strategy, and compares every proposal with the journal's, and the
+ * end with the stored population and (when the last snapshot is at the journal's end) the snapshot, bit for bit.
+ * FARM_OK: the same. FARM_ECORRUPT: why says at which event it differs. Needs only a reading store. */
+struct replay_report {
+    uint64_t events, trials, known, failed;
+    struct digest state; /* of the strategy's saved state at the end */
+    struct digest journal;
+    size_t population;
+};
+int experiment_replay(const char *dir, struct replay_report *out, struct why *why);
+
+/* The configuration as JSON (malloc'd), and back; the text in a store. */
+char *experiment_config_to_json(const struct experiment_config *self);
+int experiment_config_from_json(struct experiment_config *out, const char *json, struct why *why);
+
+#endif

@@ -1,0 +1,51 @@
+/* strategy.h - proposes genomes and learns from their results: a deterministic fold.
+ *
+ * It is:     a state machine of (seed, sequence of ask and tell). Replaying the same calls gives the same state,
+ *            bit for bit; save and load carry that state over a restart.
+ * It is not: durable, concurrent or aware of layers, workers and time. It may be asked many times before it is told
+ *            (no barrier), and is told in whatever order results finish.
+ */
+#ifndef NASFARM_STRATEGY_H
+#define NASFARM_STRATEGY_H
+
+#include "space.h"
+#include "task.h"
+
+struct strategy;
+
+struct strategy_member { /* of the population */
+    uint64_t trial;
+    double fitness;
+};
+
+struct strategy_ops {
+    const char *name, *summary; /* summary names its options and their defaults */
+};
+
+/* options: "key=value,key=value" ("": all defaults), e.g. "population=100,sample=25" (evolution).
+ * FARM_EINPUT names an unknown strategy or option and lists the known, or says the range.
+ * space is borrowed until strategy_destroy(). */
+int strategy_create(struct strategy **out, const char *name, const char *options, const struct space *space,
+                    uint64_t seed, struct why *why);
+void strategy_destroy(struct strategy **self);
+/* NULL-terminated. */
+const struct strategy_ops *const *strategy_all(void);
+
+/* Proposes the genome of the next trial into *out (space->n_dims genes); *parent is the trial it descends from, or
+ * UINT64_MAX. A proposal may be thrown away (past a constraint) and asked again: that, too, is part of the fold.
+ * FARM_OK, FARM_EEXHAUSTED, FARM_ENOMEM. */
+int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent);
+
+/* One trial has finished. Larger fitness is better; only OUTCOME_OK has one (others are the worst there is). */
+int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome, enum outcome outcome,
+                  double fitness);
+
+/* The population, oldest first (0 for strategies without one). Borrowed until the next call. */
+size_t strategy_population(const struct strategy *self, const struct strategy_member **members);
+
+/* The whole state as bytes (malloc'd): two strategies are in the same state exactly when these are equal. */
+int strategy_save(const struct strategy *self, uint8_t **bytes, size_t *len);
+/* Into a freshly created strategy of the same name, options, space and seed. FARM_ECORRUPT otherwise. */
+int strategy_load(struct strategy *self, const uint8_t *bytes, size_t len);
+
+#endif

@@ -1,0 +1,100 @@
+/* task.h - what is asked of an evaluator and what it answers.
+ *
+ * It is:     the payloads that travel between controller and worker; the broker never looks inside.
+ * It is not: routing (wire.h), nor the record that is kept (controller/store).
+ */
+#ifndef NASFARM_TASK_H
+#define NASFARM_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "limits.h"
+
+/* How to train, and within what. Budgets in epochs over the images that the task uses. */
+struct recipe {
+    uint32_t epochs;        /* at least 1 */
+    uint32_t batch;         /* images a step, 1..65536 */
+    double lr;              /* peak learning rate */
+    double momentum;        /* 0: plain SGD */
+    bool nesterov;
+    double weight_decay;    /* on conv and linear weights and on gamma, beta, bias alike, as the papers do */
+    double warmup_epochs;   /* linear from 0; then cosine to 0 at the end */
+    double label_smoothing; /* 0..<1 */
+    double grad_clip;       /* global L2 norm; 0: none */
+    double drop_path;       /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
+    bool flip;              /* random horizontal flip */
+    uint32_t crop_pad;      /* random crop after zero padding by this many pixels; 0: none */
+    uint32_t cutout;        /* side of the erased square; 0: none */
+    uint32_t train_images;  /* at most this many of the training part, by seed; 0: all */
+    uint32_t memory_mb;     /* of one evaluation; 0: the worker's own limit */
+    uint32_t time_limit_s;  /* of one evaluation; 0: the worker's own limit */
+    double val_fraction;    /* of the training images, kept for validation; 0..<1 */
+    double test_fraction;   /* when the data has no test part of its own */
+    uint64_t split_seed;    /* which images are in which part */
+    bool final;             /* train on train+validation, touch the test part once, send the weights back */
+};
+
+/* epochs 3, batch 64, lr 0.05, momentum 0.9 nesterov, weight decay 5e-4, val 0.15, test 0.2, the rest 0. */
+void recipe_init(struct recipe *self);
+/* FARM_EINPUT with the field's name and its range when something is out of range or not finite. */
+int recipe_check(const struct recipe *self, struct why *why);
+
+struct task {
+    char data[LIMIT_NAME + 1]; /* name of the data set, as workers announce it */
+    uint64_t data_fingerprint; /* of its content; 0: any */
+    uint64_t seed;             /* of everything random in the evaluation */
+    struct recipe recipe;
+    const uint8_t *graph;      /* packed graph (graph_unpack() parses it) */
+    size_t graph_len;
+};
+
+/* Allocates *bytes with malloc. */
+int task_pack(const struct task *self, uint8_t **bytes, size_t *len);
+/* graph points into memory that *hold owns; free(*hold) when done. */
+int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len, struct why *why);
+
+/* How an evaluation ended. The numbers are on the wire and in stores: never reuse one. */
+enum outcome {
+    OUTCOME_OK = 1,
+    OUTCOME_DIVERGED = 2, /* the loss became NaN or infinite */
+    OUTCOME_OOM = 3,      /* past its memory limit */
+    OUTCOME_TIMEOUT = 4,  /* past its time limit, or no progress */
+    OUTCOME_CRASHED = 5,  /* died by a signal or with a non-zero exit status */
+    OUTCOME_REJECTED = 6, /* the worker cannot: a bad graph, another data set */
+    OUTCOME_STOPPED = 7,  /* the controller asked */
+    OUTCOME_LOST = 8,     /* several workers died under it: quarantined by the broker */
+};
+const char *outcome_name(enum outcome outcome); /* "ok", "diverged", ...; "unknown" otherwise */
+
+struct result {
+    enum outcome outcome;
+    char reason[256];      /* one sentence when outcome is not OK; no control characters */
+    double fitness;        /* validation accuracy 0..1 (of an exec evaluator: what it calls accuracy) */
+    double loss;           /* validation loss, mean cross-entropy in nats */
+    double train_loss;     /* of the last epoch */
+    double test_accuracy;  /* only of a final task, otherwise NaN */
+    double test_loss;
+    uint32_t n_validation, n_test; /* images behind the two accuracies */
+    uint32_t epochs;       /* finished */
+    uint64_t images;       /* trained on */
+    double train_s;        /* seconds in training steps, wall clock */
+    double eval_s;         /* whole evaluation */
+    uint64_t peak_bytes;   /* memory planned for the evaluation */
+    char isa[16];          /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ... */
+    uint32_t blob_crc32;   /* of the weights that came along; 0: none */
+};
+int result_pack(const struct result *self, uint8_t **bytes, size_t *len);
+int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct why *why);
+
+/* One report on the way, per epoch. */
+struct progress {
+    uint32_t epoch, epochs;
+    double accuracy, loss, train_loss; /* NaN when not measured */
+};
+int progress_pack(const struct progress *self, uint8_t **bytes, size_t *len);
+int progress_unpack(struct progress *out, const uint8_t *bytes, size_t len, struct why *why);
+
+#endif

@@ -1,0 +1,20 @@
+/* unpack.h - protobuf-c's unpacker with a budget: it has no limit of memory of its own
+ * (a 2 MiB message became 109 MB in a trial), so every unpack goes through one of these.
+ *
+ * It is not: thread-safe; one budget serves one unpack at a time.
+ */
+#ifndef NASFARM_UNPACK_H
+#define NASFARM_UNPACK_H
+
+#include <stddef.h>
+#include <protobuf-c/protobuf-c.h>
+
+struct unpack_budget {
+    ProtobufCAllocator allocator; /* give &budget.allocator to xxx__unpack and xxx__free_unpacked */
+    size_t left;                  /* bytes that may still be allocated */
+};
+
+/* Allocations beyond bytes return NULL, which makes the unpack fail cleanly. */
+void unpack_budget_init(struct unpack_budget *self, size_t bytes);
+
+#endif

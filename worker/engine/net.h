@@ -1,0 +1,64 @@
+/* net.h - a graph made executable: planned memory, forward, loss, backward, parameters by name.
+ *
+ * It is:     one network for one batch size in one arena; nothing is allocated in a step.
+ * It is not: an optimiser (optimizer.h), a training loop (evaluate.h), or arithmetic (kernels.h).
+ */
+#ifndef NASFARM_NET_H
+#define NASFARM_NET_H
+
+#include "graph.h"
+
+enum net_mode { NET_INFER, NET_TRAIN };
+
+struct net_config {
+    uint32_t batch;        /* images at most per step */
+    enum net_mode mode;    /* NET_TRAIN plans gradients too; such a net can also infer */
+    uint64_t memory_limit; /* bytes, arena and parameters together; 0: none */
+    uint64_t seed;         /* of initialisation and of dropout */
+    float bn_momentum;     /* 0: 0.1 */
+};
+
+/* One named array of values. */
+struct net_param {
+    char name[72];     /* "cell0.edge1.conv.weight" */
+    float *value;      /* n values; owned by the net */
+    float *grad;       /* n values, or NULL: not trained (running statistics), or an inferring net */
+    size_t n;
+    uint32_t shape[4]; /* unused: 0 */
+};
+
+struct net;
+
+/* Checks the memory limit BEFORE anything is allocated: FARM_ENOMEM with a sentence that says how much was needed.
+ * Initialises parameters: He normal by fan-out for convolutions (as NAS-Bench-201 does... see net.c), gamma 1, beta 0,
+ * linear uniform +-1/sqrt(c); each parameter from its own stream, rng_seed_named(seed, name). The graph is copied. */
+int net_create(struct net **out, const struct graph *graph, const struct net_config *config, struct why *why);
+void net_destroy(struct net **self);
+
+/* (batch, h, w, c) floats to fill before a step. */
+float *net_input(struct net *self);
+/* Runs n <= batch images; returns logits (n, classes), valid until the next call.
+ * training: batch statistics, dropout on. */
+const float *net_forward(struct net *self, uint32_t n, bool training);
+/* After net_forward(): mean softmax cross-entropy of n images with label smoothing, in nats, and how many were right.
+ * labels outside 0..classes-1 are a bug. */
+double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing, uint32_t *n_correct);
+/* After net_forward(training) and net_loss(): gradients of the mean loss into every grad (overwritten). */
+void net_backward(struct net *self);
+/* Rate of all drop_path nodes from now on (0..<1); negative: the graph's own again. */
+void net_set_drop_path(struct net *self, float rate);
+
+size_t net_n_params(const struct net *self);
+struct net_param *net_param(struct net *self, size_t i);
+uint64_t net_peak_bytes(const struct net *self); /* arena and parameters, as planned and as allocated */
+/* What net_create() would allocate, without doing it. */
+uint64_t net_plan_bytes(const struct graph *graph, const struct net_config *config);
+
+/* Weights as one blob: a header with version and graph hash, every parameter by name (running statistics included),
+ * zstd, CRC-32. *bytes is malloc'd. */
+int net_save(struct net *self, uint8_t **bytes, size_t *len);
+/* FARM_ECORRUPT, FARM_EVERSION, or FARM_EINPUT naming the parameter that is missing or of another shape; the net is
+ * unchanged then. */
+int net_load(struct net *self, const uint8_t *bytes, size_t len, struct why *why);
+
+#endif
