@@ -16,7 +16,7 @@
 
 struct experiment_config {
     char name[LIMIT_NAME + 1];
-    uint64_t id;                  /* of the experiment on the wire: drawn at creation */
+    uint64_t id;                  /* of the experiment on the wire: drawn at creation when 0 */
     uint64_t seed;
     struct space_config space;
     char strategy[32], strategy_options[256];
@@ -45,6 +45,9 @@ int experiment_open(struct experiment **out, const char *dir, const struct store
 void experiment_close(struct experiment **self); /* aborts what is not committed */
 
 const struct experiment_config *experiment_config(const struct experiment *self);
+/* Another number of trials in all, from now on and after every open (resume --trials N). Durable with the next commit.
+ * FARM_EINPUT when more than that have been proposed already. A final training that is recorded is forgotten. */
+int experiment_extend(struct experiment *self, uint64_t trials, struct why *why);
 struct store *experiment_store(struct experiment *self);
 const struct space *experiment_space(const struct experiment *self);
 

@@ -35,7 +35,9 @@ enum wire_kind {
     WIRE_ACK = 9,       /* controller -> broker -> worker: these results are durable, forget them */
     WIRE_HEARTBEAT = 10,/* peer -> broker, and its echo; a worker's renews its leases */
     WIRE_REVOKE = 11,   /* broker -> worker: stop these, their lease is gone */
-    WIRE_CANCEL = 12,   /* controller -> broker: stop these tasks */
+    WIRE_CANCEL = 12,   /* controller -> broker: drop these tasks. A lease with .running = false spares a task that an
+                           evaluator has begun, and is dropped only from the queue or from a worker's hand. Every
+                           task that was dropped comes back in a BUSY */
     WIRE_PROGRESS = 13, /* worker -> broker -> controller: one report on the way */
     WIRE_RETURN = 14,   /* worker -> broker: leases handed back unevaluated (draining) */
     WIRE_DRAIN = 15,    /* worker -> broker: give me nothing more */
@@ -125,7 +127,8 @@ struct wire_result {
     char worker[LIMIT_NAME + 1];
 };
 
-/* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY: a list of leases (only .key is looked at for ACK, CANCEL, BUSY). */
+/* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY: a list of leases (only .key is looked at for ACK, BUSY;
+ * .key and .running for CANCEL). */
 struct wire_leases {
     uint32_t demand; /* HEARTBEAT of a controller */
     size_t n;
