@@ -34,8 +34,8 @@
 /* The numbers are on the wire and in hashes: never reuse one. */
 enum graph_op {
     GRAPH_INPUT = 1,
-    GRAPH_CONV = 2,            /* kernel, stride, dilation, groups, pad, valid, bias, channels */
-    GRAPH_BATCH_NORM = 3,      /* affine, rate = epsilon (1e-5 unless set) */
+    GRAPH_CONV = 2,       /* kernel, stride, dilation, groups, pad, valid, bias, channels */
+    GRAPH_BATCH_NORM = 3, /* affine, rate = epsilon (1e-5 unless set) */
     GRAPH_RELU = 4,
     GRAPH_MAX_POOL = 5,        /* kernel, stride, pad, valid */
     GRAPH_AVG_POOL = 6,        /* the same; padding does not count */
@@ -43,10 +43,12 @@ enum graph_op {
     GRAPH_ADD = 8,             /* two or more of one shape */
     GRAPH_CONCAT = 9,          /* two or more of one h,w: along channels */
     GRAPH_IDENTITY = 10,
-    GRAPH_ZERO = 11,           /* zeros of (ceil(h/stride), ceil(w/stride), channels or c) */
-    GRAPH_LINEAR = 12,         /* (1,1,c) -> (1,1,channels), with bias unless bias = false */
-    GRAPH_DROPOUT = 13,        /* rate = chance that a value is dropped; the rest is scaled by 1/(1-rate) */
-    GRAPH_DROP_PATH = 14,      /* rate = chance that one image's whole value is dropped, likewise scaled */
+    GRAPH_ZERO = 11,   /* zeros of (ceil(h/stride), ceil(w/stride), channels or c) */
+    GRAPH_LINEAR = 12, /* (1,1,c) -> (1,1,channels), with bias unless bias = false */
+    GRAPH_DROPOUT =
+        13, /* rate = chance that a value is dropped; the rest is scaled by 1/(1-rate) */
+    GRAPH_DROP_PATH =
+        14, /* rate = chance that one image's whole value is dropped, likewise scaled */
     GRAPH_OP_END
 };
 
@@ -93,27 +95,32 @@ void graph_destroy(struct graph **self);
  * (uniqueness is checked by graph_finish()).
  * On an error the number returned is 0 (the input), and graph->error and graph->why say what and stay:
  * a decoder can be written straight through and look once, in graph_finish(). */
-uint32_t graph_add(struct graph *self, const struct graph_node *node, const uint32_t *inputs, uint32_t n,
-                   const char *name);
+uint32_t graph_add(struct graph *self, const struct graph_node *node, const uint32_t *inputs,
+                   uint32_t n, const char *name);
 
 /* Builders over graph_add(), with the padding that keeps ceil(h/stride). All sticky, as above. */
-uint32_t graph_conv(struct graph *self, uint32_t in, uint32_t channels, uint32_t kernel, uint32_t stride,
-                    uint32_t dilation, uint32_t groups, const char *name);
-uint32_t graph_conv_hw(struct graph *self, uint32_t in, uint32_t channels, uint32_t kernel_h, uint32_t kernel_w,
-                       uint32_t stride, const char *name);
+uint32_t graph_conv(struct graph *self, uint32_t in, uint32_t channels, uint32_t kernel,
+                    uint32_t stride, uint32_t dilation, uint32_t groups, const char *name);
+uint32_t graph_conv_hw(struct graph *self, uint32_t in, uint32_t channels, uint32_t kernel_h,
+                       uint32_t kernel_w, uint32_t stride, const char *name);
 uint32_t graph_batch_norm(struct graph *self, uint32_t in, bool affine, const char *name);
 uint32_t graph_relu(struct graph *self, uint32_t in);
-uint32_t graph_pool(struct graph *self, enum graph_op max_or_avg, uint32_t in, uint32_t kernel, uint32_t stride);
+uint32_t graph_pool(struct graph *self, enum graph_op max_or_avg, uint32_t in, uint32_t kernel,
+                    uint32_t stride);
 uint32_t graph_global_avg_pool(struct graph *self, uint32_t in);
-uint32_t graph_sum(struct graph *self, const uint32_t *in, uint32_t n);    /* n = 1: that node itself */
-uint32_t graph_concat(struct graph *self, const uint32_t *in, uint32_t n); /* n = 1: that node itself */
+uint32_t graph_sum(struct graph *self, const uint32_t *in,
+                   uint32_t n); /* n = 1: that node itself */
+uint32_t graph_concat(struct graph *self, const uint32_t *in,
+                      uint32_t n); /* n = 1: that node itself */
 uint32_t graph_identity(struct graph *self, uint32_t in);
 uint32_t graph_zero(struct graph *self, uint32_t in, uint32_t stride, uint32_t channels);
 uint32_t graph_linear(struct graph *self, uint32_t in, uint32_t channels, const char *name);
-uint32_t graph_dropout(struct graph *self, enum graph_op dropout_or_drop_path, uint32_t in, float rate);
+uint32_t graph_dropout(struct graph *self, enum graph_op dropout_or_drop_path, uint32_t in,
+                       float rate);
 /* relu -> [1x1 stride 2 at (0,0), c/2 | 1x1 stride 2 at (1,1), c - c/2] -> concat -> batch norm.
  * Names: name.a, name.b, name.bn. */
-uint32_t graph_factorized_reduce(struct graph *self, uint32_t in, uint32_t channels, bool affine, const char *name);
+uint32_t graph_factorized_reduce(struct graph *self, uint32_t in, uint32_t channels, bool affine,
+                                 const char *name);
 
 /* Names the logits, which must have shape (1, 1, classes), and checks the whole.
  * Returns FARM_OK, or the sticky error with its sentence copied to why. */
@@ -124,12 +131,13 @@ const uint32_t *graph_inputs(const struct graph *self, uint32_t node);
 
 /* What a network costs, of one image, without running it. Nodes the output does not depend on count nothing. */
 struct graph_cost {
-    uint64_t params;           /* trained values: weights, biases, gamma, beta */
-    uint64_t macs;             /* multiply-adds of conv and linear; FLOPs are twice that */
-    uint64_t activation_bytes; /* peak of live float32 values at inference, in node order: while a node
+    uint64_t params; /* trained values: weights, biases, gamma, beta */
+    uint64_t macs;   /* multiply-adds of conv and linear; FLOPs are twice that */
+    uint64_t
+        activation_bytes; /* peak of live float32 values at inference, in node order: while a node
                                   runs, its output and every value still to be read are live; identity,
                                   dropout and drop-path are aliases and free */
-    uint32_t depth;            /* convolutions and linear layers on the longest path */
+    uint32_t depth;       /* convolutions and linear layers on the longest path */
     uint32_t live_nodes;
 };
 int graph_cost(const struct graph *self, struct graph_cost *out);

@@ -15,26 +15,28 @@
 
 /* How to train, and within what. Budgets in epochs over the images that the task uses. */
 struct recipe {
-    uint32_t epochs;        /* at least 1 */
-    uint32_t batch;         /* images a step, 1..65536 */
-    double lr;              /* peak learning rate */
-    double momentum;        /* 0: plain SGD */
+    uint32_t epochs; /* at least 1 */
+    uint32_t batch;  /* images a step, 1..65536 */
+    double lr;       /* peak learning rate */
+    double momentum; /* 0: plain SGD */
     bool nesterov;
-    double weight_decay;    /* on conv and linear weights and on gamma, beta, bias alike, as the papers do */
+    double
+        weight_decay; /* on conv and linear weights and on gamma, beta, bias alike, as the papers do */
     double warmup_epochs;   /* linear from 0; then cosine to 0 at the end */
     double label_smoothing; /* 0..<1 */
     double grad_clip;       /* global L2 norm; 0: none */
-    double drop_path;       /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
-    bool flip;              /* random horizontal flip */
-    uint32_t crop_pad;      /* random crop after zero padding by this many pixels; 0: none */
-    uint32_t cutout;        /* side of the erased square; 0: none */
-    uint32_t train_images;  /* at most this many of the training part, by seed; 0: all */
-    uint32_t memory_mb;     /* of one evaluation; 0: the worker's own limit */
-    uint32_t time_limit_s;  /* of one evaluation; 0: the worker's own limit */
-    double val_fraction;    /* of the training images, kept for validation; 0..<1 */
-    double test_fraction;   /* when the data has no test part of its own */
-    uint64_t split_seed;    /* which images are in which part */
-    bool final;             /* train on train+validation, touch the test part once, send the weights back */
+    double
+        drop_path; /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
+    bool flip;             /* random horizontal flip */
+    uint32_t crop_pad;     /* random crop after zero padding by this many pixels; 0: none */
+    uint32_t cutout;       /* side of the erased square; 0: none */
+    uint32_t train_images; /* at most this many of the training part, by seed; 0: all */
+    uint32_t memory_mb;    /* of one evaluation; 0: the worker's own limit */
+    uint32_t time_limit_s; /* of one evaluation; 0: the worker's own limit */
+    double val_fraction;   /* of the training images, kept for validation; 0..<1 */
+    double test_fraction;  /* when the data has no test part of its own */
+    uint64_t split_seed;   /* which images are in which part */
+    bool final; /* train on train+validation, touch the test part once, send the weights back */
 };
 
 /* epochs 3, batch 64, lr 0.05, momentum 0.9 nesterov, weight decay 5e-4, val 0.15, test 0.2, the rest 0. */
@@ -47,7 +49,7 @@ struct task {
     uint64_t data_fingerprint; /* of its content; 0: any */
     uint64_t seed;             /* of everything random in the evaluation */
     struct recipe recipe;
-    const uint8_t *graph;      /* packed graph (graph_unpack() parses it) */
+    const uint8_t *graph; /* packed graph (graph_unpack() parses it) */
     size_t graph_len;
 };
 
@@ -71,20 +73,20 @@ const char *outcome_name(enum outcome outcome); /* "ok", "diverged", ...; "unkno
 
 struct result {
     enum outcome outcome;
-    char reason[256];      /* one sentence when outcome is not OK; no control characters */
-    double fitness;        /* validation accuracy 0..1 (of an exec evaluator: what it calls accuracy) */
-    double loss;           /* validation loss, mean cross-entropy in nats */
-    double train_loss;     /* of the last epoch */
-    double test_accuracy;  /* only of a final task, otherwise NaN */
+    char reason[256];  /* one sentence when outcome is not OK; no control characters */
+    double fitness;    /* validation accuracy 0..1 (of an exec evaluator: what it calls accuracy) */
+    double loss;       /* validation loss, mean cross-entropy in nats */
+    double train_loss; /* of the last epoch */
+    double test_accuracy; /* only of a final task, otherwise NaN */
     double test_loss;
     uint32_t n_validation, n_test; /* images behind the two accuracies */
-    uint32_t epochs;       /* finished */
-    uint64_t images;       /* trained on */
-    double train_s;        /* seconds in training steps, wall clock */
-    double eval_s;         /* whole evaluation */
-    uint64_t peak_bytes;   /* memory planned for the evaluation */
-    char isa[16];          /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ... */
-    uint32_t blob_crc32;   /* of the weights that came along; 0: none */
+    uint32_t epochs;               /* finished */
+    uint64_t images;               /* trained on */
+    double train_s;                /* seconds in training steps, wall clock */
+    double eval_s;                 /* whole evaluation */
+    uint64_t peak_bytes;           /* memory planned for the evaluation */
+    char isa[16];        /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ... */
+    uint32_t blob_crc32; /* of the weights that came along; 0: none */
 };
 int result_pack(const struct result *self, uint8_t **bytes, size_t *len);
 int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct why *why);

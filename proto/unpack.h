@@ -1,7 +1,8 @@
 /* unpack.h - protobuf-c's unpacker with a budget: it has no limit of memory of its own
  * (a 2 MiB message became 109 MB in a trial), so every unpack goes through one of these.
  *
- * It is not: thread-safe; one budget serves one unpack at a time.
+ * Small messages are unpacked into memory inside the budget itself, without malloc.
+ * It is not: thread-safe; one budget serves one message at a time.
  */
 #ifndef NASFARM_UNPACK_H
 #define NASFARM_UNPACK_H
@@ -12,6 +13,8 @@
 struct unpack_budget {
     ProtobufCAllocator allocator; /* give &budget.allocator to xxx__unpack and xxx__free_unpacked */
     size_t left;                  /* bytes that may still be allocated */
+    size_t near_used;
+    _Alignas(16) unsigned char near[2048];
 };
 
 /* Allocations beyond bytes return NULL, which makes the unpack fail cleanly. */

@@ -153,7 +153,8 @@ struct wire_status {
     struct wire_peer_status *peers;
 };
 
-/* One message, unpacked. Release with wire_message_release(). */
+/* One message, unpacked. Release with wire_message_release(), which frees the lists (malloc): whoever builds a message
+ * for sending around lists of its own sets them to NULL, or does not release it. */
 struct wire_message {
     enum wire_kind kind;
     union {

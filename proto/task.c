@@ -1,0 +1,282 @@
+/* task.c - tasks, results and progress reports to and from protobuf, every field checked. */
+#include "task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "farm.pb-c.h"
+#include "unpack.h"
+#include "wire.h"
+
+const char *outcome_name(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_OK: return "ok";
+    case OUTCOME_DIVERGED: return "diverged";
+    case OUTCOME_OOM: return "out of memory";
+    case OUTCOME_TIMEOUT: return "timeout";
+    case OUTCOME_CRASHED: return "crashed";
+    case OUTCOME_REJECTED: return "rejected";
+    case OUTCOME_STOPPED: return "stopped";
+    case OUTCOME_LOST: return "lost";
+    }
+    return "unknown";
+}
+
+void recipe_init(struct recipe *self)
+{
+    *self = (struct recipe){.epochs = 3,
+                            .batch = 64,
+                            .lr = 0.05,
+                            .momentum = 0.9,
+                            .nesterov = true,
+                            .weight_decay = 5e-4,
+                            .val_fraction = 0.15,
+                            .test_fraction = 0.2};
+}
+
+int recipe_check(const struct recipe *self, struct why *why)
+{
+    const struct {
+        const char *name;
+        double value, least, most;
+    } ranges[] = {
+        {"epochs", self->epochs, 1, 1e6},
+        {"batch", self->batch, 1, 65536},
+        {"lr", self->lr, 0, 1e9},
+        {"momentum", self->momentum, 0, 0.999999},
+        {"weight_decay", self->weight_decay, 0, 1e3},
+        {"warmup_epochs", self->warmup_epochs, 0, 1e6},
+        {"label_smoothing", self->label_smoothing, 0, 0.999999},
+        {"grad_clip", self->grad_clip, 0, 1e9},
+        {"drop_path", self->drop_path, 0, 0.999999},
+        {"crop_pad", self->crop_pad, 0, LIMIT_SIDE},
+        {"cutout", self->cutout, 0, LIMIT_SIDE},
+        {"val_fraction", self->val_fraction, 0, 0.999999},
+        {"test_fraction", self->test_fraction, 0, 0.999999},
+    };
+
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
+            return why_set(why, FARM_EINPUT, "%s is %g: must be %g to %g", ranges[i].name,
+                           ranges[i].value, ranges[i].least, ranges[i].most);
+    if (self->val_fraction + self->test_fraction >= 1)
+        return why_set(why, FARM_EINPUT,
+                       "val_fraction %g and test_fraction %g leave nothing to train on",
+                       self->val_fraction, self->test_fraction);
+    return FARM_OK;
+}
+
+/* Names travel as they are; only this much may be in one. */
+static int copy_name(char *out, const char *name, bool may_be_empty, const char *what,
+                     struct why *why)
+{
+    if (!(may_be_empty && name[0] == '\0') && !wire_name_ok(name))
+        return why_set(why, FARM_EWIRE, "%s is not 1 to %u of the characters A-Z a-z 0-9 . _ -",
+                       what, LIMIT_NAME);
+    memcpy(out, name, strlen(name) + 1);
+    return FARM_OK;
+}
+
+static void copy_sentence(char *out, size_t size, const char *from)
+{
+    (void)snprintf(out, size, "%s", from);
+    for (char *p = out; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+}
+
+static void recipe_to_message(const struct recipe *r, Nasfarm__Recipe *m)
+{
+    nasfarm__recipe__init(m);
+    m->epochs = r->epochs;
+    m->batch = r->batch;
+    m->lr = r->lr;
+    m->momentum = r->momentum;
+    m->nesterov = r->nesterov;
+    m->weight_decay = r->weight_decay;
+    m->warmup_epochs = r->warmup_epochs;
+    m->label_smoothing = r->label_smoothing;
+    m->grad_clip = r->grad_clip;
+    m->drop_path = r->drop_path;
+    m->flip = r->flip;
+    m->crop_pad = r->crop_pad;
+    m->cutout = r->cutout;
+    m->train_images = r->train_images;
+    m->memory_mb = r->memory_mb;
+    m->time_limit_s = r->time_limit_s;
+    m->val_fraction = r->val_fraction;
+    m->test_fraction = r->test_fraction;
+    m->split_seed = r->split_seed;
+    m->final = r->final;
+}
+
+static void recipe_from_message(struct recipe *r, const Nasfarm__Recipe *m)
+{
+    *r = (struct recipe){.epochs = m->epochs,
+                         .batch = m->batch,
+                         .lr = m->lr,
+                         .momentum = m->momentum,
+                         .nesterov = m->nesterov,
+                         .weight_decay = m->weight_decay,
+                         .warmup_epochs = m->warmup_epochs,
+                         .label_smoothing = m->label_smoothing,
+                         .grad_clip = m->grad_clip,
+                         .drop_path = m->drop_path,
+                         .flip = m->flip,
+                         .crop_pad = m->crop_pad,
+                         .cutout = m->cutout,
+                         .train_images = m->train_images,
+                         .memory_mb = m->memory_mb,
+                         .time_limit_s = m->time_limit_s,
+                         .val_fraction = m->val_fraction,
+                         .test_fraction = m->test_fraction,
+                         .split_seed = m->split_seed,
+                         .final = m->final};
+}
+
+int task_pack(const struct task *self, uint8_t **bytes, size_t *len)
+{
+    Nasfarm__Task message = NASFARM__TASK__INIT;
+    Nasfarm__Recipe recipe;
+
+    recipe_to_message(&self->recipe, &recipe);
+    message.data = (char *)self->data; /* protobuf-c only reads it */
+    message.data_fingerprint = self->data_fingerprint;
+    message.seed = self->seed;
+    message.recipe = &recipe;
+    message.graph.data = (uint8_t *)self->graph; /* likewise */
+    message.graph.len = self->graph_len;
+    *len = nasfarm__task__get_packed_size(&message);
+    if ((*bytes = malloc(*len)) == NULL)
+        return FARM_ENOMEM;
+    (void)nasfarm__task__pack(&message, *bytes);
+    return FARM_OK;
+}
+
+/* What stays alive behind a struct task: the graph's bytes, moved out of the message. */
+int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len, struct why *why)
+{
+    struct unpack_budget budget;
+    Nasfarm__Task *m;
+    int rc;
+
+    *hold = NULL;
+    if (len > LIMIT_PAYLOAD_BYTES)
+        return why_set(why, FARM_EWIRE, "a task of %zu bytes: at most %u", len,
+                       LIMIT_PAYLOAD_BYTES);
+    unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
+    if ((m = nasfarm__task__unpack(&budget.allocator, len, bytes)) == NULL)
+        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf task", len);
+    *out = (struct task){
+        .data_fingerprint = m->data_fingerprint, .seed = m->seed, .graph_len = m->graph.len};
+    if (m->recipe == NULL)
+        rc = why_set(why, FARM_EWIRE, "a task without a recipe");
+    else if ((rc = copy_name(out->data, m->data, true, "the task's data set", why)) == FARM_OK) {
+        recipe_from_message(&out->recipe, m->recipe);
+        rc = recipe_check(&out->recipe, why);
+    }
+    if (rc == FARM_OK && m->graph.len > 0) {
+        if ((*hold = malloc(m->graph.len)) == NULL)
+            rc = why_set(why, FARM_ENOMEM, "out of memory for a task of %zu bytes", len);
+        else
+            memcpy(*hold, m->graph.data, m->graph.len);
+    }
+    out->graph = *hold;
+    nasfarm__task__free_unpacked(m, &budget.allocator);
+    return rc;
+}
+
+int result_pack(const struct result *self, uint8_t **bytes, size_t *len)
+{
+    Nasfarm__Result m = NASFARM__RESULT__INIT;
+
+    m.outcome = self->outcome;
+    m.reason = (char *)self->reason; /* protobuf-c only reads it */
+    m.fitness = self->fitness;
+    m.loss = self->loss;
+    m.train_loss = self->train_loss;
+    m.test_accuracy = self->test_accuracy;
+    m.test_loss = self->test_loss;
+    m.n_validation = self->n_validation;
+    m.n_test = self->n_test;
+    m.epochs = self->epochs;
+    m.images = self->images;
+    m.train_s = self->train_s;
+    m.eval_s = self->eval_s;
+    m.peak_bytes = self->peak_bytes;
+    m.isa = (char *)self->isa; /* likewise */
+    m.blob_crc32 = self->blob_crc32;
+    *len = nasfarm__result__get_packed_size(&m);
+    if ((*bytes = malloc(*len > 0 ? *len : 1)) == NULL)
+        return FARM_ENOMEM;
+    (void)nasfarm__result__pack(&m, *bytes);
+    return FARM_OK;
+}
+
+int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct why *why)
+{
+    struct unpack_budget budget;
+    Nasfarm__Result *m;
+    int rc = FARM_OK;
+
+    unpack_budget_init(&budget, LIMIT_HEAD_BYTES);
+    if ((m = nasfarm__result__unpack(&budget.allocator, len, bytes)) == NULL)
+        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf result", len);
+    if (m->outcome < OUTCOME_OK || m->outcome > OUTCOME_LOST)
+        rc = why_set(why, FARM_EWIRE, "a result with outcome %u: must be %d to %d", m->outcome,
+                     OUTCOME_OK, OUTCOME_LOST);
+    *out = (struct result){.outcome = (enum outcome)m->outcome,
+                           .fitness = m->fitness,
+                           .loss = m->loss,
+                           .train_loss = m->train_loss,
+                           .test_accuracy = m->test_accuracy,
+                           .test_loss = m->test_loss,
+                           .n_validation = m->n_validation,
+                           .n_test = m->n_test,
+                           .epochs = m->epochs,
+                           .images = m->images,
+                           .train_s = m->train_s,
+                           .eval_s = m->eval_s,
+                           .peak_bytes = m->peak_bytes,
+                           .blob_crc32 = m->blob_crc32};
+    copy_sentence(out->reason, sizeof out->reason, m->reason);
+    copy_sentence(out->isa, sizeof out->isa, m->isa);
+    nasfarm__result__free_unpacked(m, &budget.allocator);
+    return rc;
+}
+
+int progress_pack(const struct progress *self, uint8_t **bytes, size_t *len)
+{
+    Nasfarm__Progress m = NASFARM__PROGRESS__INIT;
+
+    m.epoch = self->epoch;
+    m.epochs = self->epochs;
+    m.accuracy = self->accuracy;
+    m.loss = self->loss;
+    m.train_loss = self->train_loss;
+    *len = nasfarm__progress__get_packed_size(&m);
+    if ((*bytes = malloc(*len > 0 ? *len : 1)) == NULL)
+        return FARM_ENOMEM;
+    (void)nasfarm__progress__pack(&m, *bytes);
+    return FARM_OK;
+}
+
+int progress_unpack(struct progress *out, const uint8_t *bytes, size_t len, struct why *why)
+{
+    struct unpack_budget budget;
+    Nasfarm__Progress *m;
+
+    unpack_budget_init(&budget, LIMIT_HEAD_BYTES);
+    if ((m = nasfarm__progress__unpack(&budget.allocator, len, bytes)) == NULL)
+        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf progress report", len);
+    *out = (struct progress){.epoch = m->epoch,
+                             .epochs = m->epochs,
+                             .accuracy = m->accuracy,
+                             .loss = m->loss,
+                             .train_loss = m->train_loss};
+    nasfarm__progress__free_unpacked(m, &budget.allocator);
+    return FARM_OK;
+}

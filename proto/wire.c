@@ -1,0 +1,290 @@
+/* wire.c - framing and sockets: frames on and off, sizes and version checked. wire_head.c has the heads. */
+#include "wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rng.h"
+#include "wire_head.h"
+
+const char *wire_kind_name(enum wire_kind kind)
+{
+    switch (kind) {
+    case WIRE_HELLO: return "HELLO";
+    case WIRE_WELCOME: return "WELCOME";
+    case WIRE_REFUSE: return "REFUSE";
+    case WIRE_PUBLISH: return "PUBLISH";
+    case WIRE_BUSY: return "BUSY";
+    case WIRE_WINDOW: return "WINDOW";
+    case WIRE_TASK: return "TASK";
+    case WIRE_RESULT: return "RESULT";
+    case WIRE_ACK: return "ACK";
+    case WIRE_HEARTBEAT: return "HEARTBEAT";
+    case WIRE_REVOKE: return "REVOKE";
+    case WIRE_CANCEL: return "CANCEL";
+    case WIRE_PROGRESS: return "PROGRESS";
+    case WIRE_RETURN: return "RETURN";
+    case WIRE_DRAIN: return "DRAIN";
+    case WIRE_GOODBYE: return "GOODBYE";
+    case WIRE_STATUS: return "STATUS";
+    case WIRE_KIND_END: break;
+    }
+    return "unknown";
+}
+
+bool wire_name_ok(const char *name)
+{
+    size_t len = 0;
+
+    for (; name[len] != '\0'; len++) {
+        char ch = name[len];
+
+        if (len >= LIMIT_NAME || !((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                                   (ch >= '0' && ch <= '9') || ch == '.' || ch == '_' || ch == '-'))
+            return false;
+    }
+    return len > 0;
+}
+
+bool wire_key_equal(const struct wire_key *a, const struct wire_key *b)
+{
+    return a->experiment == b->experiment && a->trial == b->trial && a->rung == b->rung;
+}
+
+uint64_t wire_key_hash(const struct wire_key *key)
+{
+    return rng_mix(key->experiment, rng_mix(key->trial, key->rung));
+}
+
+void wire_message_init(struct wire_message *self, enum wire_kind kind)
+{
+    memset(&self->u, 0, sizeof self->u);
+    self->kind = kind;
+    zmq_msg_init(&self->payload);
+    zmq_msg_init(&self->blob);
+}
+
+void wire_message_release(struct wire_message *self)
+{
+    wire_head_release(self);
+    zmq_msg_close(&self->payload);
+    zmq_msg_close(&self->blob);
+    wire_message_init(self, self->kind);
+}
+
+static bool has_payload(enum wire_kind kind)
+{
+    return kind == WIRE_PUBLISH || kind == WIRE_TASK || kind == WIRE_RESULT ||
+           kind == WIRE_PROGRESS;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------ */
+
+static int send_error(void)
+{
+    return errno == EAGAIN || errno == EHOSTUNREACH ? FARM_EBUSY : FARM_ENET;
+}
+
+/* Hands the frame to ZeroMQ; on failure it is closed here. */
+static int send_frame(void *socket, zmq_msg_t *frame, bool more)
+{
+    int rc = FARM_OK;
+
+    while (zmq_msg_send(frame, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
+        if (errno != EINTR) {
+            rc = send_error();
+            (void)zmq_msg_close(frame);
+            break;
+        }
+    return rc;
+}
+
+static int send_copy(void *socket, const zmq_msg_t *frame, bool more)
+{
+    zmq_msg_t copy;
+
+    zmq_msg_init(&copy);
+    if (zmq_msg_copy(&copy, (zmq_msg_t *)frame) < 0) /* counts a reference; the bytes stay */
+        return FARM_ENOMEM;
+    return send_frame(socket, &copy, more);
+}
+
+int wire_send(void *socket, const zmq_msg_t *to, const struct wire_message *message)
+{
+    bool payload = has_payload(message->kind);
+    bool blob = message->kind == WIRE_RESULT && zmq_msg_size(&message->blob) > 0;
+    zmq_msg_t mark, head;
+    uint8_t *bytes;
+    int rc;
+
+    if ((rc = wire_head_pack(message, &head)) != FARM_OK)
+        return rc;
+    if (zmq_msg_init_size(&mark, 4) < 0) {
+        zmq_msg_close(&head);
+        return FARM_ENOMEM;
+    }
+    bytes = zmq_msg_data(&mark);
+    bytes[0] = 'N';
+    bytes[1] = 'F';
+    bytes[2] = WIRE_VERSION;
+    bytes[3] = (uint8_t)message->kind;
+    /* Only the first frame can be refused: ZeroMQ takes the rest of a message it has begun. */
+    if (to != NULL && (rc = send_copy(socket, to, true)) != FARM_OK) {
+        zmq_msg_close(&mark);
+        zmq_msg_close(&head);
+        return rc;
+    }
+    if ((rc = send_frame(socket, &mark, true)) != FARM_OK) {
+        zmq_msg_close(&head);
+        return rc;
+    }
+    if ((rc = send_frame(socket, &head, payload)) == FARM_OK && payload)
+        rc = send_copy(socket, &message->payload, blob);
+    if (rc == FARM_OK && blob)
+        rc = send_copy(socket, &message->blob, false);
+    return rc;
+}
+
+/* ---- receiving ---------------------------------------------------------------------------------- */
+
+/* Takes the next frame of the message into *frame. */
+static int recv_frame(void *socket, zmq_msg_t *frame)
+{
+    while (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0)
+        if (errno != EINTR)
+            return errno == EAGAIN ? FARM_EBUSY : FARM_ENET;
+    return FARM_OK;
+}
+
+/* Takes what is left of a message off the socket. */
+static void skip_frames(void *socket, zmq_msg_t *last)
+{
+    while (zmq_msg_more(last) && recv_frame(socket, last) == FARM_OK)
+        ;
+}
+
+static int check_mark(const zmq_msg_t *mark, struct wire_message *out, struct why *why)
+{
+    const uint8_t *bytes = zmq_msg_data((zmq_msg_t *)mark);
+    size_t len = zmq_msg_size(mark);
+
+    if (len != 4 || bytes[0] != 'N' || bytes[1] != 'F')
+        return why_set(why, FARM_EWIRE,
+                       "a first frame of %zu bytes that is not 'NF', version, kind", len);
+    out->kind = (enum wire_kind)bytes[3];
+    if (bytes[2] != WIRE_VERSION)
+        return why_set(why, FARM_EVERSION, "protocol version %d; this program speaks version %d",
+                       bytes[2], WIRE_VERSION);
+    if (bytes[3] == 0 || bytes[3] >= WIRE_KIND_END)
+        return why_set(why, FARM_EWIRE, "a message of unknown kind %d", bytes[3]);
+    return FARM_OK;
+}
+
+static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, struct why *why)
+{
+    int rc = check_mark(frame, out, why);
+
+    if (rc != FARM_OK)
+        return rc;
+    if (!zmq_msg_more(frame))
+        return why_set(why, FARM_EWIRE, "%s without a head", wire_kind_name(out->kind));
+    if ((rc = recv_frame(socket, frame)) != FARM_OK)
+        return rc;
+    if ((rc = wire_head_unpack(out, zmq_msg_data(frame), zmq_msg_size(frame), why)) != FARM_OK)
+        return rc;
+    if (has_payload(out->kind)) {
+        if (!zmq_msg_more(frame))
+            return why_set(why, FARM_EWIRE, "%s without a payload", wire_kind_name(out->kind));
+        if ((rc = recv_frame(socket, frame)) != FARM_OK)
+            return rc;
+        if (zmq_msg_size(frame) > LIMIT_PAYLOAD_BYTES)
+            return why_set(why, FARM_EWIRE, "%s with a payload of %zu bytes: at most %u",
+                           wire_kind_name(out->kind), zmq_msg_size(frame), LIMIT_PAYLOAD_BYTES);
+        if (zmq_msg_copy(&out->payload, frame) < 0)
+            return FARM_ENOMEM;
+    }
+    if (out->kind == WIRE_RESULT && zmq_msg_more(frame)) {
+        if ((rc = recv_frame(socket, frame)) != FARM_OK)
+            return rc;
+        if (zmq_msg_size(frame) > LIMIT_BLOB_BYTES)
+            return why_set(why, FARM_EWIRE, "a blob of %zu bytes: at most %u", zmq_msg_size(frame),
+                           LIMIT_BLOB_BYTES);
+        if (zmq_msg_copy(&out->blob, frame) < 0)
+            return FARM_ENOMEM;
+    }
+    if (zmq_msg_more(frame))
+        return why_set(why, FARM_EWIRE, "%s with more frames than it has",
+                       wire_kind_name(out->kind));
+    return FARM_OK;
+}
+
+int wire_recv(void *socket, zmq_msg_t *from, struct wire_message *out, struct why *why)
+{
+    zmq_msg_t frame;
+    int rc;
+
+    wire_message_init(out, WIRE_KIND_END);
+    if (from != NULL) {
+        if ((rc = recv_frame(socket, from)) != FARM_OK)
+            return rc;
+        if (!zmq_msg_more(from))
+            return why_set(why, FARM_EWIRE, "a message without frames");
+    }
+    zmq_msg_init(&frame);
+    if ((rc = recv_frame(socket, &frame)) == FARM_OK)
+        rc = recv_body(socket, &frame, out, why);
+    skip_frames(socket, &frame);
+    zmq_msg_close(&frame);
+    if (rc != FARM_OK && rc != FARM_EBUSY)
+        wire_message_release(out);
+    return rc;
+}
+
+/* ---- sockets ------------------------------------------------------------------------------------ */
+
+int wire_socket_options(void *socket, int zmq_type, struct why *why)
+{
+    const struct {
+        int option, value;
+        const char *name;
+    } options[] = {
+        {ZMQ_LINGER, 1000, "linger"}, /* a last ACK or GOODBYE may still leave */
+        {ZMQ_HANDSHAKE_IVL, 10000, "handshake"},
+        {ZMQ_HEARTBEAT_IVL, 5000, "heartbeat"}, /* finds half-open TCP; liveness itself is ours */
+        {ZMQ_HEARTBEAT_TIMEOUT, 15000, "heartbeat timeout"},
+        {ZMQ_HEARTBEAT_TTL, 15000, "heartbeat ttl"},
+        {ZMQ_RECONNECT_IVL, 100, "reconnect"},
+        {ZMQ_RECONNECT_IVL_MAX, 10000, "reconnect maximum"},
+        {ZMQ_SNDHWM, 100000, "send high-water mark"},
+        {ZMQ_RCVHWM, 100000, "receive high-water mark"},
+        {ZMQ_BACKLOG, 4096, "backlog"},
+    };
+    int64_t frame = (int64_t)LIMIT_BLOB_BYTES;
+    int one = 1;
+
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof options[i].value) <
+            0)
+            return why_set(why, FARM_ENET, "cannot set the socket's %s: %s", options[i].name,
+                           zmq_strerror(errno));
+    if (zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame, sizeof frame) < 0)
+        return why_set(why, FARM_ENET, "cannot limit the socket's frames: %s", zmq_strerror(errno));
+    /* ROUTER: an unreachable peer is an error, not silence. DEALER: nothing is queued for nobody. */
+    if (zmq_setsockopt(socket, zmq_type == ZMQ_ROUTER ? ZMQ_ROUTER_MANDATORY : ZMQ_IMMEDIATE, &one,
+                       sizeof one) < 0)
+        return why_set(why, FARM_ENET, "cannot set the socket's routing: %s", zmq_strerror(errno));
+    return FARM_OK;
+}
+
+void wire_seed(void)
+{
+    unsigned seed = 0;
+
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+    srand(seed);
+}
