@@ -1,0 +1,790 @@
+#include "farm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "inflight.h"
+#include "log.h"
+
+#define TURN_MESSAGES                                                                              \
+    2000 /* taken from the socket before the turn goes on: bounds one transaction */
+#define TURN_MS                                                                                    \
+    200 /* longest sleep of a turn: the display and the signals are looked at that often */
+#define ACK_BATCH       2000 /* keys in one message: about 60 KB of its 256 */
+#define GREET_MIN_MS    100
+#define GREET_MAX_MS    5000
+#define BEAT_DEFAULT_MS 1000
+#define PAUSE_MS        3000 /* between two tries to commit on a full disk */
+#define NAME_TAKEN_MS                                                                              \
+    60000 /* a killed controller's name is freed by its silence: longer is somebody else */
+#define DRAIN_UNHEARD_MS 10000 /* draining without a broker: nobody can bring the results */
+
+struct farm {
+    struct farm_options options;
+    char endpoint[256], data_name[LIMIT_NAME + 1];
+    void *context, *socket;
+    uint64_t incarnation;
+    struct experiment *experiment;
+    struct inflight *inflight;
+
+    struct wire_lease *acks; /* to be acknowledged once what they tell is durable */
+    size_t n_acks, cap_acks, n_durable;
+
+    bool connected, hold; /* hold: the broker said BUSY; wait for its next WINDOW */
+    int64_t heard_ms, beat_ms, greet_at_ms, beat_at_ms, greet_wait_ms, refused_since_ms, lost_ms;
+    uint64_t broker; /* nonce of the one that welcomed us */
+
+    bool all_proposed, exhausted, draining, finishing, finished;
+    int64_t paused_until_ms;
+    struct why paused;
+
+    int64_t busy_since_ns; /* of the utilisation's integral; 0: not running */
+    double busy_s, slot_s;
+
+    struct wire_data data[WIRE_DATA_MAX];
+    struct farm_view view;
+};
+
+static int told_to_stop(const struct farm *self)
+{
+    return self->options.stop != NULL ? (int)*self->options.stop : 0;
+}
+
+int farm_create(struct farm **out, const struct farm_options *options, struct why *why)
+{
+    int rc;
+    struct farm *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "no memory for the farm's connection");
+    self->options = *options;
+    if (self->options.attempts == 0)
+        self->options.attempts = 2;
+    strncpy(self->endpoint, options->endpoint, sizeof self->endpoint - 1);
+    memcpy(self->data_name, options->data_name, sizeof self->data_name);
+    self->beat_ms = BEAT_DEFAULT_MS;
+    self->greet_wait_ms = GREET_MIN_MS;
+    self->view.busy_share = NAN;
+    self->view.data = self->data;
+    randombytes_buf(&self->incarnation, sizeof self->incarnation);
+    wire_seed();
+    if ((rc = inflight_create(&self->inflight)) != FARM_OK) {
+        why_set(why, rc, "no memory for the farm's connection");
+        goto fail;
+    }
+    if ((self->context = zmq_ctx_new()) == NULL ||
+        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL) {
+        rc = why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
+        goto fail;
+    }
+    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK)
+        goto fail;
+    if (zmq_connect(self->socket, self->endpoint) != 0) {
+        rc = why_set(why, FARM_EINPUT,
+                     "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655", self->endpoint,
+                     zmq_strerror(errno));
+        goto fail;
+    }
+    *out = self;
+    return FARM_OK;
+fail:
+    farm_destroy(&self);
+    return rc;
+}
+
+void farm_destroy(struct farm **self)
+{
+    struct farm *farm = *self;
+    if (farm == NULL)
+        return;
+    if (farm->connected) {
+        struct wire_message goodbye;
+        wire_message_init(&goodbye, WIRE_GOODBYE);
+        wire_send(farm->socket, NULL, &goodbye); /* a courtesy: silence says the same, later */
+        wire_message_release(&goodbye);
+    }
+    if (farm->socket != NULL)
+        zmq_close(farm->socket);
+    if (farm->context != NULL)
+        zmq_ctx_term(farm->context);
+    inflight_destroy(&farm->inflight);
+    free(farm->acks);
+    free(farm);
+    *self = NULL;
+}
+
+const struct farm_view *farm_view(const struct farm *self)
+{
+    return &self->view;
+}
+
+void farm_need_data(struct farm *self, const char *name)
+{
+    if (strncmp(self->data_name, name, LIMIT_NAME) == 0)
+        return;
+    memset(self->data_name, 0, sizeof self->data_name);
+    strncpy(self->data_name, name, LIMIT_NAME);
+    self->connected = false; /* say HELLO again, with the new name */
+    self->greet_at_ms = 0;
+}
+
+/* At most so many tasks would be used: what is out, and what is still to be proposed. */
+static uint32_t demand(const struct farm *self)
+{
+    if (self->experiment == NULL || self->draining)
+        return 0;
+    struct experiment_summary summary;
+    experiment_summary(self->experiment, &summary);
+    uint64_t trials = experiment_config(self->experiment)->trials;
+    uint64_t left = trials > summary.proposed ? trials - summary.proposed : 0;
+    left = (self->all_proposed ? 0 : left) + inflight_n(self->inflight);
+    if (left == 0 && self->options.final && !self->finished)
+        left = 1;
+    return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+}
+
+/* ------------------------------------------------------------------ utilisation */
+
+/* Adds the time since the last call at the state of the farm in between. */
+static void account(struct farm *self)
+{
+    if (self->busy_since_ns == 0)
+        return;
+    int64_t now = clock_ns();
+    double s = (double)(now - self->busy_since_ns) * 1e-9;
+    uint32_t busy = self->view.busy < self->view.slots ? self->view.busy : self->view.slots;
+    self->busy_s += s * busy;
+    self->slot_s += s * self->view.slots;
+    self->busy_since_ns = now;
+    self->view.slot_s = self->slot_s;
+    if (self->slot_s > 0)
+        self->view.busy_share = self->busy_s / self->slot_s;
+}
+
+static void account_start(struct farm *self)
+{
+    if (self->busy_since_ns == 0 && !self->all_proposed && !self->draining)
+        self->busy_since_ns = clock_ns();
+}
+
+static void account_stop(struct farm *self)
+{
+    account(self);
+    self->busy_since_ns = 0;
+}
+
+/* ------------------------------------------------------------------ what came in */
+
+static int add_ack(struct farm *self, const struct wire_lease *lease)
+{
+    if (self->n_acks == self->cap_acks) {
+        size_t cap = self->cap_acks ? 2 * self->cap_acks : 1024;
+        struct wire_lease *acks = realloc(self->acks, cap * sizeof *acks);
+        if (acks == NULL)
+            return FARM_ENOMEM;
+        self->acks = acks;
+        self->cap_acks = cap;
+    }
+    self->acks[self->n_acks++] = *lease;
+    return FARM_OK;
+}
+
+static void on_welcome(struct farm *self, const struct wire_welcome *welcome, int64_t now)
+{
+    if (self->broker != 0 && self->experiment != NULL)
+        log_info("%s broker at %s; publishing %zu pending tasks again",
+                 welcome->broker == self->broker ? "back at the" : "a new", self->endpoint,
+                 inflight_n(self->inflight));
+    self->broker = welcome->broker;
+    self->connected = true;
+    self->hold = false;
+    self->refused_since_ms = self->lost_ms = 0;
+    self->greet_wait_ms = GREET_MIN_MS;
+    self->beat_ms = welcome->heartbeat_ms > 0 ? welcome->heartbeat_ms : BEAT_DEFAULT_MS;
+    self->beat_at_ms = now + self->beat_ms;
+    inflight_requeue_all(self->inflight);
+}
+
+static void greet_again(struct farm *self, int64_t now)
+{
+    if (self->connected)
+        self->lost_ms = now;
+    self->connected = false;
+    self->greet_at_ms = now + self->greet_wait_ms;
+}
+
+static int on_refuse(struct farm *self, const struct wire_refuse *refuse, int64_t now,
+                     struct why *why)
+{
+    switch (refuse->code) {
+    case REFUSE_HELLO_FIRST:
+        if (self->connected || self->greet_at_ms > now + GREET_MIN_MS)
+            self->greet_at_ms = now; /* it lives: no reason to wait */
+        self->connected = false;
+        return FARM_OK;
+    case REFUSE_NAME_TAKEN:
+        if (self->refused_since_ms == 0) {
+            self->refused_since_ms = now;
+            log_info("the broker still holds this experiment's name: %s; trying again",
+                     refuse->sentence);
+        }
+        greet_again(self, now);
+        if (now - self->refused_since_ms < NAME_TAKEN_MS)
+            return FARM_OK;
+        return why_set(why, FARM_EBUSY, "the broker at %s refuses this controller: %s",
+                       self->endpoint, refuse->sentence);
+    case REFUSE_VERSION:
+    case REFUSE_LIMIT:
+    case REFUSE_ROLE:
+        return why_set(why, FARM_EVERSION, "the broker at %s refuses this controller: %s",
+                       self->endpoint, refuse->sentence);
+    case REFUSE_MALFORMED: break;
+    }
+    self->view.malformed++;
+    log_warn("the broker at %s refused a message: %s", self->endpoint, refuse->sentence);
+    return FARM_OK;
+}
+
+static void on_window(struct farm *self, const struct wire_window *window)
+{
+    account(self); /* up to now at the old state */
+    self->view.window = window->window;
+    self->view.workers = window->workers;
+    self->view.slots = window->slots;
+    self->view.busy = window->busy;
+    self->view.queued = window->queued;
+    self->view.n_data = window->n_data;
+    memcpy(self->data, window->data, window->n_data * sizeof self->data[0]);
+    self->hold = false;
+}
+
+/* Not taken: queued again, until the broker says that there is room. A drain's cancelled tasks come back this way, too,
+ * and stay pending in the store. */
+static void on_busy(struct farm *self, const struct wire_leases *busy)
+{
+    for (size_t i = 0; i < busy->n; i++) {
+        struct inflight_task *task = inflight_find(self->inflight, &busy->leases[i].key);
+        if (task == NULL)
+            continue;
+        if (self->draining)
+            inflight_remove(self->inflight, task);
+        else
+            inflight_requeue(self->inflight, task);
+    }
+    self->hold = !self->draining;
+}
+
+/* True when the evaluator, not the genome, may be to blame. */
+static bool worth_another_try(enum outcome outcome)
+{
+    return outcome == OUTCOME_CRASHED || outcome == OUTCOME_OOM || outcome == OUTCOME_LOST ||
+           outcome == OUTCOME_STOPPED;
+}
+
+static int on_result(struct farm *self, struct wire_message *message, struct why *why)
+{
+    const struct wire_lease *lease = &message->u.result.lease;
+    struct result result;
+    struct why bad;
+    if (result_unpack(&result, zmq_msg_data(&message->payload), zmq_msg_size(&message->payload),
+                      &bad) != FARM_OK) {
+        /* Without an answer the task would never come back: what cannot be read counts as a crash. */
+        self->view.malformed++;
+        log_warn("worker %s sent a result that cannot be read, for trial %" PRIu64 ": %s",
+                 message->u.result.worker, lease->key.trial, bad.text);
+        memset(&result, 0, sizeof result);
+        result.outcome = OUTCOME_CRASHED;
+        result.fitness = result.loss = result.train_loss = result.test_accuracy = result.test_loss =
+            NAN;
+        snprintf(result.reason, sizeof result.reason, "its result could not be read: %.200s",
+                 bad.text);
+    }
+    struct inflight_task *task = inflight_find(self->inflight, &lease->key);
+    if (task != NULL && worth_another_try(result.outcome)) {
+        if (task->failures > 0 && task->failed_lease == lease->lease)
+            return add_ack(self, lease); /* the same failure, told twice */
+        if (self->draining) {            /* stays pending */
+            inflight_remove(self->inflight, task);
+            return add_ack(self, lease);
+        }
+        task->failed_lease = lease->lease;
+        if (++task->failures < self->options.attempts) {
+            log_warn("trial %" PRIu64 " %s on %s (%s); trying it once more", lease->key.trial,
+                     outcome_name(result.outcome), message->u.result.worker, result.reason);
+            self->view.retried++;
+            task->again = false;
+            inflight_requeue(self->inflight, task);
+            return add_ack(self, lease);
+        }
+    }
+    bool fresh = false;
+    int rc =
+        experiment_record(self->experiment, &lease->key, &result, message->u.result.worker,
+                          zmq_msg_data(&message->blob), zmq_msg_size(&message->blob), &fresh, why);
+    if (rc == FARM_ENOTFOUND) {
+        log_warn("a result for trial %" PRIu64 ", which is not of this experiment, was dropped",
+                 lease->key.trial);
+        return FARM_OK;
+    }
+    if (rc != FARM_OK)
+        return rc;
+    if (task != NULL)
+        inflight_remove(self->inflight, task);
+    if (fresh) {
+        self->view.fresh++;
+        self->exhausted = false; /* evolution may know more now */
+        if (lease->key.rung == WIRE_RUNG_FINAL)
+            self->finished = true;
+        if (self->options.watch.result != NULL)
+            self->options.watch.result(&lease->key, &result, message->u.result.worker,
+                                       self->options.watch.ctx);
+    } else {
+        self->view.duplicates++;
+    }
+    return add_ack(self, lease);
+}
+
+static void on_progress(struct farm *self, struct wire_message *message)
+{
+    struct progress progress;
+    struct why why;
+    if (progress_unpack(&progress, zmq_msg_data(&message->payload), zmq_msg_size(&message->payload),
+                        &why) != FARM_OK)
+        self->view.malformed++;
+    else if (self->options.watch.progress != NULL)
+        self->options.watch.progress(&message->u.result.lease.key, &progress,
+                                     message->u.result.worker, self->options.watch.ctx);
+}
+
+static int on_message(struct farm *self, struct wire_message *message, int64_t now, struct why *why)
+{
+    switch (message->kind) {
+    case WIRE_WELCOME: on_welcome(self, &message->u.welcome, now); return FARM_OK;
+    case WIRE_REFUSE: return on_refuse(self, &message->u.refuse, now, why);
+    case WIRE_WINDOW: on_window(self, &message->u.window); return FARM_OK;
+    case WIRE_BUSY: on_busy(self, &message->u.leases); return FARM_OK;
+    case WIRE_RESULT: return self->experiment != NULL ? on_result(self, message, why) : FARM_OK;
+    case WIRE_PROGRESS: on_progress(self, message); return FARM_OK;
+    case WIRE_HEARTBEAT: return FARM_OK; /* heard_ms says it all */
+    default: self->view.malformed++; return FARM_OK;
+    }
+}
+
+/* Takes what came, up to a bound. While paused nothing is taken: the results stay with libzmq and the workers. */
+static int take_messages(struct farm *self, int64_t now, struct why *why)
+{
+    struct why bad;
+    for (int i = 0; i < TURN_MESSAGES; i++) {
+        struct wire_message message;
+        int rc = wire_recv(self->socket, NULL, &message, &bad);
+        if (rc == FARM_EBUSY)
+            break;
+        if (rc == FARM_ENET)
+            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
+                           zmq_strerror(errno));
+        self->heard_ms = now;
+        if (rc != FARM_OK) {
+            if (self->view.malformed++ == 0)
+                log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
+            continue;
+        }
+        rc = on_message(self, &message, now, why);
+        wire_message_release(&message);
+        if (rc != FARM_OK)
+            return rc;
+    }
+    return FARM_OK;
+}
+
+/* ------------------------------------------------------------------ what goes out */
+
+struct pending_visit {
+    struct farm *farm;
+    bool again;
+    int rc;
+};
+
+static bool queue_pending(struct proposal *proposal, void *ctx)
+{
+    struct pending_visit *visit = ctx;
+    visit->rc = inflight_add(visit->farm->inflight, &proposal->key, proposal->task,
+                             proposal->task_len, visit->again);
+    return visit->rc == FARM_OK;
+}
+
+/* Queues every pending trial that is not out yet. */
+static int queue_all_pending(struct farm *self, bool again, struct why *why)
+{
+    struct pending_visit visit = {self, again, FARM_OK};
+    int rc = experiment_each_pending(self->experiment, queue_pending, &visit, why);
+    if (rc == FARM_OK && visit.rc != FARM_OK)
+        rc = why_set(why, visit.rc, "no memory for the pending tasks");
+    return rc;
+}
+
+/* Proposes while the window has room. What is proposed waits in the queue for the turn's commit. */
+static int ask(struct farm *self, struct why *why)
+{
+    /* A trial that waited for a twin's result is to be evaluated after all when the twin failed. */
+    size_t final = self->finishing && !self->finished ? 1 : 0;
+    if (experiment_n_pending(self->experiment) + final > inflight_n(self->inflight)) {
+        int rc = queue_all_pending(self, false, why);
+        if (rc != FARM_OK)
+            return rc;
+    }
+    while (self->connected && !self->all_proposed && !self->exhausted && !self->hold &&
+           inflight_n(self->inflight) < self->view.window) {
+        struct proposal proposal;
+        int rc = experiment_propose(self->experiment, &proposal, why);
+        if (rc == FARM_ENOTFOUND) {
+            self->all_proposed = true;
+            account_stop(self);
+        } else if (rc == FARM_EEXHAUSTED) {
+            self->exhausted = true; /* until the next result, if any is still to come */
+            if (inflight_n(self->inflight) == 0) {
+                log_warn("the search ends early: %s", why != NULL ? why->text : farm_strerror(rc));
+                self->all_proposed = true;
+                account_stop(self);
+            }
+        } else if (rc != FARM_OK) {
+            return rc;
+        } else if ((rc = inflight_add(self->inflight, &proposal.key, proposal.task,
+                                      proposal.task_len, false)) != FARM_OK) {
+            return why_set(why, rc, "no memory for a task");
+        }
+    }
+    return FARM_OK;
+}
+
+/* Once everything is recorded: the best one, trained for good. */
+static int ask_final(struct farm *self, struct why *why)
+{
+    if (!self->all_proposed || self->finishing || inflight_n(self->inflight) > 0)
+        return FARM_OK;
+    self->finishing = true;
+    if (!self->options.final) {
+        self->finished = true;
+        return FARM_OK;
+    }
+    struct proposal proposal;
+    struct why none;
+    int rc = experiment_final(self->experiment, &proposal, &none);
+    if (rc == FARM_ENOTFOUND || rc == FARM_EBUSY) {
+        if (rc == FARM_ENOTFOUND)
+            log_warn("no trial succeeded, so there is none to train at the end");
+        self->finished = true;
+        return FARM_OK;
+    }
+    if (rc != FARM_OK) {
+        if (why != NULL)
+            *why = none;
+        return rc;
+    }
+    log_info("training the best trial, %" PRIu64 ", on training and validation images",
+             proposal.key.trial);
+    rc = inflight_add(self->inflight, &proposal.key, proposal.task, proposal.task_len, true);
+    return rc == FARM_OK ? rc : why_set(why, rc, "no memory for the final task");
+}
+
+/* One durable transaction for the turn. A full disk pauses the farm: nothing is asked, acknowledged or published until a
+ * later try succeeds. */
+static int commit(struct farm *self, int64_t now, struct why *why)
+{
+    int rc = experiment_commit(self->experiment, why);
+    if (rc == FARM_OK) {
+        if (self->view.paused != NULL)
+            log_info("the store takes records again; going on");
+        self->view.paused = NULL;
+        self->n_durable = self->n_acks;
+        return FARM_OK;
+    }
+    if (rc != FARM_ESTORE && rc != FARM_EIO && rc != FARM_ENOMEM)
+        return rc;
+    if (self->view.paused == NULL) {
+        if (why != NULL)
+            self->paused = *why;
+        else
+            why_set(&self->paused, rc, "%s", farm_strerror(rc));
+        self->view.paused = self->paused.text;
+        log_error("PAUSED: %s; free some space: a new try is made every %d s, and nothing is lost",
+                  self->paused.text, PAUSE_MS / 1000);
+    }
+    self->paused_until_ms = now + PAUSE_MS;
+    return FARM_OK;
+}
+
+/* Sends acknowledgements for what is durable. What the pipe does not take waits for the next turn. */
+static void acknowledge(struct farm *self)
+{
+    size_t sent = 0;
+    while (self->connected && sent < self->n_durable) {
+        struct wire_message message;
+        wire_message_init(&message, WIRE_ACK);
+        message.u.leases.leases = self->acks + sent;
+        message.u.leases.n =
+            self->n_durable - sent < ACK_BATCH ? self->n_durable - sent : ACK_BATCH;
+        size_t n = message.u.leases.n;
+        int rc = wire_send(self->socket, NULL, &message);
+        message.u.leases.leases = NULL; /* ours */
+        message.u.leases.n = 0;
+        wire_message_release(&message);
+        if (rc != FARM_OK)
+            break;
+        sent += n;
+    }
+    if (sent == 0)
+        return;
+    memmove(self->acks, self->acks + sent, (self->n_acks - sent) * sizeof self->acks[0]);
+    self->n_acks -= sent;
+    self->n_durable -= sent;
+}
+
+/* Sends queued tasks while the window has room. */
+static void publish(struct farm *self, int64_t now)
+{
+    struct inflight_task *task;
+    while (self->connected && !self->hold && (task = inflight_queued(self->inflight)) != NULL &&
+           inflight_n_published(self->inflight) < self->view.window) {
+        struct wire_message message;
+        wire_message_init(&message, WIRE_PUBLISH);
+        message.u.publish.key = task->key;
+        message.u.publish.again = task->again;
+        zmq_msg_copy(&message.payload, &task->payload);
+        int rc = wire_send(self->socket, NULL, &message);
+        wire_message_release(&message);
+        if (rc != FARM_OK) {
+            if (rc ==
+                FARM_EBUSY) /* no connection, or its pipe is full: the heartbeat finds out which */
+                self->beat_at_ms = now;
+            return;
+        }
+        inflight_publish(self->inflight, task);
+        account_start(self);
+    }
+}
+
+static int send_simple(struct farm *self, struct wire_message *message)
+{
+    int rc = wire_send(self->socket, NULL, message);
+    wire_message_release(message);
+    return rc;
+}
+
+static int say_hello(struct farm *self)
+{
+    struct wire_message message;
+    wire_message_init(&message, WIRE_HELLO);
+    struct wire_hello *hello = &message.u.hello;
+    hello->role = WIRE_CONTROLLER;
+    memcpy(hello->name, self->options.name, sizeof hello->name);
+    hello->incarnation = self->incarnation;
+    strncpy(hello->version, NASFARM_VERSION, sizeof hello->version - 1);
+    hello->experiment = self->options.experiment;
+    hello->demand = demand(self);
+    memcpy(hello->data_name, self->data_name, sizeof hello->data_name);
+    return send_simple(self, &message);
+}
+
+/* HELLO while nobody has welcomed us, heartbeats afterwards; three beats without a word and we greet again. */
+static void keep_in_touch(struct farm *self, int64_t now)
+{
+    if (self->connected && now - self->heard_ms > 3 * self->beat_ms) {
+        if (self->experiment != NULL)
+            log_warn("the broker at %s is silent; greeting it again", self->endpoint);
+        greet_again(self, now);
+        self->greet_at_ms = now;
+    }
+    if (!self->connected) {
+        if (now < self->greet_at_ms)
+            return;
+        say_hello(self); /* no connection yet: the next try is due soon */
+        self->greet_at_ms = now + self->greet_wait_ms;
+        self->greet_wait_ms =
+            self->greet_wait_ms * 2 < GREET_MAX_MS ? self->greet_wait_ms * 2 : GREET_MAX_MS;
+    } else if (now >= self->beat_at_ms) {
+        struct wire_message beat;
+        wire_message_init(&beat, WIRE_HEARTBEAT);
+        beat.u.leases.demand = demand(self);
+        if (send_simple(self, &beat) == FARM_EBUSY) {
+            greet_again(self, now);
+            self->greet_at_ms = now;
+        }
+        self->beat_at_ms = now + self->beat_ms;
+    }
+}
+
+/* ------------------------------------------------------------------ leaving */
+
+/* Takes back what has not begun: what is queued here at once, what the broker still holds as it says so (BUSY). */
+static void start_drain(struct farm *self)
+{
+    account_stop(self);
+    self->draining = self->view.draining = true;
+    struct inflight_task *task;
+    while ((task = inflight_queued(self->inflight)) != NULL)
+        inflight_remove(self->inflight, task);
+    size_t n = inflight_n_published(self->inflight), i = 0;
+    struct wire_lease *leases = calloc(n ? n : 1, sizeof *leases);
+    if (leases == NULL)
+        return; /* then all of them are waited for */
+    for (task = inflight_published(self->inflight); task != NULL; task = task->next)
+        leases[i++].key = task->key;
+    for (i = 0; i < n && self->connected; i += ACK_BATCH) {
+        struct wire_message message;
+        wire_message_init(&message, WIRE_CANCEL);
+        message.u.leases.leases = leases + i;
+        message.u.leases.n = n - i < ACK_BATCH ? n - i : ACK_BATCH;
+        wire_send(self->socket, NULL, &message); /* not taken: waited for, likewise */
+        message.u.leases.leases = NULL;
+        message.u.leases.n = 0;
+        wire_message_release(&message);
+    }
+    free(leases);
+}
+
+/* Draining is over when nothing is out, or when nobody is there to bring it. */
+static bool drained(struct farm *self, int64_t now)
+{
+    if (!self->draining)
+        return false;
+    struct inflight_task *task;
+    while ((task = inflight_queued(self->inflight)) != NULL) /* a broker that was lost meanwhile */
+        inflight_remove(self->inflight, task);
+    if (!self->connected && self->lost_ms == 0)
+        self->lost_ms = now;
+    return inflight_n(self->inflight) == 0 ||
+           (!self->connected && now - self->lost_ms > DRAIN_UNHEARD_MS);
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+/* Sleeps until a message comes or something is due. */
+static int wait_for_something(struct farm *self, bool listen)
+{
+    int64_t now = clock_ms();
+    int64_t due = self->connected ? self->beat_at_ms : self->greet_at_ms;
+    int64_t ms = due > now ? due - now : 0;
+    zmq_pollitem_t item = {self->socket, 0, ZMQ_POLLIN, 0};
+    if (zmq_poll(&item, listen ? 1 : 0, ms < TURN_MS ? (long)ms : TURN_MS) < 0 && errno != EINTR)
+        return FARM_ENET;
+    return FARM_OK;
+}
+
+static void show(struct farm *self, int64_t now)
+{
+    account(self);
+    self->view.connected = self->connected;
+    self->view.outstanding = inflight_n(self->inflight);
+    self->view.finishing = self->finishing && !self->finished;
+    if (self->options.watch.turn != NULL)
+        self->options.watch.turn(&self->view, now, self->options.watch.ctx);
+}
+
+int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *end, struct why *why)
+{
+    self->experiment = experiment;
+    self->heard_ms = clock_ms();
+    int rc = queue_all_pending(self, true, why);
+    for (bool over = false; rc == FARM_OK && !over;) {
+        bool paused = self->view.paused != NULL;
+        if (wait_for_something(self, !paused) != FARM_OK) {
+            rc = why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+            break;
+        }
+        int64_t now = clock_ms(); /* one clock for the whole turn */
+        int stop = told_to_stop(self);
+        if (stop == 1 && !self->draining)
+            start_drain(self);
+        if (paused)
+            self->heard_ms = now; /* nobody listens: no silence is held against the broker */
+        else
+            rc = take_messages(self, now, why);
+        if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
+            rc = ask(self, why);
+        if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
+            rc = ask_final(self, why);
+        if (rc == FARM_OK && (!paused || now >= self->paused_until_ms || stop >= 2))
+            rc = commit(self, now, why);
+        if (rc == FARM_OK && self->view.paused == NULL) {
+            acknowledge(self);
+            publish(self, now);
+        }
+        keep_in_touch(self, now);
+        show(self, now);
+        if (stop >= 2) {
+            *end = FARM_END_STOPPED;
+            over = true;
+        } else if (self->view.paused == NULL && (self->finished || drained(self, now))) {
+            *end = self->finished ? FARM_END_DONE : FARM_END_DRAINED;
+            over = true;
+        }
+    }
+    account_stop(self);
+    self->experiment = NULL;
+    return rc;
+}
+
+static const struct wire_data *offered(const struct farm *self, const char *name)
+{
+    for (size_t i = 0; i < self->view.n_data; i++)
+        if (strcmp(self->data[i].name, name) == 0 || (name[0] == '\0' && self->view.n_data == 1))
+            return &self->data[i];
+    return NULL;
+}
+
+static int not_offered(const struct farm *self, const char *name, struct why *why)
+{
+    char list[200] = "";
+    for (size_t i = 0; i < self->view.n_data; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%.64s", i ? ", " : "", self->data[i].name);
+    }
+    if (self->broker == 0)
+        return why_set(why, FARM_ENOTFOUND,
+                       "no broker answers at %s; is nasfarm-broker running there?", self->endpoint);
+    if (self->view.n_data == 0)
+        return why_set(
+            why, FARM_ENOTFOUND,
+            "no worker at %s offers a data set; start one: nasfarm-worker --broker %s --data SPEC",
+            self->endpoint, self->endpoint);
+    if (name[0] == '\0')
+        return why_set(why, FARM_ENOTFOUND,
+                       "the workers at %s offer several data sets; choose one by --data: %s",
+                       self->endpoint, list);
+    return why_set(why, FARM_ENOTFOUND, "no worker at %s offers data set \"%.64s\"; offered: %s",
+                   self->endpoint, name, list);
+}
+
+int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
+                   bool (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
+                   struct why *why)
+{
+    int64_t until = clock_ms() + timeout_ms;
+    self->heard_ms = clock_ms();
+    for (;;) {
+        if (wait_for_something(self, true) != FARM_OK)
+            return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+        int64_t now = clock_ms();
+        int rc = take_messages(self, now, why);
+        if (rc != FARM_OK)
+            return rc;
+        keep_in_touch(self, now);
+        show(self, now);
+        const struct wire_data *data = offered(self, name);
+        if (data != NULL) {
+            *out = *data;
+            return FARM_OK;
+        }
+        if (told_to_stop(self) > 0)
+            return why_set(why, FARM_EBUSY, "stopped before a worker was there");
+        if (keep_on != NULL && !keep_on(ctx, why))
+            return FARM_ENOTFOUND;
+        if (now >= until)
+            return not_offered(self, name, why);
+    }
+}
