@@ -1,0 +1,206 @@
+/* bench_overhead.c - what a trial costs when the evaluation costs nothing.
+ *
+ * The real controller, broker and worker (64 slots, an evaluator that answers at once) on this machine, over TCP on
+ * loopback; every trial is a genome of the AmoebaNet space, a decoded, checked, hashed and packed graph, a journal entry
+ * when proposed and one when done, a trial record and its indexes. Counted by reading the store while the search runs:
+ * a trial counts when its result is committed.
+ *
+ *   usage: bench_overhead [TRIALS [LARGE]]   (100000: per run; LARGE: store size of the growth run, 1000000; 0 skips it)
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <poll.h>
+
+#include "farm_kit.h"
+#include "store.h"
+
+enum process { BROKER, WORKER, CONTROLLER, PROCESSES };
+
+struct run {
+    char folder[256], store[300], log[300];
+    pid_t pids[PROCESSES];
+};
+
+struct sample {
+    double at_s, cpu_s[PROCESSES];
+    uint64_t done;
+};
+
+static void start(struct run *r, uint64_t trials, bool no_sync)
+{
+    char endpoint[64], number[32];
+
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", kit_free_port());
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)trials);
+    const char *broker[] = {BIN_BROKER, "--listen", endpoint, NULL};
+    const char *worker[] = {BIN_WORKER, "--broker", endpoint,      "--slots",   "64",
+                            "--data",   "digits",   "--evaluator", "synthetic", NULL};
+    const char *search[] = {BIN_NASFARM,
+                            "search",
+                            "--broker",
+                            endpoint,
+                            "--out",
+                            r->store,
+                            "--data",
+                            "digits",
+                            "--space",
+                            "amoebanet",
+                            "--cells",
+                            "1",
+                            "--stages",
+                            "1",
+                            "--strategy",
+                            "evolution",
+                            "--population",
+                            "100",
+                            "--sample",
+                            "25",
+                            "--trials",
+                            number,
+                            "--no-final",
+                            "--quiet",
+                            no_sync ? "--no-sync" : NULL,
+                            NULL};
+
+    kit_folder(r->folder, sizeof r->folder, "bench");
+    (void)snprintf(r->store, sizeof r->store, "%s/run", r->folder);
+    (void)snprintf(r->log, sizeof r->log, "%s/log", r->folder);
+    r->pids[BROKER] = kit_start(broker, r->log);
+    r->pids[WORKER] = kit_start(worker, r->log);
+    r->pids[CONTROLLER] = kit_start(search, r->log);
+}
+
+static void stop(struct run *r)
+{
+    for (int i = 0; i < PROCESSES; i++)
+        kit_kill(r->pids[i]);
+    kit_remove(r->folder);
+}
+
+/* Waits until the store has at least `done` finished trials. False when the search ended before. */
+static bool wait_done(struct run *r, struct store *store, uint64_t done, struct sample *out)
+{
+    int status;
+
+    while (store_n_done(store) < done) {
+        if (kit_ended(r->pids[CONTROLLER], &status)) {
+            if (store_n_done(store) >= done)
+                break;
+            char *log = kit_read(r->log);
+
+            fprintf(stderr, "bench_overhead: the search ended with status %d:\n%s\n", status, log);
+            free(log);
+            return false;
+        }
+        (void)poll(NULL, 0, 2);
+    }
+    out->at_s = kit_now_s();
+    out->done = store_n_done(store);
+    for (int i = 0; i < PROCESSES; i++)
+        out->cpu_s[i] = kit_cpu_s(r->pids[i]);
+    return true;
+}
+
+static struct store *open_store(struct run *r)
+{
+    struct store *store = NULL;
+    struct why why;
+    double end = kit_now_s() + 30;
+
+    while (store_open(&store, r->store, STORE_READ, NULL, &why) != FARM_OK) {
+        if (kit_now_s() > end) {
+            fprintf(stderr, "bench_overhead: %s\n", why.text);
+            exit(1);
+        }
+        (void)poll(NULL, 0, 10);
+    }
+    return store;
+}
+
+static double print_window(const char *what, const struct sample *a, const struct sample *b)
+{
+    double n = (double)(b->done - a->done), wall = b->at_s - a->at_s;
+
+    printf("%-28s %9.0f trials/s   %6.1f us wall, CPU per trial: controller %5.1f us, broker %5.1f "
+           "us, worker %5.1f us\n",
+           what, n / wall, wall / n * 1e6, (b->cpu_s[CONTROLLER] - a->cpu_s[CONTROLLER]) / n * 1e6,
+           (b->cpu_s[BROKER] - a->cpu_s[BROKER]) / n * 1e6,
+           (b->cpu_s[WORKER] - a->cpu_s[WORKER]) / n * 1e6);
+    (void)fflush(stdout);
+    return n / wall;
+}
+
+/* One search of `trials`; the window is all but the first and last twentieth. */
+static double one_run(const char *what, uint64_t trials, bool no_sync)
+{
+    struct run r;
+    struct sample a, b;
+    struct store *store;
+    double rate = 0;
+
+    start(&r, trials, no_sync);
+    store = open_store(&r);
+    if (wait_done(&r, store, trials / 20, &a) && wait_done(&r, store, trials - trials / 20, &b))
+        rate = print_window(what, &a, &b);
+    store_close(&store);
+    stop(&r);
+    return rate;
+}
+
+/* One long search; the same window at its beginning and at its end. */
+static void growth(uint64_t large)
+{
+    const uint64_t window = large / 20;
+    struct run r;
+    struct sample a, b, c, d;
+    struct store *store;
+
+    start(&r, large + window, false);
+    store = open_store(&r);
+    if (wait_done(&r, store, 1000, &a) && wait_done(&r, store, 1000 + window, &b)) {
+        double small_rate = print_window("at 1,000 stored", &a, &b), large_rate;
+
+        if (wait_done(&r, store, large, &c) && wait_done(&r, store, large + window - 200, &d)) {
+            large_rate = print_window("at the large end", &c, &d);
+            printf("cost per trial at %llu stored: %.2f times that at 1,000; store %.0f MB\n",
+                   (unsigned long long)large, small_rate / large_rate,
+                   (double)store_bytes(store) / 1e6);
+        }
+    }
+    store_close(&store);
+    stop(&r);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t trials = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
+    uint64_t large = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
+    double durable[3], loose[3];
+
+    printf("an evaluator that answers at once, 64 slots in one worker, %llu trials a run\n",
+           (unsigned long long)trials);
+    for (int i = 0; i < 3; i++) { /* side by side, so that a noisy machine hits both */
+        durable[i] = one_run("durable", trials, false);
+        loose[i] = one_run("durability off", trials, true);
+    }
+    for (int i = 0; i < 3; i++) /* medians of three */
+        for (int k = 0; k < 2; k++) {
+            if (durable[k] > durable[k + 1]) {
+                double t = durable[k];
+                durable[k] = durable[k + 1];
+                durable[k + 1] = t;
+            }
+            if (loose[k] > loose[k + 1]) {
+                double t = loose[k];
+                loose[k] = loose[k + 1];
+                loose[k + 1] = t;
+            }
+        }
+    printf("median: %.0f durable trials/s, %.0f with durability off, ratio %.2f\n", durable[1],
+           loose[1], durable[1] / loose[1]);
+    if (large > 0)
+        growth(large);
+    return 0;
+}

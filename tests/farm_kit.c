@@ -1,0 +1,173 @@
+/* farm_kit.c - see farm_kit.h. */
+#include "farm_kit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+static void give_up(const char *what)
+{
+    fprintf(stderr, "farm kit: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+double kit_now_s(void)
+{
+    return (double)clock_ns() * 1e-9;
+}
+
+void kit_folder(char *path, size_t size, const char *name)
+{
+    const char *base = getenv("TMPDIR");
+
+    (void)snprintf(path, size, "%s/nasfarm-%s-XXXXXX", base != NULL ? base : "/tmp", name);
+    if (mkdtemp(path) == NULL)
+        give_up(path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+void kit_remove(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+pid_t kit_start(const char *const *argv, const char *log_file)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        give_up("fork");
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDONLY);
+
+        (void)dup2(null, STDIN_FILENO);
+        if (log_file != NULL) {
+            int log = open(log_file, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+            if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
+                _exit(127);
+        }
+        execv(argv[0], (char *const *)argv);
+        fprintf(stderr, "farm kit: cannot start %s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    return pid;
+}
+
+static int status_of(int raw)
+{
+    return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
+
+bool kit_ended(pid_t pid, int *status)
+{
+    int raw;
+
+    if (waitpid(pid, &raw, WNOHANG) != pid)
+        return false;
+    *status = status_of(raw);
+    return true;
+}
+
+/* A process file descriptor becomes readable when the process ends. */
+int kit_wait(pid_t pid, double timeout_s)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0), raw;
+    struct pollfd item = {fd, POLLIN, 0};
+    double end = kit_now_s() + timeout_s, left;
+
+    if (fd < 0)
+        give_up("pidfd_open");
+    while ((left = end - kit_now_s()) > 0 && poll(&item, 1, (int)(left * 1000) + 1) == 0)
+        ;
+    close(fd);
+    if (waitpid(pid, &raw, WNOHANG) != pid)
+        return -1;
+    return status_of(raw);
+}
+
+void kit_kill(pid_t pid)
+{
+    int raw;
+
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, &raw, 0);
+}
+
+char *kit_read(const char *file)
+{
+    FILE *f = fopen(file, "r");
+    char *text = NULL;
+    size_t size = 0;
+
+    if (f == NULL || getdelim(&text, &size, '\0', f) < 0) {
+        free(text);
+        text = strdup("");
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    return text;
+}
+
+bool kit_wait_for(const char *file, const char *text, double timeout_s)
+{
+    double end = kit_now_s() + timeout_s;
+    bool found = false;
+
+    do {
+        char *all = kit_read(file);
+
+        found = text != NULL ? strstr(all, text) != NULL : all[0] != '\0';
+        free(all);
+        if (!found)
+            (void)poll(NULL, 0, 5); /* a file has no event to wait on; the deadline bounds it */
+    } while (!found && kit_now_s() < end);
+    return found;
+}
+
+int kit_free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+        give_up("a free port");
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+double kit_cpu_s(pid_t pid)
+{
+    char path[64], *text, *after;
+    unsigned long user = 0, system = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    text = kit_read(path);
+    after = strrchr(text, ')'); /* the name may hold anything */
+    if (after != NULL)
+        (void)sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                     &system);
+    free(text);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}

@@ -1,0 +1,37 @@
+/* farm_kit.h - real processes for tests and benchmarks of the whole farm: start, wait for, kill, read.
+ *
+ * It is not: a test framework (Check is), nor part of the product.
+ */
+#ifndef NASFARM_FARM_KIT_H
+#define NASFARM_FARM_KIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A fresh folder under $TMPDIR, into path (at least 256 bytes). Exits with a sentence when that fails. */
+void kit_folder(char *path, size_t size, const char *name);
+/* Removes it with all that is in it. */
+void kit_remove(const char *path);
+
+/* Starts argv (NULL-terminated) with standard output and error appended to log_file (NULL: inherited). */
+pid_t kit_start(const char *const *argv, const char *log_file);
+/* Waits until it ends, at most timeout_s; returns its exit status, 128 + signal, or -1 when it still runs. */
+int kit_wait(pid_t pid, double timeout_s);
+/* Whether it has ended, without waiting; *status as from kit_wait(). */
+bool kit_ended(pid_t pid, int *status);
+/* SIGKILL, and reaps it. */
+void kit_kill(pid_t pid);
+
+/* Waits until the file holds text (NULL: anything at all), at most timeout_s. */
+bool kit_wait_for(const char *file, const char *text, double timeout_s);
+/* The whole file as a string, malloc'd; "" when there is none. */
+char *kit_read(const char *file);
+
+/* A TCP port of the loopback that nobody uses now. */
+int kit_free_port(void);
+double kit_now_s(void);      /* monotonic */
+double kit_cpu_s(pid_t pid); /* user and system time of a running process */
+
+#endif
