@@ -25,8 +25,8 @@ struct strategy_ops {
 /* options: "key=value,key=value" ("": all defaults), e.g. "population=100,sample=25" (evolution).
  * FARM_EINPUT names an unknown strategy or option and lists the known, or says the range.
  * space is borrowed until strategy_destroy(). */
-int strategy_create(struct strategy **out, const char *name, const char *options, const struct space *space,
-                    uint64_t seed, struct why *why);
+int strategy_create(struct strategy **out, const char *name, const char *options,
+                    const struct space *space, uint64_t seed, struct why *why);
 void strategy_destroy(struct strategy **self);
 /* NULL-terminated. */
 const struct strategy_ops *const *strategy_all(void);
@@ -37,8 +37,8 @@ const struct strategy_ops *const *strategy_all(void);
 int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent);
 
 /* One trial has finished. Larger fitness is better; only OUTCOME_OK has one (others are the worst there is). */
-int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome, enum outcome outcome,
-                  double fitness);
+int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome,
+                  enum outcome outcome, double fitness);
 
 /* The population, oldest first (0 for strategies without one). Borrowed until the next call. */
 size_t strategy_population(const struct strategy *self, const struct strategy_member **members);

@@ -31,11 +31,28 @@ struct space_config {
     char name[32];            /* "nasbench201", "amoebanet" */
     struct graph_shape input; /* of the data */
     uint32_t classes;
-    uint32_t channels;        /* of the first stage; 0: the space's own default for this image size */
-    uint32_t cells;           /* normal cells per stage (N); 0: default */
-    uint32_t stages;          /* 0: default, limited so that the last stage still has 4x4 pixels or more */
-    uint32_t stem_stride;     /* 0: 1 (documented rules per space) */
-    float drop_path;          /* rate of drop_path nodes; 0: none are placed */
+    uint32_t channels; /* of the first stage; 0: the space's own default for this image size */
+    uint32_t cells;    /* normal cells per stage (N); 0: default */
+    uint32_t stages;   /* 0: default, limited so that the last stage still has 4x4 pixels or more */
+    uint32_t stem_stride; /* 0: 1; of the first convolution */
+    float drop_path;      /* rate of drop_path nodes; 0: none are placed */
+};
+
+/* One cell as a drawing: values, and the operations between them. */
+enum cell_role { CELL_INPUT, CELL_STATE, CELL_OUTPUT };
+struct cell_node {
+    char label[16]; /* "c_{k-2}", "0", "1", "+" ... */
+    enum cell_role role;
+};
+struct cell_edge {
+    uint32_t from, to;
+    const char *op; /* a constant; "" for a plain wire */
+};
+struct cell_drawing {
+    const char *title; /* a constant: "cell", "normal", "reduction" */
+    uint32_t n_nodes, n_edges;
+    struct cell_node nodes[16];
+    struct cell_edge edges[32];
 };
 
 struct space {
@@ -49,10 +66,14 @@ struct space_ops {
     const char *name, *summary;
     int (*open)(struct space *self, struct why *why); /* fills config's defaults, n_dims, dims */
     /* Builds the graph of genes that space_check() accepted. */
-    int (*decode)(const struct space *self, const struct genome *genome, struct graph **out, struct why *why);
+    int (*decode)(const struct space *self, const struct genome *genome, struct graph **out,
+                  struct why *why);
     /* The community's notation of the architecture, e.g. "|nor_conv_3x3~0|+...": malloc'd; and back. parse may be NULL. */
     char *(*notation)(const struct space *self, const struct genome *genome);
     struct genome *(*parse)(const struct space *self, const char *text, struct why *why);
+    /* Describes the which-th kind of cell; false when there is no such. May be NULL. */
+    bool (*cell)(const struct space *self, const struct genome *genome, uint32_t which,
+                 struct cell_drawing *out);
 };
 
 /* FARM_EINPUT names an unknown space and lists the known ones, or says which number does not fit. */
@@ -69,7 +90,8 @@ bool space_active(const struct space *self, const struct genome *genome, uint32_
 /* FARM_EGENOME names the gene, its value and its range. */
 int space_check(const struct space *self, const struct genome *genome, struct why *why);
 /* Checks, then decodes. *out is finished and owned by the caller. */
-int space_decode(const struct space *self, const struct genome *genome, struct graph **out, struct why *why);
+int space_decode(const struct space *self, const struct genome *genome, struct graph **out,
+                 struct why *why);
 /* log10 of the number of points; +inf when a dimension is real. */
 double space_log10_points(const struct space *self);
 

@@ -1,0 +1,286 @@
+/* strategy.c - what every strategy shares: the registry, options, the random stream, and state as bytes. */
+#include "strategy.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "strategy_kind.h"
+
+#define STATE_VERSION 1
+
+static const struct strategy_kind *const kinds[] = {&strategy_evolution, &strategy_random};
+#define N_KINDS (sizeof kinds / sizeof kinds[0])
+
+const struct strategy_ops *const *strategy_all(void)
+{
+    static const struct strategy_ops *const all[N_KINDS + 1] = {&strategy_evolution.ops,
+                                                                &strategy_random.ops, NULL};
+
+    return all;
+}
+
+/* Writes "a, b, c" of what is known, for a sentence. */
+static void add_known(char *list, size_t room, const char *name)
+{
+    size_t used = strlen(list);
+
+    if (used + strlen(name) + 3 > room)
+        return;
+    if (used > 0)
+        strcat(list, ", ");
+    strcat(list, name);
+}
+
+static struct strategy_option *find_option(struct strategy *self, const char *name, size_t len)
+{
+    for (struct strategy_option *o = self->options; o->name != NULL; o++)
+        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+            return o;
+    return NULL;
+}
+
+double strategy_option_value(const struct strategy *self, const char *name)
+{
+    for (const struct strategy_option *o = self->options; o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return o->value;
+    return 0;
+}
+
+static int unknown_option(const struct strategy *self, const char *name, size_t len,
+                          struct why *why)
+{
+    char known[120] = "";
+
+    for (const struct strategy_option *o = self->options; o->name != NULL; o++)
+        add_known(known, sizeof known, o->name);
+    return why_set(why, FARM_EINPUT, "strategy %s has no option '%.*s': %s%s", self->kind->ops.name,
+                   (int)(len < 32 ? len : 32), name,
+                   known[0] != '\0' ? "known are " : "it takes none", known);
+}
+
+/* One "key=value" of len characters. */
+static int read_option(struct strategy *self, const char *text, size_t len, struct why *why)
+{
+    const char *equals = memchr(text, '=', len);
+    size_t name_len = equals != NULL ? (size_t)(equals - text) : len;
+    struct strategy_option *o = find_option(self, text, name_len);
+    char number[40] = "", *end = number;
+    double v = NAN;
+
+    if (o == NULL)
+        return unknown_option(self, text, name_len, why);
+    if (equals != NULL && len - name_len - 1 < sizeof number) {
+        memcpy(number, equals + 1, len - name_len - 1);
+        v = strtod(number, &end);
+    }
+    if (end == number || *end != '\0' || !(v >= o->lo && v <= o->hi) || (o->whole && v != floor(v)))
+        return why_set(why, FARM_EINPUT,
+                       "option '%.*s' of strategy %s: %s must be %s from %.9g to %.9g",
+                       (int)(len < 48 ? len : 48), text, self->kind->ops.name, o->name,
+                       o->whole ? "a whole number" : "a number", o->lo, o->hi);
+    o->value = v;
+    return FARM_OK;
+}
+
+static int read_options(struct strategy *self, const char *text, struct why *why)
+{
+    int rc = FARM_OK;
+
+    while (*text != '\0' && rc == FARM_OK) {
+        size_t len = strcspn(text, ",");
+
+        rc = read_option(self, text, len, why);
+        text += len + (text[len] == ',');
+    }
+    return rc;
+}
+
+static int unknown_strategy(const char *name, struct why *why)
+{
+    char known[120] = "";
+
+    for (size_t i = 0; i < N_KINDS; i++)
+        add_known(known, sizeof known, kinds[i]->ops.name);
+    return why_set(why, FARM_EINPUT, "there is no strategy '%.31s': known are %s", name, known);
+}
+
+int strategy_create(struct strategy **out, const char *name, const char *options,
+                    const struct space *space, uint64_t seed, struct why *why)
+{
+    const struct strategy_kind *kind = NULL;
+    struct strategy *self;
+    int rc;
+
+    for (size_t i = 0; i < N_KINDS; i++)
+        if (strcmp(name, kinds[i]->ops.name) == 0)
+            kind = kinds[i];
+    if (kind == NULL)
+        return unknown_strategy(name, why);
+    if ((self = calloc(1, sizeof *self)) == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for a strategy");
+    self->kind = kind;
+    self->space = space;
+    self->seed = seed;
+    rng_seed_named(&self->rng, seed, "strategy");
+    for (size_t i = 0; kind->options[i].name != NULL && i + 1 < STRATEGY_OPTIONS_MAX; i++)
+        self->options[i] = kind->options[i];
+    if (kind->adapt != NULL)
+        kind->adapt(self);
+    if ((rc = read_options(self, options, why)) == FARM_OK && (rc = kind->create(self)) != FARM_OK)
+        rc = why_set(why, rc, "out of memory for strategy %s", name);
+    if (rc != FARM_OK) {
+        free(self);
+        return rc;
+    }
+    *out = self;
+    return FARM_OK;
+}
+
+void strategy_destroy(struct strategy **self)
+{
+    if (*self == NULL)
+        return;
+    (*self)->kind->destroy(*self);
+    free(*self);
+    *self = NULL;
+}
+
+int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent)
+{
+    int rc;
+
+    *parent = UINT64_MAX;
+    if ((rc = self->kind->ask(self, out, parent)) == FARM_OK)
+        self->asked++;
+    return rc;
+}
+
+int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome,
+                  enum outcome outcome, double fitness)
+{
+    bool ok = outcome == OUTCOME_OK && !isnan(fitness);
+
+    return self->kind->tell(self, trial, genome, ok, fitness);
+}
+
+size_t strategy_population(const struct strategy *self, const struct strategy_member **members)
+{
+    *members = NULL;
+    return self->kind->population(self, members);
+}
+
+void state_put(struct state_bytes *self, const void *bytes, size_t len)
+{
+    if (!self->failed && self->len + len > self->cap) {
+        size_t cap = 2 * (self->len + len) + 256;
+        uint8_t *bigger = realloc(self->bytes, cap);
+
+        if (bigger == NULL) {
+            self->failed = true;
+        } else {
+            self->bytes = bigger;
+            self->cap = cap;
+        }
+    }
+    if (self->failed || len == 0)
+        return;
+    memcpy(self->bytes + self->len, bytes, len);
+    self->len += len;
+}
+
+void state_put_u64(struct state_bytes *self, uint64_t v)
+{
+    uint8_t b[8];
+
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
+    state_put(self, b, sizeof b);
+}
+
+const uint8_t *state_take(struct state_bytes *self, size_t len)
+{
+    if (self->failed || self->len - self->at < len) {
+        self->failed = true;
+        return NULL;
+    }
+    self->at += len;
+    return self->bytes + self->at - len;
+}
+
+uint64_t state_take_u64(struct state_bytes *self)
+{
+    const uint8_t *b = state_take(self, 8);
+    uint64_t v = 0;
+
+    for (int i = 0; b != NULL && i < 8; i++)
+        v |= (uint64_t)b[i] << (8 * i);
+    return v;
+}
+
+/* What must be the same in the strategy that loads: version, kind, seed, space, options. */
+static void put_head(const struct strategy *self, struct state_bytes *out)
+{
+    static const uint8_t magic[4] = {'N', 'F', 'S', STATE_VERSION};
+
+    state_put(out, magic, sizeof magic);
+    state_put(out, self->kind->ops.name, strlen(self->kind->ops.name) + 1);
+    state_put(out, self->space->ops->name, strlen(self->space->ops->name) + 1);
+    state_put_u64(out, self->seed);
+    state_put_u64(out, self->space->n_dims);
+    for (const struct strategy_option *o = self->options; o->name != NULL; o++) {
+        uint64_t bits;
+
+        memcpy(&bits, &o->value, sizeof bits);
+        state_put_u64(out, bits);
+    }
+}
+
+int strategy_save(const struct strategy *self, uint8_t **bytes, size_t *len)
+{
+    struct state_bytes out = {0};
+
+    put_head(self, &out);
+    for (int i = 0; i < 4; i++)
+        state_put_u64(&out, self->rng.s[i]);
+    state_put_u64(&out, self->asked);
+    self->kind->save(self, &out);
+    if (out.failed) {
+        free(out.bytes);
+        return FARM_ENOMEM;
+    }
+    *bytes = out.bytes;
+    *len = out.len;
+    return FARM_OK;
+}
+
+int strategy_load(struct strategy *self, const uint8_t *bytes, size_t len)
+{
+    struct state_bytes head = {0}, in = {.bytes = (uint8_t *)bytes, .len = len}; /* only read */
+    const uint8_t *theirs;
+    struct rng rng;
+    uint64_t asked;
+    bool same;
+    int rc;
+
+    put_head(self, &head);
+    if (head.failed)
+        return FARM_ENOMEM;
+    theirs = state_take(&in, head.len);
+    same = theirs != NULL && memcmp(theirs, head.bytes, head.len) == 0;
+    free(head.bytes);
+    if (!same)
+        return FARM_ECORRUPT;
+    for (int i = 0; i < 4; i++)
+        rng.s[i] = state_take_u64(&in);
+    asked = state_take_u64(&in);
+    if (in.failed)
+        return FARM_ECORRUPT;
+    if ((rc = self->kind->load(self, &in)) != FARM_OK)
+        return rc;
+    self->rng = rng;
+    self->asked = asked;
+    return FARM_OK;
+}

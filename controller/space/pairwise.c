@@ -1,0 +1,274 @@
+/* pairwise.c - NASNet-like cells made into layers: ReLU - conv - BN everywhere, separable convolutions twice. */
+#include "pairwise.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum layer_kind { LAYER_IDENTITY, LAYER_SEPARABLE, LAYER_POOL, LAYER_ROW_COLUMN };
+
+static const struct layer {
+    const char *label;
+    const char *name; /* in names of parameters */
+    enum layer_kind kind;
+    uint32_t kernel, dilation, times; /* separable: how often in a row */
+    enum graph_op pool;
+} layers[PAIRWISE_OP_END] = {
+    [PAIRWISE_IDENTITY] = {.label = "identity", .name = ".id", .kind = LAYER_IDENTITY},
+    [PAIRWISE_SEP3] = {"sep_conv_3x3", ".sep3", LAYER_SEPARABLE, 3, 1, 2, GRAPH_OP_END},
+    [PAIRWISE_SEP5] = {"sep_conv_5x5", ".sep5", LAYER_SEPARABLE, 5, 1, 2, GRAPH_OP_END},
+    [PAIRWISE_SEP7] = {"sep_conv_7x7", ".sep7", LAYER_SEPARABLE, 7, 1, 2, GRAPH_OP_END},
+    [PAIRWISE_AVG3] = {"avg_pool_3x3", ".avg3", LAYER_POOL, 3, 1, 1, GRAPH_AVG_POOL},
+    [PAIRWISE_MAX3] = {"max_pool_3x3", ".max3", LAYER_POOL, 3, 1, 1, GRAPH_MAX_POOL},
+    [PAIRWISE_DIL_SEP3] = {"dil_conv_3x3", ".dil3", LAYER_SEPARABLE, 3, 2, 1, GRAPH_OP_END},
+    [PAIRWISE_CONV_1X7_7X1] = {"conv_1x7_7x1", ".rc7", LAYER_ROW_COLUMN, 7, 1, 1, GRAPH_OP_END},
+};
+
+const char *pairwise_op_label(enum pairwise_op op)
+{
+    return layers[op].label;
+}
+
+void pairwise_keep_unused(struct pairwise_cell *self)
+{
+    self->keep = (1u << PAIRWISE_STATES) - 1;
+    for (uint32_t i = 0; i < PAIRWISE_COMBINATIONS; i++)
+        for (uint32_t side = 0; side < 2; side++)
+            self->keep &= ~(1u << self->combination[i].input[side]);
+}
+
+struct value {
+    uint32_t id, relu; /* relu 0: not made yet */
+};
+
+struct builder {
+    struct graph *g;
+    const struct space_config *config;
+    uint32_t channels; /* of the cell that is being built */
+    struct param_name name;
+};
+
+static const struct graph_shape *shape_of(const struct builder *b, uint32_t id)
+{
+    return &b->g->nodes[id].shape;
+}
+
+static uint32_t relu_of(struct builder *b, struct value *v)
+{
+    if (v->relu == 0)
+        v->relu = graph_relu(b->g, v->id);
+    return v->relu;
+}
+
+static uint32_t conv(struct builder *b, uint32_t in, uint32_t channels, uint32_t stride,
+                     const char *name)
+{
+    return graph_conv(b->g, in, channels, 1, stride, 1, 1, param_name_with(&b->name, name));
+}
+
+static uint32_t norm(struct builder *b, uint32_t in, const char *name)
+{
+    return graph_batch_norm(b->g, in, true, param_name_with(&b->name, name));
+}
+
+/* Two 1x1 convolutions of stride 2, the second on the odd pixels; without the ReLU of graph_factorized_reduce(). */
+static uint32_t factorized(struct builder *b, uint32_t in, uint32_t channels)
+{
+    struct graph_node odd = {.op = GRAPH_CONV,
+                             .stride = 2,
+                             .channels = channels - channels / 2,
+                             .pad_y = -1,
+                             .pad_x = -1};
+    uint32_t both[2];
+
+    if (channels < 2) /* nothing to halve */
+        return norm(b, conv(b, in, channels, 2, ".a"), ".bn");
+    both[0] = conv(b, in, channels / 2, 2, ".a");
+    both[1] = graph_add(b->g, &odd, &in, 1, param_name_with(&b->name, ".b"));
+    return norm(b, graph_concat(b->g, both, 2), ".bn");
+}
+
+/* Depthwise, pointwise, BN; `times` in a row, of which the first changes channels and takes the stride. */
+static uint32_t separable(struct builder *b, const struct layer *layer, struct value *in,
+                          uint32_t stride)
+{
+    static const char *const names[2][3] = {{".dw1", ".pw1", ".bn1"}, {".dw2", ".pw2", ".bn2"}};
+    uint32_t x = relu_of(b, in);
+
+    for (uint32_t i = 0; i < layer->times; i++) {
+        uint32_t c = shape_of(b, x)->c;
+
+        if (i > 0)
+            x = graph_relu(b->g, x);
+        x = graph_conv(b->g, x, c, layer->kernel, i > 0 ? 1 : stride, layer->dilation, c,
+                       param_name_with(&b->name, names[i][0]));
+        x = norm(b, conv(b, x, b->channels, 1, names[i][1]), names[i][2]);
+    }
+    return x;
+}
+
+/* 1xk then kx1 between 1x1 convolutions to a quarter of the channels and back. The published code strides each along
+ * its own side; here the second takes both strides and reads the same pixels. */
+static uint32_t row_column(struct builder *b, const struct layer *layer, struct value *in,
+                           uint32_t stride)
+{
+    uint32_t narrow = b->channels >= 4 ? b->channels / 4 : b->channels, x = relu_of(b, in);
+
+    if (b->channels >= 4)
+        x = graph_relu(b->g, norm(b, conv(b, x, narrow, 1, ".pre"), ".prebn"));
+    x = graph_conv_hw(b->g, x, narrow, 1, layer->kernel, 1, param_name_with(&b->name, ".row"));
+    x = graph_relu(b->g, norm(b, x, ".rowbn"));
+    x = graph_conv_hw(b->g, x, narrow, layer->kernel, 1, stride, param_name_with(&b->name, ".col"));
+    x = norm(b, x, ".colbn");
+    if (b->channels >= 4)
+        x = norm(b, conv(b, graph_relu(b->g, x), b->channels, 1, ".post"), ".postbn");
+    return x;
+}
+
+static uint32_t add_op(struct builder *b, enum pairwise_op op, struct value *in, uint32_t stride)
+{
+    const struct layer *layer = &layers[op];
+    bool fits = shape_of(b, in->id)->c == b->channels;
+    uint32_t x = in->id;
+
+    param_name_text(&b->name, layer->name);
+    switch (layer->kind) {
+    case LAYER_IDENTITY:
+        if (stride == 1 && fits)
+            return x; /* drop-path leaves identities alone */
+        return norm(b, conv(b, relu_of(b, in), b->channels, stride, ".conv"), ".bn");
+    case LAYER_SEPARABLE: x = separable(b, layer, in, stride); break;
+    case LAYER_ROW_COLUMN: x = row_column(b, layer, in, stride); break;
+    case LAYER_POOL:
+        x = graph_pool(b->g, layer->pool, x, layer->kernel, stride);
+        if (!fits)
+            x = norm(b, conv(b, x, b->channels, 1, ".conv"), ".bn");
+        break;
+    }
+    if (b->config->drop_path > 0)
+        x = graph_dropout(b->g, GRAPH_DROP_PATH, x, b->config->drop_path);
+    return x;
+}
+
+static bool same_size(const struct graph_shape *a, const struct graph_shape *b)
+{
+    return a->h == b->h && a->w == b->w;
+}
+
+/* Concatenates the states that are kept, each first brought to the size of the last one. */
+static uint32_t cell_output(struct builder *b, const struct pairwise_cell *cell,
+                            const struct value *state)
+{
+    static const char *const names[PAIRWISE_STATES] = {".k0", ".k1", ".k2", ".k3",
+                                                       ".k4", ".k5", ".k6"};
+    const struct graph_shape size = *shape_of(b, state[PAIRWISE_STATES - 1].id);
+    uint32_t kept[PAIRWISE_STATES], n = 0;
+    size_t len = b->name.len;
+
+    for (uint32_t s = 0; s < PAIRWISE_STATES; s++) {
+        uint32_t x = state[s].id;
+
+        if ((cell->keep & 1u << s) == 0)
+            continue;
+        param_name_text(&b->name, names[s]);
+        if (!same_size(shape_of(b, x), &size))
+            x = factorized(b, x, b->channels);
+        else if (shape_of(b, x)->c != b->channels)
+            x = norm(b, conv(b, x, b->channels, 1, ".conv"), ".bn");
+        b->name.len = len;
+        kept[n++] = x;
+    }
+    return graph_concat(b->g, kept, n);
+}
+
+/* The first two states. The first cell has no previous input and reads the current one, as it is, in its place. */
+static void cell_inputs(struct builder *b, struct value *current, struct value *previous,
+                        struct value *state)
+{
+    size_t len = b->name.len;
+
+    state[0].id = norm(b, conv(b, relu_of(b, current), b->channels, 1, ".in.conv"), ".in.bn");
+    if (previous == NULL) {
+        state[1] = *current;
+        return;
+    }
+    param_name_text(&b->name, ".prev");
+    state[1] = *previous;
+    if (!same_size(shape_of(b, previous->id), shape_of(b, current->id)))
+        state[1] = (struct value){.id = factorized(b, relu_of(b, previous), b->channels)};
+    else if (shape_of(b, previous->id)->c != b->channels)
+        state[1] = (struct value){
+            .id = norm(b, conv(b, relu_of(b, previous), b->channels, 1, ".conv"), ".bn")};
+    b->name.len = len;
+}
+
+static uint32_t add_cell(struct builder *b, const struct pairwise_cell *cell, struct value *current,
+                         struct value *previous, uint32_t stride)
+{
+    static const char *const sides[PAIRWISE_COMBINATIONS][2] = {
+        {".2l", ".2r"}, {".3l", ".3r"}, {".4l", ".4r"}, {".5l", ".5r"}, {".6l", ".6r"}};
+    struct value state[PAIRWISE_STATES] = {{0}};
+    size_t len = b->name.len;
+
+    cell_inputs(b, current, previous, state);
+    for (uint32_t i = 0; i < PAIRWISE_COMBINATIONS; i++) {
+        uint32_t both[2];
+
+        for (uint32_t side = 0; side < 2; side++) {
+            uint32_t from = cell->combination[i].input[side];
+
+            param_name_text(&b->name, sides[i][side]);
+            both[side] =
+                add_op(b, cell->combination[i].op[side], &state[from], from < 2 ? stride : 1);
+            b->name.len = len;
+        }
+        state[2 + i].id = graph_sum(b->g, both, 2);
+    }
+    return cell_output(b, cell, state);
+}
+
+static uint32_t add_network(struct builder *b, const struct pairwise_cell *normal,
+                            const struct pairwise_cell *reduction)
+{
+    const struct space_config *c = b->config;
+    uint32_t number = 0,
+             x = graph_conv(b->g, 0, 3 * c->channels, 3, c->stem_stride, 1, 1, "stem.conv");
+    struct value current = {.id = graph_batch_norm(b->g, x, true, "stem.bn")}, previous = {0};
+
+    b->channels = c->channels;
+    for (uint32_t stage = 0; stage < c->stages; stage++) {
+        if (stage > 0)
+            b->channels *= 2;
+        /* a reduction cell in front of every stage but the first */
+        for (uint32_t k = stage > 0 ? 0 : 1; k <= c->cells; k++) {
+            bool reduce = k == 0;
+            struct value next = {0};
+
+            b->name.len = 0;
+            param_name_text(&b->name, reduce ? "r" : "c");
+            param_name_number(&b->name, number);
+            next.id = add_cell(b, reduce ? reduction : normal, &current,
+                               number > 0 ? &previous : NULL, reduce ? 2 : 1);
+            previous = current;
+            current = next;
+            number++;
+        }
+    }
+    return graph_linear(b->g, graph_global_avg_pool(b->g, relu_of(b, &current)), c->classes,
+                        "head");
+}
+
+int pairwise_decode(const struct space_config *config, const struct pairwise_cell *normal,
+                    const struct pairwise_cell *reduction, struct graph **out, struct why *why)
+{
+    struct builder b = {.config = config};
+    int rc = graph_create(&b.g, config->input, config->classes, why);
+
+    if (rc != FARM_OK)
+        return rc;
+    if ((rc = graph_finish(b.g, add_network(&b, normal, reduction), why)) != FARM_OK) {
+        graph_destroy(&b.g);
+        return rc;
+    }
+    *out = b.g;
+    return FARM_OK;
+}

@@ -1,0 +1,46 @@
+/* pairwise.h - the NASNet family of cells: combinations of two hidden states, an operation on each, summed.
+ *
+ * It is:     the cell and its macro skeleton, for whatever list of operations a space has (AmoebaNet's 8 now;
+ *            an operation more is one line in a table). B. Zoph et al., arXiv:1707.07012; E. Real et al.,
+ *            arXiv:1802.01548; layers as in the authors' published code.
+ * It is not: a space: amoebanet.c maps genes onto it.
+ */
+#ifndef NASFARM_PAIRWISE_H
+#define NASFARM_PAIRWISE_H
+
+#include "skeleton.h"
+
+enum pairwise_op {
+    PAIRWISE_IDENTITY,
+    PAIRWISE_SEP3,
+    PAIRWISE_SEP5,
+    PAIRWISE_SEP7,
+    PAIRWISE_AVG3,
+    PAIRWISE_MAX3,
+    PAIRWISE_DIL_SEP3,
+    PAIRWISE_CONV_1X7_7X1,
+    PAIRWISE_OP_END
+};
+const char *pairwise_op_label(enum pairwise_op op);
+
+#define PAIRWISE_COMBINATIONS 5u
+#define PAIRWISE_STATES       (PAIRWISE_COMBINATIONS + 2)
+
+/* State 0 is the current input, 1 the previous one, 2 + i the i-th combination's sum. */
+struct pairwise_cell {
+    struct {
+        uint32_t input[2]; /* below 2 + i */
+        enum pairwise_op op[2];
+    } combination[PAIRWISE_COMBINATIONS];
+    uint32_t keep; /* bit s: state s is part of the cell's output */
+};
+
+/* Keeps every state that no combination reads, as AmoebaNet does. */
+void pairwise_keep_unused(struct pairwise_cell *self);
+
+/* Stem 3x3 of 3*channels + BN; `cells` normal cells a stage; a reduction cell before every later stage, whose
+ * channels double; ReLU, global pool, linear. *out is finished and the caller's. */
+int pairwise_decode(const struct space_config *config, const struct pairwise_cell *normal,
+                    const struct pairwise_cell *reduction, struct graph **out, struct why *why);
+
+#endif
