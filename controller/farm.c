@@ -16,11 +16,11 @@
     2000 /* taken from the socket before the turn goes on: bounds one transaction */
 #define TURN_MS                                                                                    \
     200 /* longest sleep of a turn: the display and the signals are looked at that often */
-#define ACK_BATCH       2000 /* keys in one message: about 60 KB of its 256 */
-#define GREET_MIN_MS    100
-#define GREET_MAX_MS    5000
-#define BEAT_DEFAULT_MS 1000
-#define PAUSE_MS        3000 /* between two tries to commit on a full disk */
+#define ACK_BATCH        2000 /* keys in one message: about 60 KB of its 256 */
+#define GREET_MIN_MS     100
+#define GREET_MAX_MS     5000
+#define BEAT_DEFAULT_MS  1000
+#define PAUSE_DEFAULT_MS 3000
 #define NAME_TAKEN_MS                                                                              \
     60000 /* a killed controller's name is freed by its silence: longer is somebody else */
 #define DRAIN_UNHEARD_MS 10000 /* draining without a broker: nobody can bring the results */
@@ -65,6 +65,8 @@ int farm_create(struct farm **out, const struct farm_options *options, struct wh
     self->options = *options;
     if (self->options.attempts == 0)
         self->options.attempts = 2;
+    if (self->options.pause_ms == 0)
+        self->options.pause_ms = PAUSE_DEFAULT_MS;
     strncpy(self->endpoint, options->endpoint, sizeof self->endpoint - 1);
     memcpy(self->data_name, options->data_name, sizeof self->data_name);
     self->beat_ms = BEAT_DEFAULT_MS;
@@ -511,10 +513,11 @@ static int commit(struct farm *self, int64_t now, struct why *why)
         else
             why_set(&self->paused, rc, "%s", farm_strerror(rc));
         self->view.paused = self->paused.text;
-        log_error("PAUSED: %s; free some space: a new try is made every %d s, and nothing is lost",
-                  self->paused.text, PAUSE_MS / 1000);
+        log_error(
+            "PAUSED: %s; free some space: a new try is made every %.1f s, and nothing is lost",
+            self->paused.text, self->options.pause_ms / 1000.0);
     }
-    self->paused_until_ms = now + PAUSE_MS;
+    self->paused_until_ms = now + self->options.pause_ms;
     return FARM_OK;
 }
 

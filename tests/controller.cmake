@@ -1,0 +1,1 @@
+farm_test(farm_loop farm_loop pthread)
