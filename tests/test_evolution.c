@@ -1,0 +1,583 @@
+/* test_evolution.c - regularized evolution: ageing, tournament, mutation, and the state that survives a restart. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evolution.h"
+
+static struct space *open_space(const char *name)
+{
+    struct space_config config = {.input = {8, 8, 1}, .classes = 10};
+    struct space *space = NULL;
+
+    strcpy(config.name, name);
+    ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
+    return space;
+}
+
+static struct strategy *made(const char *options, const struct space *space, uint64_t seed)
+{
+    struct strategy *strategy = NULL;
+    struct why why = {""};
+
+    ck_assert_msg(strategy_create(&strategy, "evolution", options, space, seed, &why) == FARM_OK,
+                  "%s", why.text);
+    return strategy;
+}
+
+static void check_trials(const struct aging_population *q, const char *trials)
+{
+    ck_assert_uint_eq(q->n, strlen(trials));
+    for (size_t i = 0; i < q->n; i++)
+        ck_assert_int_eq((int)q->members[q->first + i].trial, trials[i]);
+}
+
+/* Q = [A .5, B .9, C .6]; sample {A, C}: parent C, child D .4; sample {B, D}: parent B, child E .7. */
+START_TEST(lets_the_oldest_die_even_when_it_is_the_best_ever)
+{
+    struct aging_population q;
+    struct genome *genome = genome_create(1);
+
+    ck_assert_int_eq(aging_population_init(&q, 3), FARM_OK);
+    ck_assert_int_eq(aging_population_add(&q, 'A', genome, 0.5), FARM_OK);
+    ck_assert_int_eq(aging_population_add(&q, 'B', genome, 0.9), FARM_OK);
+    ck_assert_int_eq(aging_population_add(&q, 'C', genome, 0.6), FARM_OK);
+    check_trials(&q, "ABC");
+    ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){0, 2}, 2), 2);
+    ck_assert_int_eq(aging_population_add(&q, 'D', genome, 0.4), FARM_OK);
+    check_trials(&q, "BCD");
+    ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){0, 2}, 2), 0);
+    ck_assert_int_eq(aging_population_add(&q, 'E', genome, 0.7), FARM_OK);
+    check_trials(&q, "CDE");
+    aging_population_release(&q);
+    free(genome);
+}
+END_TEST
+
+START_TEST(gives_a_tie_to_the_first_one_drawn)
+{
+    struct aging_population q;
+    struct genome *genome = genome_create(1);
+
+    ck_assert_int_eq(aging_population_init(&q, 3), FARM_OK);
+    for (char trial = 'A'; trial <= 'C'; trial++)
+        ck_assert_int_eq(aging_population_add(&q, (uint64_t)trial, genome, 0.5), FARM_OK);
+    ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){1, 0, 2}, 3), 1);
+    ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){2, 2, 0}, 3), 2);
+    aging_population_release(&q);
+    free(genome);
+}
+END_TEST
+
+START_TEST(keeps_the_youngest_in_order_however_many_come)
+{
+    struct aging_population q;
+    struct genome *genome = genome_create(1);
+
+    ck_assert_int_eq(aging_population_init(&q, 7), FARM_OK);
+    for (uint64_t trial = 0; trial < 1000; trial++) {
+        genome->gene[0] = (double)trial;
+        ck_assert_int_eq(aging_population_add(&q, trial, genome, 1.0 / (double)(trial + 1)),
+                         FARM_OK);
+        for (size_t i = 0; i < q.n; i++) {
+            ck_assert_uint_eq(q.members[q.first + i].trial, trial + 1 - q.n + i);
+            ck_assert(q.genomes[q.first + i]->gene[0] == (double)(trial + 1 - q.n + i));
+        }
+    }
+    ck_assert_uint_eq(q.n, 7);
+    aging_population_release(&q);
+    free(genome);
+}
+END_TEST
+
+/* With replacement, the r-th best of P (0 the best) wins with chance ((P-r)^S - (P-r-1)^S) / P^S; and 25 draws of
+ * 100 have P(1-(1-1/P)^S) = 22.218 different members, so the best wins in 1-(1-1/P)^S = 22.2 %. */
+START_TEST(draws_its_sample_with_replacement)
+{
+    enum { P = 100, S = 25, ROUNDS = 20000 };
+    struct aging_population q;
+    struct genome *genome = genome_create(1);
+    int wins[P] = {0};
+    struct rng rng;
+
+    rng_seed(&rng, 11);
+    ck_assert_int_eq(aging_population_init(&q, P), FARM_OK);
+    for (uint64_t trial = 0; trial < P; trial++)
+        ck_assert_int_eq(aging_population_add(&q, trial, genome, -(double)trial), FARM_OK);
+    for (int i = 0; i < ROUNDS; i++)
+        wins[aging_population_tournament(&q, &rng, S)]++;
+    for (int r = 0; r < 20; r++) {
+        double p = pow((P - r) / (double)P, S) - pow((P - r - 1) / (double)P, S);
+        double sigma = sqrt(ROUNDS * p * (1 - p));
+
+        ck_assert_msg(fabs(wins[r] - ROUNDS * p) < 5 * sigma, "rank %d won %d times, not %.0f", r,
+                      wins[r], ROUNDS * p);
+    }
+    ck_assert(fabs(P * (1 - pow(1 - 1.0 / P, S)) - 22.218) < 1e-3);
+    aging_population_release(&q);
+    free(genome);
+}
+END_TEST
+
+START_TEST(draws_a_sample_larger_than_the_population)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("population=2,sample=50", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    uint64_t parent;
+
+    for (uint64_t i = 0; i < 20; i++) {
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+        ck_assert(i < 2 ? parent == UINT64_MAX : parent < i);
+        ck_assert_int_eq(strategy_tell(evolution, i, genome, OUTCOME_OK, (double)i), FARM_OK);
+    }
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+static uint32_t count_changes(const struct genome *a, const struct genome *b, uint32_t *at)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < a->n; i++)
+        if (a->gene[i] != b->gene[i]) {
+            *at = i;
+            n++;
+        }
+    return n;
+}
+
+START_TEST(changes_exactly_one_edge_of_a_nasbench201_cell)
+{
+    struct space *space = open_space("nasbench201");
+    struct genome *parent = genome_create(space->n_dims), *child;
+    int changed[6] = {0};
+    struct rng rng;
+
+    rng_seed(&rng, 4);
+    for (int i = 0; i < 6000; i++) {
+        uint32_t at = 0;
+
+        space_sample(space, &rng, parent);
+        child = genome_copy(parent);
+        mutate_genome(space, &rng, 0, child);
+        ck_assert_uint_eq(count_changes(parent, child, &at), 1);
+        ck_assert_int_eq(space_check(space, child, NULL), FARM_OK);
+        changed[at]++;
+        free(child);
+    }
+    for (int k = 0; k < 6; k++)
+        ck_assert(changed[k] > 850 && changed[k] < 1150);
+    free(parent);
+    space_close(&space);
+}
+END_TEST
+
+/* Identity 5 %; otherwise normal or reduction, and operation or hidden state, each with one half. */
+START_TEST(mutates_an_amoebanet_cell_as_the_paper_says)
+{
+    enum { ROUNDS = 20000 };
+    struct space *space = open_space("amoebanet");
+    struct genome *parent = genome_create(space->n_dims), *child;
+    int same = 0, kind[2][2] = {{0}};
+    struct rng rng;
+
+    rng_seed(&rng, 9);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint32_t at = 0, changes;
+
+        space_sample(space, &rng, parent);
+        child = genome_copy(parent);
+        mutate_genome(space, &rng, 0.05, child);
+        changes = count_changes(parent, child, &at);
+        ck_assert_uint_le(changes, 1);
+        ck_assert_int_eq(space_check(space, child, NULL), FARM_OK);
+        if (changes == 0)
+            same++;
+        else
+            kind[space->dims[at].group][space->dims[at].role == DIM_OP]++;
+        free(child);
+    }
+    ck_assert_msg(same > 850 && same < 1150, "%d of %d unchanged", same, ROUNDS);
+    for (int k = 0; k < 4; k++)
+        ck_assert_msg(kind[k / 2][k % 2] > 4500 && kind[k / 2][k % 2] < 5000, "%d",
+                      kind[k / 2][k % 2]);
+    free(parent);
+    space_close(&space);
+}
+END_TEST
+
+static const struct space_ops mixed_ops = {.name = "mixed", .summary = "made by hand"};
+static const struct dim mixed_dims[] = {
+    {.name = "op", .role = DIM_OP, .group = 3, .choices = 1, .parent = -1},
+    {.name = "optimizer", .group = 7, .choices = 2, .parent = -1},
+    {.name = "lr", .kind = DIM_LOG_REAL, .group = 7, .lo = 1e-3, .hi = 1, .parent = -1},
+    {.name = "beta",
+     .kind = DIM_REAL,
+     .group = 7,
+     .lo = 0,
+     .hi = 1,
+     .parent = 1,
+     .parent_value = 1},
+};
+
+START_TEST(never_draws_a_gene_that_is_inactive_or_has_one_value)
+{
+    const struct space mixed = {.n_dims = 4, .dims = mixed_dims, .ops = &mixed_ops};
+    struct genome *parent = genome_create(4), *child;
+    int changed[4] = {0};
+    struct rng rng;
+
+    rng_seed(&rng, 2);
+    for (int i = 0; i < 4000; i++) {
+        uint32_t at = 0;
+
+        space_sample(&mixed, &rng, parent);
+        child = genome_copy(parent);
+        mutate_genome(&mixed, &rng, 0, child);
+        ck_assert_uint_eq(count_changes(parent, child, &at), 1);
+        ck_assert(at != 3 || parent->gene[1] == 1);
+        changed[at]++;
+        free(child);
+    }
+    ck_assert_int_eq(changed[0], 0);
+    ck_assert(changed[1] > 1000 && changed[2] > 1000 && changed[3] > 400);
+    free(parent);
+}
+END_TEST
+
+START_TEST(leaves_a_genome_without_any_choice_as_it_is)
+{
+    const struct space fixed = {.n_dims = 1, .dims = mixed_dims, .ops = &mixed_ops};
+    struct genome *genome = genome_create(1);
+    struct rng rng;
+
+    rng_seed(&rng, 2);
+    mutate_genome(&fixed, &rng, 0, genome);
+    ck_assert(genome->gene[0] == 0);
+    free(genome);
+}
+END_TEST
+
+START_TEST(asks_at_random_until_the_population_is_asked_for_and_something_has_finished)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("population=10,sample=3", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    uint64_t parent;
+
+    for (int i = 0; i < 15; i++) { /* nothing is told: no barrier, random goes on */
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+        ck_assert_uint_eq(parent, UINT64_MAX);
+    }
+    ck_assert_int_eq(strategy_tell(evolution, 4, genome, OUTCOME_OK, 0.1), FARM_OK);
+    ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+    ck_assert_uint_eq(parent, 4);
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(orders_by_completion_not_by_proposal)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("population=3,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    static const uint64_t finished[] = {2, 0, 1, 4, 3}, left[] = {1, 4, 3};
+    const struct strategy_member *members;
+    uint64_t parent;
+
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(strategy_tell(evolution, finished[i], genome, OUTCOME_OK, 0.5), FARM_OK);
+    ck_assert_uint_eq(strategy_population(evolution, &members), 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(members[i].trial, left[i]);
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(drops_a_failed_child_and_nobody_leaves)
+{
+    static const enum outcome failures[] = {OUTCOME_DIVERGED, OUTCOME_OOM,      OUTCOME_TIMEOUT,
+                                            OUTCOME_CRASHED,  OUTCOME_REJECTED, OUTCOME_STOPPED,
+                                            OUTCOME_LOST};
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("population=2,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    const struct strategy_member *members;
+
+    ck_assert_int_eq(strategy_tell(evolution, 0, genome, OUTCOME_OK, 0.5), FARM_OK);
+    ck_assert_int_eq(strategy_tell(evolution, 1, genome, OUTCOME_OK, 0.6), FARM_OK);
+    for (uint64_t i = 0; i < 7; i++)
+        ck_assert_int_eq(strategy_tell(evolution, 2 + i, genome, failures[i], 0.99), FARM_OK);
+    ck_assert_int_eq(strategy_tell(evolution, 9, genome, OUTCOME_OK, NAN), FARM_OK);
+    ck_assert_uint_eq(strategy_population(evolution, &members), 2);
+    ck_assert_uint_eq(members[0].trial, 0);
+    ck_assert_uint_eq(members[1].trial, 1);
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(goes_on_at_random_when_the_whole_population_failed)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("population=5,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    uint64_t parent;
+
+    for (uint64_t i = 0; i < 50; i++) {
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+        ck_assert_uint_eq(parent, UINT64_MAX);
+        ck_assert_int_eq(strategy_tell(evolution, i, genome, OUTCOME_CRASHED, 0), FARM_OK);
+    }
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+/* An easy landscape: the share of genes that are the highest of their dimension. */
+static double score(const struct space *space, const struct genome *genome)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < space->n_dims; i++)
+        sum += genome->gene[i] == space->dims[i].choices - 1.0;
+    return sum / space->n_dims;
+}
+
+/* Asks and tells, with up to `slots` running, finished in an order drawn from seed. */
+static void fold(struct strategy *strategy, const struct space *space, uint64_t from, uint64_t to,
+                 struct rng *rng)
+{
+    enum { SLOTS = 8 };
+    struct genome *running[SLOTS] = {0};
+    uint64_t trial[SLOTS] = {0}, parent;
+
+    for (uint64_t t = from; t < to; t++) {
+        uint64_t slot = rng_below(rng, SLOTS);
+
+        if (running[slot] != NULL) {
+            enum outcome outcome = rng_below(rng, 10) == 0 ? OUTCOME_OOM : OUTCOME_OK;
+
+            ck_assert_int_eq(strategy_tell(strategy, trial[slot], running[slot], outcome,
+                                           score(space, running[slot])),
+                             FARM_OK);
+            free(running[slot]);
+        }
+        running[slot] = genome_create(space->n_dims);
+        trial[slot] = t;
+        ck_assert_int_eq(strategy_ask(strategy, running[slot], &parent), FARM_OK);
+    }
+    for (int slot = 0; slot < SLOTS; slot++)
+        free(running[slot]); /* lost with the farm */
+}
+
+static void check_same_state(const struct strategy *a, const struct strategy *b)
+{
+    uint8_t *left = NULL, *right = NULL;
+    size_t left_len = 0, right_len = 0;
+
+    ck_assert_int_eq(strategy_save(a, &left, &left_len), FARM_OK);
+    ck_assert_int_eq(strategy_save(b, &right, &right_len), FARM_OK);
+    ck_assert_uint_eq(left_len, right_len);
+    ck_assert_mem_eq(left, right, left_len);
+    free(left);
+    free(right);
+}
+
+START_TEST(is_a_function_of_its_seed_and_of_what_it_was_told)
+{
+    struct space *space = open_space("amoebanet");
+    struct strategy *a = made("population=20,sample=5", space, 1),
+                    *b = made("population=20,sample=5", space, 1);
+    struct rng ra, rb;
+
+    rng_seed(&ra, 3);
+    rng_seed(&rb, 3);
+    fold(a, space, 0, 500, &ra);
+    fold(b, space, 0, 500, &rb);
+    check_same_state(a, b);
+    strategy_destroy(&a);
+    strategy_destroy(&b);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(continues_from_saved_bytes_as_if_nothing_had_happened)
+{
+    struct space *space = open_space("amoebanet");
+
+    for (uint64_t before = 0; before < 200; before += 23) {
+        struct strategy *a = made("population=20,sample=5", space, 1),
+                        *b = made("population=20,sample=5", space, 1);
+        struct rng ra, rb;
+        uint8_t *bytes = NULL;
+        size_t len = 0;
+
+        rng_seed(&ra, before);
+        fold(a, space, 0, before, &ra);
+        ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
+        ck_assert_int_eq(strategy_load(b, bytes, len), FARM_OK);
+        check_same_state(a, b);
+        rb = ra;
+        fold(a, space, before, before + 100, &ra);
+        fold(b, space, before, before + 100, &rb);
+        check_same_state(a, b);
+        free(bytes);
+        strategy_destroy(&a);
+        strategy_destroy(&b);
+    }
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(refuses_a_state_that_is_cut_changed_or_of_another_search)
+{
+    struct space *space = open_space("nasbench201"), *other_space = open_space("amoebanet");
+    struct strategy *a = made("population=5,sample=2", space, 1);
+    struct strategy *others[] = {made("population=6,sample=2", space, 1),
+                                 made("population=5,sample=2", space, 2),
+                                 made("population=5,sample=2", other_space, 1)};
+    struct strategy *b = made("population=5,sample=2", space, 1),
+                    *untouched = made("population=5,sample=2", space, 1);
+    struct rng rng;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+
+    rng_seed(&rng, 3);
+    fold(a, space, 0, 60, &rng);
+    ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(strategy_load(others[i], bytes, len), FARM_ECORRUPT);
+    for (size_t cut = 0; cut < len; cut++) {
+        uint8_t *part = malloc(cut + 1); /* exactly so much, for the sanitizer to see */
+
+        memcpy(part, bytes, cut);
+        ck_assert_int_eq(strategy_load(b, part, cut), FARM_ECORRUPT);
+        free(part);
+    }
+    bytes = realloc(bytes, len + 1);
+    bytes[len] = 0;
+    ck_assert_int_eq(strategy_load(b, bytes, len + 1), FARM_ECORRUPT);
+    bytes[3]++; /* the version */
+    ck_assert_int_eq(strategy_load(b, bytes, len), FARM_ECORRUPT);
+    bytes[3]--;
+    bytes[len - 1] = 99; /* a gene that is none */
+    ck_assert_int_eq(strategy_load(b, bytes, len), FARM_ECORRUPT);
+    check_same_state(b, untouched);
+    free(bytes);
+    for (size_t i = 0; i < 3; i++)
+        strategy_destroy(&others[i]);
+    strategy_destroy(&a);
+    strategy_destroy(&b);
+    strategy_destroy(&untouched);
+    space_close(&space);
+    space_close(&other_space);
+}
+END_TEST
+
+START_TEST(does_not_crash_on_states_with_flipped_bits)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *a = made("population=5,sample=2", space, 1),
+                    *b = made("population=5,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    uint8_t *bytes = NULL;
+    struct rng rng;
+    size_t len = 0;
+    uint64_t parent;
+
+    rng_seed(&rng, 3);
+    fold(a, space, 0, 60, &rng);
+    ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
+    for (size_t i = 0; i < 8 * len; i++) {
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+        if (strategy_load(b, bytes, len) == FARM_OK) {
+            ck_assert_int_eq(strategy_ask(b, genome, &parent), FARM_OK);
+            ck_assert_int_eq(space_check(space, genome, NULL), FARM_OK);
+        }
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+    free(bytes);
+    free(genome);
+    strategy_destroy(&a);
+    strategy_destroy(&b);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(finds_better_networks_than_random_search_does)
+{
+    struct space *space = open_space("amoebanet");
+    double best[2] = {0, 0};
+
+    for (int which = 0; which < 2; which++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct genome *genome = genome_create(space->n_dims);
+            struct strategy *strategy = NULL;
+            double top = 0;
+            uint64_t parent;
+
+            ck_assert_int_eq(strategy_create(&strategy, which ? "evolution" : "random",
+                                             which ? "population=50,sample=10" : "", space, seed,
+                                             NULL),
+                             FARM_OK);
+            for (uint64_t t = 0; t < 1000; t++) {
+                ck_assert_int_eq(strategy_ask(strategy, genome, &parent), FARM_OK);
+                top = fmax(top, score(space, genome));
+                ck_assert_int_eq(
+                    strategy_tell(strategy, t, genome, OUTCOME_OK, score(space, genome)), FARM_OK);
+            }
+            best[which] += top / 5;
+            strategy_destroy(&strategy);
+            free(genome);
+        }
+    ck_assert_msg(best[1] > best[0] + 0.15, "evolution %.3f, random %.3f", best[1], best[0]);
+    space_close(&space);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("evolution");
+    TCase *tc = tcase_create("evolution");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, lets_the_oldest_die_even_when_it_is_the_best_ever);
+    tcase_add_test(tc, gives_a_tie_to_the_first_one_drawn);
+    tcase_add_test(tc, keeps_the_youngest_in_order_however_many_come);
+    tcase_add_test(tc, draws_its_sample_with_replacement);
+    tcase_add_test(tc, draws_a_sample_larger_than_the_population);
+    tcase_add_test(tc, changes_exactly_one_edge_of_a_nasbench201_cell);
+    tcase_add_test(tc, mutates_an_amoebanet_cell_as_the_paper_says);
+    tcase_add_test(tc, never_draws_a_gene_that_is_inactive_or_has_one_value);
+    tcase_add_test(tc, leaves_a_genome_without_any_choice_as_it_is);
+    tcase_add_test(tc, asks_at_random_until_the_population_is_asked_for_and_something_has_finished);
+    tcase_add_test(tc, orders_by_completion_not_by_proposal);
+    tcase_add_test(tc, drops_a_failed_child_and_nobody_leaves);
+    tcase_add_test(tc, goes_on_at_random_when_the_whole_population_failed);
+    tcase_add_test(tc, is_a_function_of_its_seed_and_of_what_it_was_told);
+    tcase_add_test(tc, continues_from_saved_bytes_as_if_nothing_had_happened);
+    tcase_add_test(tc, refuses_a_state_that_is_cut_changed_or_of_another_search);
+    tcase_add_test(tc, does_not_crash_on_states_with_flipped_bits);
+    tcase_add_test(tc, finds_better_networks_than_random_search_does);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
