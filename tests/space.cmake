@@ -5,3 +5,4 @@ target_compile_definitions(test_nasbench201 PRIVATE SHARED_DATA="${CMAKE_SOURCE_
 farm_test(amoebanet space)
 farm_test(random search)
 farm_test(evolution search)
+farm_test(export export PkgConfig::JANSSON)

@@ -1,0 +1,34 @@
+/* export.h - a network as text that people and other programs read: DOT, SVG, JSON, and the cell in a few lines.
+ *
+ * It is:     translations of a graph, or of a genome's cell. Every *out is malloc'd and the caller's.
+ * It is not: a format that is read back (graph_pack() is), weights, or a file: the caller writes it where it likes.
+ */
+#ifndef NASFARM_EXPORT_H
+#define NASFARM_EXPORT_H
+
+#include "graph.h"
+#include "space.h"
+
+/* The whole network as a DOT digraph: a node per operation, with the shape of its output. title may be "". */
+int export_graph_dot(const struct graph *self, const char *title, char **out);
+
+/* The cells of a genome that space_check() accepted, as one DOT digraph, a cluster each: states, and between them
+ * their operations. FARM_ENOTFOUND when the space has no cells to draw. */
+int export_cell_dot(const struct space *space, const struct genome *genome, const char *title,
+                    char **out);
+
+/* The same for a terminal:   normal
+ *                              2 = sep_conv_3x3(c_{k-1}) + avg_pool_3x3(c_{k-2})   */
+int export_cell_text(const struct space *space, const struct genome *genome, char **out);
+
+/* DOT laid out and drawn as SVG by the graphviz library, which is loaded when this is called and not before.
+ * FARM_ENOTFOUND names the package when the library is not there; FARM_EINPUT when the text is not DOT. */
+int export_svg(const char *dot, char **out, size_t *len, struct why *why);
+
+/* One JSON object in one line, the form that external evaluators get too:
+ *   {"input":[h,w,c],"classes":n,"output":id,"nodes":[{"id","op","inputs":[id..],"channels","kernel":[h,w],"stride",
+ *    "dilation","groups","pad":[y,x],"valid","bias","affine","rate","name","shape":[h,w,c]}..]}
+ * Node 0 is the input; the meaning of each is that of struct graph_node. */
+int export_json(const struct graph *self, char **out);
+
+#endif

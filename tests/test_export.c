@@ -1,0 +1,286 @@
+/* test_export.c - networks as DOT, SVG and JSON. */
+#include <check.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "export.h"
+
+static struct space *open_space(const char *name)
+{
+    struct space_config config = {.input = {8, 8, 1}, .classes = 10};
+    struct space *space = NULL;
+
+    strcpy(config.name, name);
+    ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
+    return space;
+}
+
+static struct graph *drawn(const struct space *space, struct genome **genome, uint64_t seed)
+{
+    struct graph *graph = NULL;
+    struct rng rng;
+
+    rng_seed(&rng, seed);
+    *genome = genome_create(space->n_dims);
+    space_sample(space, &rng, *genome);
+    ck_assert_int_eq(space_decode(space, *genome, &graph, NULL), FARM_OK);
+    return graph;
+}
+
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    for (; (text = strstr(text, what)) != NULL; text += strlen(what))
+        n++;
+    return n;
+}
+
+/* What graphviz makes of it; NULL, said aloud, when there is no graphviz here. */
+static char *svg_of(const char *dot)
+{
+    struct why why = {""};
+    char *svg = NULL;
+    size_t len = 0;
+    int rc = export_svg(dot, &svg, &len, &why);
+
+    if (rc == FARM_ENOTFOUND) {
+        ck_assert_msg(strstr(why.text, "libgvc6") != NULL, "%s", why.text);
+        fprintf(stderr, "SKIPPED: %s\n", why.text);
+        return NULL;
+    }
+    ck_assert_msg(rc == FARM_OK, "%s", why.text);
+    ck_assert_uint_eq(strlen(svg), len);
+    return svg;
+}
+
+START_TEST(draws_every_operation_and_every_edge_of_a_network)
+{
+    for (const struct space_ops *const *ops = space_all(); *ops != NULL; ops++) {
+        struct space *space = open_space((*ops)->name);
+        struct genome *genome;
+        struct graph *graph = drawn(space, &genome, 1);
+        char *dot = NULL, *svg;
+
+        ck_assert_int_eq(export_graph_dot(graph, "a \"title\" \\", &dot), FARM_OK);
+        ck_assert_uint_eq(count(dot, "label=") - 1, graph->n_nodes);
+        ck_assert_uint_eq(count(dot, " -> "), graph->n_inputs);
+        if ((svg = svg_of(dot)) != NULL) {
+            ck_assert_uint_eq(count(svg, "class=\"node\""), graph->n_nodes);
+            ck_assert_uint_eq(count(svg, "class=\"edge\""), graph->n_inputs);
+        }
+        free(svg);
+        free(dot);
+        graph_destroy(&graph);
+        free(genome);
+        space_close(&space);
+    }
+}
+END_TEST
+
+START_TEST(draws_the_cell_with_its_operations_on_the_edges)
+{
+    struct space *space = open_space("nasbench201");
+    struct genome *genome = space->ops->parse(
+        space, "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|avg_pool_3x3~2|",
+        NULL);
+    char *dot = NULL, *svg;
+
+    ck_assert_int_eq(export_cell_dot(space, genome, "", &dot), FARM_OK);
+    ck_assert_uint_eq(count(dot, "nor_conv_3x3"), 2);
+    ck_assert_uint_eq(count(dot, "skip_connect"), 1);
+    ck_assert_uint_eq(count(dot, "avg_pool_3x3"), 1);
+    ck_assert_uint_eq(count(dot, "none\""), 0);
+    if ((svg = svg_of(dot)) != NULL)
+        ck_assert_uint_eq(count(svg, "class=\"node\""), 4 + 4);
+    free(svg);
+    free(dot);
+    free(genome);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(draws_normal_and_reduction_cell_side_by_side)
+{
+    struct space *space = open_space("amoebanet");
+    struct genome *genome;
+    struct graph *graph = drawn(space, &genome, 2);
+    char *dot = NULL, *svg;
+
+    ck_assert_int_eq(export_cell_dot(space, genome, "found", &dot), FARM_OK);
+    ck_assert_uint_eq(count(dot, "subgraph"), 2);
+    ck_assert_uint_eq(count(dot, "<c<SUB>k-2</SUB>>"), 2);
+    if ((svg = svg_of(dot)) != NULL)
+        ck_assert_uint_eq(count(svg, "class=\"node\""), 2 * (8 + 10));
+    free(svg);
+    free(dot);
+    graph_destroy(&graph);
+    free(genome);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(writes_the_cell_in_a_line_per_state)
+{
+    static const char notation[] =
+        "normal|identity~0+sep_conv_3x3~1|max_pool_3x3~0+identity~2|identity~0+identity~0|"
+        "identity~0+identity~0|identity~5+identity~0|"
+        "reduction|identity~0+identity~0|identity~0+identity~0|identity~0+identity~0|"
+        "identity~0+identity~0|identity~0+identity~0|";
+    struct space *nb201 = open_space("nasbench201"), *amoeba = open_space("amoebanet");
+    struct genome *a = nb201->ops->parse(
+        nb201, "|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|avg_pool_3x3~2|", NULL);
+    struct genome *b = amoeba->ops->parse(amoeba, notation, NULL);
+    char *text = NULL;
+
+    ck_assert_int_eq(export_cell_text(nb201, a, &text), FARM_OK);
+    ck_assert_str_eq(text, "cell\n"
+                           "  1       = 0\n"
+                           "  2       = nor_conv_3x3(1)\n"
+                           "  output  = skip_connect(input) + avg_pool_3x3(2)\n");
+    free(text);
+    ck_assert_int_eq(export_cell_text(amoeba, b, &text), FARM_OK);
+    ck_assert_str_eq(text, "normal\n"
+                           "  2       = identity(c_{k-1}) + sep_conv_3x3(c_{k-2})\n"
+                           "  3       = max_pool_3x3(c_{k-1}) + identity(2)\n"
+                           "  4       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  5       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  6       = identity(5) + identity(c_{k-1})\n"
+                           "  c_{k}   = concat(3, 4, 6)\n"
+                           "reduction\n"
+                           "  2       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  3       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  4       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  5       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  6       = identity(c_{k-1}) + identity(c_{k-1})\n"
+                           "  c_{k}   = concat(c_{k-2}, 2, 3, 4, 5, 6)\n");
+    free(text);
+    free(a);
+    free(b);
+    space_close(&nb201);
+    space_close(&amoeba);
+}
+END_TEST
+
+START_TEST(says_that_text_which_is_not_dot_is_none)
+{
+    static const char *const bad[] = {"", "digraph {", "hello"};
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct why why = {""};
+        char *svg = NULL;
+        size_t len;
+        int rc = export_svg(bad[i], &svg, &len, &why);
+
+        ck_assert(rc == FARM_EINPUT || rc == FARM_ENOTFOUND);
+        ck_assert(why.text[0] != '\0');
+        ck_assert_ptr_null(svg);
+    }
+}
+END_TEST
+
+/* The JSON holds everything: a graph built from it again has the same hash and cost. */
+static struct graph *graph_from_json(const char *text)
+{
+    json_t *root = json_loads(text, 0, NULL), *nodes = json_object_get(root, "nodes"), *in;
+    struct graph_shape input;
+    struct graph *graph = NULL;
+    int classes, output, id;
+
+    ck_assert_int_eq(json_unpack(root, "{s:[iii], s:i, s:i}", "input", &input.h, &input.w, &input.c,
+                                 "classes", &classes, "output", &output),
+                     0);
+    ck_assert_int_eq(graph_create(&graph, input, (uint32_t)classes, NULL), FARM_OK);
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        struct graph_node node = {0};
+        struct graph_shape shape;
+        uint32_t inputs[64];
+        const char *op, *name;
+        int valid, bias, affine;
+        double rate;
+
+        ck_assert_int_eq(
+            json_unpack(json_array_get(nodes, i),
+                        "{s:i, s:s, s:o, s:i, s:[ii], s:i, s:i, s:i, s:[ii], s:b, s:b, s:b, s:f, "
+                        "s:s, s:[iii]!}",
+                        "id", &id, "op", &op, "inputs", &in, "channels", &node.channels, "kernel",
+                        &node.kernel_h, &node.kernel_w, "stride", &node.stride, "dilation",
+                        &node.dilation, "groups", &node.groups, "pad", &node.pad_y, &node.pad_x,
+                        "valid", &valid, "bias", &bias, "affine", &affine, "rate", &rate, "name",
+                        &name, "shape", &shape.h, &shape.w, &shape.c),
+            0);
+        ck_assert_uint_eq((size_t)id, i);
+        for (int k = GRAPH_INPUT; k < GRAPH_OP_END; k++)
+            if (strcmp(graph_op_name((enum graph_op)k), op) == 0)
+                node.op = (enum graph_op)k;
+        node.valid = valid != 0;
+        node.bias = bias != 0;
+        node.affine = affine != 0;
+        node.rate = (float)rate;
+        for (size_t k = 0; k < json_array_size(in); k++)
+            inputs[k] = (uint32_t)json_integer_value(json_array_get(in, k));
+        if (i > 0)
+            ck_assert_uint_eq(graph_add(graph, &node, inputs, (uint32_t)json_array_size(in), name),
+                              i);
+        ck_assert_msg(graph->error == FARM_OK, "%s", graph->why.text);
+        ck_assert_mem_eq(&graph->nodes[i].shape, &shape, sizeof shape);
+    }
+    ck_assert_int_eq(graph_finish(graph, (uint32_t)output, NULL), FARM_OK);
+    json_decref(root);
+    return graph;
+}
+
+START_TEST(writes_json_that_holds_the_whole_network)
+{
+    for (const struct space_ops *const *ops = space_all(); *ops != NULL; ops++)
+        for (uint64_t seed = 1; seed <= 10; seed++) {
+            struct space *space = open_space((*ops)->name);
+            struct genome *genome;
+            struct graph *graph = drawn(space, &genome, seed), *back;
+            struct graph_cost cost, cost_back;
+            struct digest hash, hash_back;
+            char *text = NULL;
+
+            ck_assert_int_eq(export_json(graph, &text), FARM_OK);
+            ck_assert_ptr_null(strchr(text, '\n'));
+            back = graph_from_json(text);
+            ck_assert_uint_eq(back->n_nodes, graph->n_nodes);
+            ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
+            ck_assert_int_eq(graph_cost(back, &cost_back), FARM_OK);
+            ck_assert_uint_eq(cost.params, cost_back.params);
+            ck_assert_uint_eq(cost.macs, cost_back.macs);
+            ck_assert_uint_eq(cost.activation_bytes, cost_back.activation_bytes);
+            ck_assert_int_eq(graph_hash(graph, &hash), FARM_OK);
+            ck_assert_int_eq(graph_hash(back, &hash_back), FARM_OK);
+            ck_assert_mem_eq(&hash, &hash_back, sizeof hash);
+            free(text);
+            graph_destroy(&back);
+            graph_destroy(&graph);
+            free(genome);
+            space_close(&space);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("export");
+    TCase *tc = tcase_create("export");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, draws_every_operation_and_every_edge_of_a_network);
+    tcase_add_test(tc, draws_the_cell_with_its_operations_on_the_edges);
+    tcase_add_test(tc, draws_normal_and_reduction_cell_side_by_side);
+    tcase_add_test(tc, writes_the_cell_in_a_line_per_state);
+    tcase_add_test(tc, says_that_text_which_is_not_dot_is_none);
+    tcase_add_test(tc, writes_json_that_holds_the_whole_network);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
