@@ -12,7 +12,7 @@ static struct space *open_space(const char *name)
     struct space_config config = {.input = {8, 8, 1}, .classes = 10};
     struct space *space = NULL;
 
-    strcpy(config.name, name);
+    (void)snprintf(config.name, sizeof config.name, "%s", name);
     ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
     return space;
 }
@@ -62,8 +62,8 @@ START_TEST(gives_a_tie_to_the_first_one_drawn)
     struct genome *genome = genome_create(1);
 
     ck_assert_int_eq(aging_population_init(&q, 3), FARM_OK);
-    for (char trial = 'A'; trial <= 'C'; trial++)
-        ck_assert_int_eq(aging_population_add(&q, (uint64_t)trial, genome, 0.5), FARM_OK);
+    for (uint64_t trial = 'A'; trial <= 'C'; trial++)
+        ck_assert_int_eq(aging_population_add(&q, trial, genome, 0.5), FARM_OK);
     ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){1, 0, 2}, 3), 1);
     ck_assert_uint_eq(aging_population_best_of(&q, (uint32_t[]){2, 2, 0}, 3), 2);
     aging_population_release(&q);

@@ -12,7 +12,7 @@ static struct space *open_space(const char *name)
     struct space_config config = {.input = {8, 8, 1}, .classes = 10};
     struct space *space = NULL;
 
-    strcpy(config.name, name);
+    (void)snprintf(config.name, sizeof config.name, "%s", name);
     ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
     return space;
 }

@@ -289,14 +289,14 @@ static void unique_string(const struct genome *genome, enum folding folding, cha
 
     for (uint32_t to = 1; to < 4; to++) {
         char text[3][400], *terms[3];
+        size_t used = 0;
 
         for (uint32_t from = 0; from < to; from++) {
             int op = (int)genome->gene[to * (to - 1) / 2 + from];
 
             terms[from] = text[from];
-            if (folding != FOLD_SKIPS && op == 0)
-                strcpy(text[from], "#");
-            else if (folding == FOLD_ZEROS && strcmp(node[from], "#") == 0)
+            if ((folding != FOLD_SKIPS && op == 0) ||
+                (folding == FOLD_ZEROS && strcmp(node[from], "#") == 0))
                 strcpy(text[from], "#");
             else if (op == 1)
                 snprintf(text[from], sizeof text[from], "%.390s", node[from]);
@@ -308,9 +308,9 @@ static void unique_string(const struct genome *genome, enum folding folding, cha
         for (uint32_t k = 0; k < to; k++) {
             if (folding == DROP_ZEROS && strcmp(terms[k], "#") == 0)
                 continue;
-            if (node[to][0] != '\0')
-                strcat(node[to], "+");
-            strncat(node[to], terms[k], sizeof node[to] - strlen(node[to]) - 2);
+            used += (size_t)snprintf(node[to] + used, sizeof node[to] - used, "%s%s",
+                                     used > 0 ? "+" : "", terms[k]);
+            ck_assert_uint_lt(used, sizeof node[to]);
         }
         if (node[to][0] == '\0')
             strcpy(node[to], "#");
@@ -406,23 +406,26 @@ START_TEST(has_the_parameters_and_macs_of_the_published_table_for_all_15625)
     if (file != NULL)
         ck_assert_ptr_nonnull(gzgets(file, line, sizeof line));
     while (file != NULL && gzgets(file, line, sizeof line) != NULL) {
-        unsigned long long params10, macs10, params100, macs100;
-        char arch[128];
+        const char *field[9] = {NULL};
+        uint64_t number[9] = {0};
         struct graph_cost cost;
         struct genome *genome;
-        unsigned index;
+        char *save = NULL;
 
-        ck_assert_int_eq(sscanf(line, "%u,%127[^,],%*[^,],%*[^,],%*[^,],%llu,%llu,%llu,%llu",
-                                &index, arch, &params10, &macs10, &params100, &macs100),
-                         6);
-        genome = parsed(c10, arch);
-        ck_assert_uint_lt(index, N_ARCHITECTURES);
-        ck_assert_uint_eq(order[index], index_of(genome));
+        /* index, arch, ops, n_conv1x1, n_conv3x3, params_c10, macs_c10, params_c100, macs_c100 */
+        for (size_t k = 0; k < 9; k++) {
+            field[k] = strtok_r(k == 0 ? line : NULL, ",", &save);
+            ck_assert_ptr_nonnull(field[k]);
+            number[k] = strtoull(field[k], NULL, 10);
+        }
+        genome = parsed(c10, field[1]);
+        ck_assert_uint_lt(number[0], N_ARCHITECTURES);
+        ck_assert_uint_eq(order[number[0]], index_of(genome));
         cost = cost_of(c10, genome);
-        ck_assert_msg(cost.params == params10 && cost.macs + 10 == macs10, "%s", line);
-        if (index % 25 == 0) {
+        ck_assert_msg(cost.params == number[5] && cost.macs + 10 == number[6], "%s", field[1]);
+        if (number[0] % 25 == 0) {
             cost = cost_of(c100, genome);
-            ck_assert_msg(cost.params == params100 && cost.macs + 100 == macs100, "%s", line);
+            ck_assert_msg(cost.params == number[7] && cost.macs + 100 == number[8], "%s", field[1]);
         }
         free(genome);
         rows++;

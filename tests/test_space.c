@@ -1,6 +1,7 @@
 /* test_space.c - genomes as bytes, and what holds for every space: names, ranges, draws, skeletons. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -304,7 +305,7 @@ START_TEST(keeps_four_pixels_a_side_unless_told_otherwise)
                                           .stem_stride = want[i].stem_stride};
             struct space *space = NULL;
 
-            strcpy(config.name, (*ops)->name);
+            (void)snprintf(config.name, sizeof config.name, "%s", (*ops)->name);
             ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
             ck_assert_msg(space->config.stages == want[i].stages, "%ux%u: %u stages", want[i].h,
                           want[i].w, space->config.stages);

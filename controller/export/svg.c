@@ -138,7 +138,7 @@ int export_svg(const char *dot, char **out, size_t *len, struct why *why)
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGALRM, SIG_DFL);
         alarm(LIMIT_S);
-        _exit(draw(dot, pipe_fds[1]));
+        _exit((int)draw(dot, pipe_fds[1]));
     }
     close(pipe_fds[1]);
     if (child < 0) {

@@ -16,7 +16,7 @@ int aging_population_init(struct aging_population *self, size_t capacity)
 
     *self = (struct aging_population){.capacity = capacity};
     self->members = calloc(room, sizeof *self->members);
-    self->genomes = calloc(room, sizeof *self->genomes);
+    self->genomes = calloc(room, sizeof(struct genome *));
     if (self->members != NULL && self->genomes != NULL)
         return FARM_OK;
     aging_population_release(self);
@@ -49,7 +49,7 @@ int aging_population_add(struct aging_population *self, uint64_t trial, const st
     if (self->first + self->n ==
         2 * (self->capacity + 1)) { /* at the end: back to the front, every capacity adds */
         memmove(self->members, self->members + self->first, self->n * sizeof *self->members);
-        memmove(self->genomes, self->genomes + self->first, self->n * sizeof *self->genomes);
+        memmove(self->genomes, self->genomes + self->first, self->n * sizeof(struct genome *));
         self->first = 0;
     }
     self->members[self->first + self->n] = (struct strategy_member){trial, fitness};

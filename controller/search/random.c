@@ -14,7 +14,7 @@ static void destroy(struct strategy *self)
 
 static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
 {
-    (void)parent;
+    *parent = UINT64_MAX;
     space_sample(self->space, &self->rng, out);
     return FARM_OK;
 }

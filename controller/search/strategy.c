@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,11 +27,7 @@ static void add_known(char *list, size_t room, const char *name)
 {
     size_t used = strlen(list);
 
-    if (used + strlen(name) + 3 > room)
-        return;
-    if (used > 0)
-        strcat(list, ", ");
-    strcat(list, name);
+    (void)snprintf(list + used, room - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
 static struct strategy_option *find_option(struct strategy *self, const char *name, size_t len)

@@ -127,8 +127,10 @@ static struct genome *parse(const struct space *self, const char *text, struct w
 static bool describe_cell(const struct space *self, const struct genome *genome, uint32_t which,
                           struct cell_drawing *out)
 {
-    static const char *const labels[PAIRWISE_STATES] = {"c_{k-1}", "c_{k-2}", "2", "3",
-                                                        "4",       "5",       "6"};
+    static const struct cell_node nodes[PAIRWISE_STATES + 1] = {
+        {"c_{k-1}", CELL_INPUT}, {"c_{k-2}", CELL_INPUT}, {"2", CELL_STATE},
+        {"3", CELL_STATE},       {"4", CELL_STATE},       {"5", CELL_STATE},
+        {"6", CELL_STATE},       {"c_{k}", CELL_OUTPUT}};
     struct pairwise_cell cell;
 
     (void)self;
@@ -137,13 +139,8 @@ static bool describe_cell(const struct space *self, const struct genome *genome,
     read_cell(genome, which, &cell);
     memset(out, 0, sizeof *out);
     out->title = titles[which];
-    for (uint32_t s = 0; s < PAIRWISE_STATES; s++) {
-        strcpy(out->nodes[s].label, labels[s]);
-        out->nodes[s].role = s < 2 ? CELL_INPUT : CELL_STATE;
-    }
-    strcpy(out->nodes[PAIRWISE_STATES].label, "c_{k}");
-    out->nodes[PAIRWISE_STATES].role = CELL_OUTPUT;
     out->n_nodes = PAIRWISE_STATES + 1;
+    memcpy(out->nodes, nodes, sizeof nodes);
     for (uint32_t i = 0; i < PAIRWISE_COMBINATIONS; i++)
         for (uint32_t side = 0; side < 2; side++)
             out->edges[out->n_edges++] =

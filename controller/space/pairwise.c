@@ -10,17 +10,18 @@ static const struct layer {
     const char *label;
     const char *name; /* in names of parameters */
     enum layer_kind kind;
-    uint32_t kernel, dilation, times; /* separable: how often in a row */
+    uint32_t kernel, dilation;
+    bool twice; /* separable: two in a row */
     enum graph_op pool;
 } layers[PAIRWISE_OP_END] = {
     [PAIRWISE_IDENTITY] = {.label = "identity", .name = ".id", .kind = LAYER_IDENTITY},
-    [PAIRWISE_SEP3] = {"sep_conv_3x3", ".sep3", LAYER_SEPARABLE, 3, 1, 2, GRAPH_OP_END},
-    [PAIRWISE_SEP5] = {"sep_conv_5x5", ".sep5", LAYER_SEPARABLE, 5, 1, 2, GRAPH_OP_END},
-    [PAIRWISE_SEP7] = {"sep_conv_7x7", ".sep7", LAYER_SEPARABLE, 7, 1, 2, GRAPH_OP_END},
-    [PAIRWISE_AVG3] = {"avg_pool_3x3", ".avg3", LAYER_POOL, 3, 1, 1, GRAPH_AVG_POOL},
-    [PAIRWISE_MAX3] = {"max_pool_3x3", ".max3", LAYER_POOL, 3, 1, 1, GRAPH_MAX_POOL},
-    [PAIRWISE_DIL_SEP3] = {"dil_conv_3x3", ".dil3", LAYER_SEPARABLE, 3, 2, 1, GRAPH_OP_END},
-    [PAIRWISE_CONV_1X7_7X1] = {"conv_1x7_7x1", ".rc7", LAYER_ROW_COLUMN, 7, 1, 1, GRAPH_OP_END},
+    [PAIRWISE_SEP3] = {"sep_conv_3x3", ".sep3", LAYER_SEPARABLE, 3, 1, true, GRAPH_OP_END},
+    [PAIRWISE_SEP5] = {"sep_conv_5x5", ".sep5", LAYER_SEPARABLE, 5, 1, true, GRAPH_OP_END},
+    [PAIRWISE_SEP7] = {"sep_conv_7x7", ".sep7", LAYER_SEPARABLE, 7, 1, true, GRAPH_OP_END},
+    [PAIRWISE_AVG3] = {"avg_pool_3x3", ".avg3", LAYER_POOL, 3, 1, false, GRAPH_AVG_POOL},
+    [PAIRWISE_MAX3] = {"max_pool_3x3", ".max3", LAYER_POOL, 3, 1, false, GRAPH_MAX_POOL},
+    [PAIRWISE_DIL_SEP3] = {"dil_conv_3x3", ".dil3", LAYER_SEPARABLE, 3, 2, false, GRAPH_OP_END},
+    [PAIRWISE_CONV_1X7_7X1] = {"conv_1x7_7x1", ".rc7", LAYER_ROW_COLUMN, 7, 1, false, GRAPH_OP_END},
 };
 
 const char *pairwise_op_label(enum pairwise_op op)
@@ -87,23 +88,29 @@ static uint32_t factorized(struct builder *b, uint32_t in, uint32_t channels)
     return norm(b, graph_concat(b->g, both, 2), ".bn");
 }
 
-/* Depthwise, pointwise, BN; `times` in a row, of which the first changes channels and takes the stride. */
+struct separable_names {
+    const char *depthwise, *pointwise, *norm;
+};
+
+/* ReLU is behind us: depthwise, which takes the stride, pointwise, which changes the channels, BN. */
+static uint32_t separable_once(struct builder *b, const struct layer *layer, uint32_t relu,
+                               uint32_t stride, const struct separable_names *names)
+{
+    uint32_t c = shape_of(b, relu)->c;
+    uint32_t x = graph_conv(b->g, relu, c, layer->kernel, stride, layer->dilation, c,
+                            param_name_with(&b->name, names->depthwise));
+
+    return norm(b, conv(b, x, b->channels, 1, names->pointwise), names->norm);
+}
+
 static uint32_t separable(struct builder *b, const struct layer *layer, struct value *in,
                           uint32_t stride)
 {
-    static const char *const names[2][3] = {{".dw1", ".pw1", ".bn1"}, {".dw2", ".pw2", ".bn2"}};
-    uint32_t x = relu_of(b, in);
+    static const struct separable_names first = {".dw1", ".pw1", ".bn1"};
+    static const struct separable_names second = {".dw2", ".pw2", ".bn2"};
+    uint32_t x = separable_once(b, layer, relu_of(b, in), stride, &first);
 
-    for (uint32_t i = 0; i < layer->times; i++) {
-        uint32_t c = shape_of(b, x)->c;
-
-        if (i > 0)
-            x = graph_relu(b->g, x);
-        x = graph_conv(b->g, x, c, layer->kernel, i > 0 ? 1 : stride, layer->dilation, c,
-                       param_name_with(&b->name, names[i][0]));
-        x = norm(b, conv(b, x, b->channels, 1, names[i][1]), names[i][2]);
-    }
-    return x;
+    return layer->twice ? separable_once(b, layer, graph_relu(b->g, x), 1, &second) : x;
 }
 
 /* 1xk then kx1 between 1x1 convolutions to a quarter of the channels and back. The published code strides each along

@@ -1,6 +1,7 @@
 /* skeleton.c - the macro skeleton's defaults, names of parameters, and the parsers' cursor. */
 #include "skeleton.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_CHANNELS    4096u
@@ -107,6 +108,13 @@ const char *param_name_with(struct param_name *self, const char *part)
     return self->text;
 }
 
+void add_word(char *list, size_t room, const char *separator, const char *word)
+{
+    size_t used = strlen(list);
+
+    (void)snprintf(list + used, room - used, "%s%s", separator, word);
+}
+
 static bool refuse(struct notation_cursor *self, const char *expected)
 {
     if (*self->at == '\0')
@@ -143,14 +151,8 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
             *out = i;
             return true;
         }
-    for (uint32_t i = 0; i < n; i++) {
-        size_t used = strlen(expected);
-
-        if (used + strlen(labels[i]) + 2 > sizeof expected)
-            break;
-        expected[used] = ' ';
-        strcpy(expected + used + 1, labels[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        add_word(expected, sizeof expected, " ", labels[i]);
     return refuse(self, expected);
 }
 

@@ -30,6 +30,9 @@ void param_name_number(struct param_name *self, uint32_t number);
 /* The whole, with one more part at the end: valid until the next call. */
 const char *param_name_with(struct param_name *self, const char *part);
 
+/* Appends to a list for a sentence, as far as there is room. */
+void add_word(char *list, size_t room, const char *separator, const char *word);
+
 /* A cursor over notation, for parsers that point at the character that is wrong. */
 struct notation_cursor {
     const char *text, *at;

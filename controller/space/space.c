@@ -18,17 +18,8 @@ static int unknown_space(const char *name, struct why *why)
 {
     char known[160] = "";
 
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        size_t used = strlen(known);
-
-        if (used + strlen(spaces[i]->name) + 3 > sizeof known)
-            break;
-        if (i > 0) {
-            strcpy(known + used, ", ");
-            used += 2;
-        }
-        strcpy(known + used, spaces[i]->name);
-    }
+    for (size_t i = 0; spaces[i] != NULL; i++)
+        add_word(known, sizeof known, i > 0 ? ", " : "", spaces[i]->name);
     return why_set(why, FARM_EINPUT, "there is no search space '%.31s': known are %s", name, known);
 }
 
