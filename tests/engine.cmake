@@ -1,0 +1,1 @@
+farm_test(kernels engine_kernels)

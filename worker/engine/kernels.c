@@ -1,0 +1,94 @@
+/* kernels.c - which table of kernels this processor gets. */
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define DECLARE(isa)                                                                               \
+    void kernels_conv_##isa(struct kernels *table);                                                \
+    void kernels_norm_##isa(struct kernels *table);                                                \
+    void kernels_plain_##isa(struct kernels *table);
+#if defined(__x86_64__)
+DECLARE(sse2)
+DECLARE(avx2)
+DECLARE(avx512)
+#else
+DECLARE(generic)
+#endif
+
+#define FILL(table, set, n)                                                                        \
+    do {                                                                                           \
+        (table).isa = #set;                                                                        \
+        (table).lanes = (n);                                                                       \
+        kernels_conv_##set(&(table));                                                              \
+        kernels_norm_##set(&(table));                                                              \
+        kernels_plain_##set(&(table));                                                             \
+    } while (0)
+
+/* Best first; those this processor has. */
+static size_t fill_tables(struct kernels tables[3])
+{
+    size_t n = 0;
+
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
+        FILL(tables[n], avx512, 16);
+        n++;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        FILL(tables[n], avx2, 8);
+        n++;
+    }
+    FILL(tables[n], sse2, 4);
+    n++;
+#else
+    FILL(tables[n], generic, 4);
+#if defined(__aarch64__)
+    tables[n].isa = "neon";
+#endif
+    n++;
+#endif
+    return n;
+}
+
+static struct kernels all_tables[3];
+static size_t n_tables;
+
+static void fill_once(void)
+{
+    if (n_tables == 0)
+        n_tables = fill_tables(all_tables);
+}
+
+const struct kernels *kernels_named(const char *isa)
+{
+    fill_once();
+    for (size_t i = 0; i < n_tables; i++)
+        if (strcmp(all_tables[i].isa, isa) == 0)
+            return &all_tables[i];
+    return NULL;
+}
+
+const struct kernels *kernels_get(void)
+{
+    static const struct kernels *chosen;
+    const char *wanted = getenv("NASFARM_ISA");
+
+    if (chosen != NULL)
+        return chosen;
+    fill_once();
+    chosen = &all_tables[0];
+    if (wanted != NULL && wanted[0] != '\0') {
+        const struct kernels *named = kernels_named(wanted);
+
+        if (named != NULL)
+            chosen = named;
+        else
+            log_warn("NASFARM_ISA=%s: this processor or build has no such kernels; using %s",
+                     wanted, chosen->isa);
+    }
+    return chosen;
+}

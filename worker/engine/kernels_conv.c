@@ -1,0 +1,684 @@
+/* kernels_conv.c - convolution, direct, for one instruction set (kernels_isa.h says which).
+ *
+ * The input is copied once into a zero-padded image in scratch, so that the inner loops have no borders. Weights are
+ * packed into blocks of COLS output channels, zero-filled, so that a channel count need not be a multiple of the vector.
+ * Forward: a tile of TILE output pixels x COLS channels is held in registers while the window is walked.
+ * Input gradient: the same convolution over dy (spread by the stride) with mirrored, transposed weights.
+ * Weight gradient: a tile of TILE input channels x COLS output channels, while the pixels of one image are walked.
+ */
+#include "kernels_isa.h"
+
+#include <string.h>
+
+#define VECS 2
+#define COLS (VECS * LANES)
+
+static inline int blocks_of(int k)
+{
+    return (k + COLS - 1) / COLS;
+}
+
+/* One image with the border that the window reads: everything outside is zero. */
+struct padded {
+    int h, w, c;
+};
+
+static struct padded padded_input(const struct window *s)
+{
+    struct padded p = {(s->oh - 1) * s->stride + s->dilation * (s->kh - 1) + 1,
+                       (s->ow - 1) * s->stride + s->dilation * (s->kw - 1) + 1, s->c};
+
+    return p;
+}
+
+/* dy of the input gradient: spread by the stride, with the border that the mirrored window reads. */
+static struct padded padded_gradient(const struct window *s)
+{
+    struct padded p = {s->h + s->dilation * (s->kh - 1), s->w + s->dilation * (s->kw - 1), s->k};
+
+    return p;
+}
+
+static inline size_t padded_size(struct padded p)
+{
+    return (size_t)p.h * (size_t)p.w * (size_t)p.c;
+}
+
+static bool needs_padding(const struct window *s)
+{
+    struct padded p = padded_input(s);
+
+    return s->pad_y != 0 || s->pad_x != 0 || p.h > s->h || p.w > s->w;
+}
+
+/* to (p.h, p.w, c) = from (h, w, c), whose pixel (0, 0) goes to (y0, x0), and pixel (y, x) to (y0 + y*step, ...). */
+static void spread_image(float *to, struct padded p, const float *from, int h, int w, int y0,
+                         int x0, int step)
+{
+    size_t c = (size_t)p.c, row = (size_t)p.w * c;
+
+    for (int y = 0; y < p.h; y++) {
+        int sy = y - y0, x;
+        float *out = to + (size_t)y * row;
+
+        if (sy < 0 || sy % step != 0 || sy / step >= h) {
+            memset(out, 0, row * sizeof *out);
+            continue;
+        }
+        const float *in = from + (size_t)(sy / step) * (size_t)w * c;
+
+        if (step == 1) {
+            int first = x0 > 0 ? x0 : 0, skip = x0 < 0 ? -x0 : 0;
+            int count = w - skip < p.w - first ? w - skip : p.w - first;
+
+            if (count < 0)
+                count = 0;
+            if (first > p.w)
+                first = p.w;
+            memset(out, 0, (size_t)first * c * sizeof *out);
+            memcpy(out + (size_t)first * c, in + (size_t)skip * c, (size_t)count * c * sizeof *out);
+            memset(out + (size_t)(first + count) * c, 0,
+                   (size_t)(p.w - first - count) * c * sizeof *out);
+            continue;
+        }
+        memset(out, 0, row * sizeof *out);
+        for (x = 0; x < w; x++) {
+            int at = x0 + x * step;
+
+            if (at >= 0 && at < p.w)
+                memcpy(out + (size_t)at * c, in + (size_t)x * c, c * sizeof *out);
+        }
+    }
+}
+
+/* ---- packed weights -------------------------------------------------------------------------------- */
+
+/* One dense convolution: `taps` offsets into a padded image, c channels in, k out. */
+struct walk {
+    const float *image;    /* padded */
+    const ptrdiff_t *taps; /* in floats, from the first pixel of a window */
+    int n_taps, c, k;      /* c: channels walked at each tap */
+    ptrdiff_t pixel;       /* floats from one output pixel's window to the next */
+};
+
+/* packed[block][tap][ci][COLS] from weight (taps, c, k) */
+static void pack_forward(float *packed, const float *weight, int n_taps, int c, int k)
+{
+    for (int b = 0; b < blocks_of(k); b++) {
+        int first = b * COLS, n = k - first < COLS ? k - first : COLS;
+
+        for (int row = 0; row < n_taps * c; row++, packed += COLS) {
+            memcpy(packed, weight + (size_t)row * (size_t)k + first, (size_t)n * sizeof *packed);
+            memset(packed + n, 0, (size_t)(COLS - n) * sizeof *packed);
+        }
+    }
+}
+
+/* packed[block][tap][ko][COLS]: output channels are the c of the forward pass, taps mirrored */
+static void pack_backward(float *packed, const float *weight, int n_taps, int c, int k)
+{
+    for (int b = 0; b < blocks_of(c); b++) {
+        int first = b * COLS, n = c - first < COLS ? c - first : COLS;
+
+        for (int tap = n_taps; tap-- > 0;)
+            for (int ko = 0; ko < k; ko++, packed += COLS) {
+                for (int i = 0; i < n; i++)
+                    packed[i] = weight[((size_t)tap * (size_t)c + (size_t)(first + i)) * (size_t)k +
+                                       (size_t)ko];
+                for (int i = n; i < COLS; i++)
+                    packed[i] = 0;
+            }
+    }
+}
+
+/* ---- the inner loops -------------------------------------------------------------------------------- */
+
+/* n output pixels x COLS channels; out rows are `stride_out` floats apart, `cols` of them are real. */
+INLINE void tile(const int n, float *out, ptrdiff_t stride_out, int cols, const float *bias,
+                 bool add, const struct walk *w, const float *image, const float *packed)
+{
+    vec sum[TILE][VECS];
+
+    for (int t = 0; t < n; t++)
+        for (int v = 0; v < VECS; v++)
+            sum[t][v] = (vec){0};
+    for (int i = 0; i < w->n_taps; i++) {
+        const float *x = image + w->taps[i];
+
+        for (int ci = 0; ci < w->c; ci++, packed += COLS, x++) {
+            vec col[VECS];
+
+            for (int v = 0; v < VECS; v++)
+                col[v] = *(const vec *)(packed + v * LANES);
+            for (int t = 0; t < n; t++) {
+                vec value = vec_all(x[t * w->pixel]);
+
+                for (int v = 0; v < VECS; v++)
+                    sum[t][v] += value * col[v];
+            }
+        }
+    }
+    for (int t = 0; t < n; t++, out += stride_out) {
+        float spill[COLS];
+        int v = 0, from;
+
+        for (; (v + 1) * LANES <= cols; v++) {
+            vec y = sum[t][v];
+
+            if (bias != NULL)
+                y += *(const vec *)(bias + v * LANES);
+            if (add)
+                y += *(vec *)(out + v * LANES);
+            *(vec *)(out + v * LANES) = y;
+        }
+        from = v * LANES;
+        for (; v < VECS; v++)
+            *(vec *)(spill + v * LANES) = sum[t][v];
+        for (int i = from; i < cols; i++) {
+            float y = spill[i] + (bias != NULL ? bias[i] : 0);
+
+            out[i] = add ? out[i] + y : y;
+        }
+    }
+}
+
+static void tiles(int n, float *out, ptrdiff_t stride_out, int cols, const float *bias, bool add,
+                  const struct walk *w, const float *image, const float *packed)
+{
+    switch (n) {
+#define CASE(T)                                                                                    \
+    case T: tile(T, out, stride_out, cols, bias, add, w, image, packed); break;
+        CASE(1)
+        CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if TILE > 6
+            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+#undef CASE
+                default : break;
+    }
+}
+
+/* A row of n output pixels, in tiles of nearly equal length. */
+static void row(int n, float *out, ptrdiff_t stride_out, int k, const float *bias, bool add,
+                const struct walk *w, const float *image, const float *packed, int b)
+{
+    int n_tiles = (n + TILE - 1) / TILE, first = b * COLS,
+        cols = k - first < COLS ? k - first : COLS;
+
+    for (int i = 0, at = 0; i < n_tiles; i++) {
+        int len = (n - at + n_tiles - i - 1) / (n_tiles - i);
+
+        tiles(len, out + at * stride_out + first, stride_out, cols,
+              bias != NULL ? bias + first : NULL, add, w, image + at * w->pixel, packed);
+        at += len;
+    }
+}
+
+#define MAX_TAPS (64 * 64)
+
+static size_t round_up(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+static bool is_depthwise(const struct window *s)
+{
+    return s->groups > 1 && s->groups == s->c && s->k == s->c;
+}
+
+static size_t conv_scratch(const struct window *s)
+{
+    size_t taps = (size_t)s->kh * (size_t)s->kw;
+    size_t forward = taps * (size_t)s->c * (size_t)blocks_of(s->k) * COLS;
+    size_t backward = taps * (size_t)s->k * (size_t)blocks_of(s->c) * COLS;
+    size_t image = padded_size(padded_input(s)), gradient = padded_size(padded_gradient(s));
+    size_t need = round_up(forward) + round_up(image),
+           need_back = round_up(backward) + round_up(gradient);
+
+    return (need > need_back ? need : need_back) +
+           round_up(taps * 2 + 64); /* and the offsets of the taps */
+}
+
+static void fill_taps(ptrdiff_t *taps, const struct window *s, struct padded p)
+{
+    for (int i = 0; i < s->kh; i++)
+        for (int j = 0; j < s->kw; j++)
+            *taps++ = ((ptrdiff_t)i * p.w + j) * s->dilation * p.c;
+}
+
+/* Scratch is taken from the front: first the taps, then weights, then the image. */
+static void conv_forward_dense(float *y, const float *x, const float *weight, const float *bias,
+                               const struct window *s, float *scratch)
+{
+    struct padded p = padded_input(s);
+    size_t n_taps = (size_t)s->kh * (size_t)s->kw;
+    ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+    float *packed = scratch + round_up(n_taps * 2 + 8), *image;
+    bool pad = needs_padding(s);
+    size_t block = n_taps * (size_t)s->c * COLS;
+    struct walk w = {.taps = taps,
+                     .n_taps = (int)n_taps,
+                     .c = s->c,
+                     .k = s->k,
+                     .pixel = (ptrdiff_t)s->stride * s->c};
+
+    if (!pad)
+        p.w = s->w;
+    fill_taps(taps, s, p);
+    image = packed + round_up(block * (size_t)blocks_of(s->k));
+    pack_forward(packed, weight, (int)n_taps, s->c, s->k);
+    for (int i = 0; i < s->n; i++) {
+        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+        float *out = y + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
+
+        if (pad) {
+            spread_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
+            in = image;
+        }
+        for (int b = 0; b < blocks_of(s->k); b++)
+            for (int oy = 0; oy < s->oh; oy++)
+                row(s->ow, out + (size_t)oy * (size_t)s->ow * (size_t)s->k, s->k, s->k, bias, false,
+                    &w, in + (ptrdiff_t)oy * s->stride * p.w * s->c, packed + (size_t)b * block, b);
+    }
+}
+
+static void conv_backward_input_dense(float *dx, const float *dy, const float *weight,
+                                      const struct window *s, float *scratch)
+{
+    struct padded p = padded_gradient(s);
+    size_t n_taps = (size_t)s->kh * (size_t)s->kw;
+    ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+    float *packed = scratch + round_up(n_taps * 2 + 8), *image;
+    size_t block = n_taps * (size_t)s->k * COLS;
+    int reach_y = s->dilation * (s->kh - 1), reach_x = s->dilation * (s->kw - 1);
+    bool plain = s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0;
+    struct walk w = {.taps = taps, .n_taps = (int)n_taps, .c = s->k, .k = s->c, .pixel = s->k};
+
+    fill_taps(taps, s, p);
+    image = packed + round_up(block * (size_t)blocks_of(s->c));
+    pack_backward(packed, weight, (int)n_taps, s->c, s->k);
+    for (int i = 0; i < s->n; i++) {
+        const float *in = dy + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
+        float *out = dx + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+
+        if (!plain) {
+            spread_image(image, p, in, s->oh, s->ow, reach_y - s->pad_y, reach_x - s->pad_x,
+                         s->stride);
+            in = image;
+        }
+        for (int b = 0; b < blocks_of(s->c); b++)
+            for (int iy = 0; iy < s->h; iy++)
+                row(s->w, out + (size_t)iy * (size_t)s->w * (size_t)s->c, s->c, s->c, NULL, true,
+                    &w, in + (ptrdiff_t)iy * p.w * s->k, packed + (size_t)b * block, b);
+    }
+}
+
+/* ---- weight gradient --------------------------------------------------------------------------------- */
+
+/* n input channels x COLS output channels of one tap, over all output pixels of one image. */
+INLINE void weight_tile(const int n, float *dw, int k, int cols, const float *x, const float *dy,
+                        int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+{
+    vec sum[TILE][VECS];
+
+    for (int t = 0; t < n; t++)
+        for (int v = 0; v < VECS; v++)
+            sum[t][v] = (vec){0};
+    for (int oy = 0; oy < oh; oy++) {
+        const float *in = x + oy * x_row;
+
+        for (int ox = 0; ox < ow; ox++, in += x_pixel, dy += COLS) {
+            vec col[VECS];
+
+            for (int v = 0; v < VECS; v++)
+                col[v] = *(const vec *)(dy + v * LANES);
+            for (int t = 0; t < n; t++) {
+                vec value = vec_all(in[t]);
+
+                for (int v = 0; v < VECS; v++)
+                    sum[t][v] += value * col[v];
+            }
+        }
+    }
+    for (int t = 0; t < n; t++, dw += k) {
+        float spill[COLS];
+
+        for (int v = 0; v < VECS; v++)
+            *(vec *)(spill + v * LANES) = sum[t][v];
+        for (int i = 0; i < cols; i++)
+            dw[i] += spill[i];
+    }
+}
+
+static void weight_tiles(int n, float *dw, int k, int cols, const float *x, const float *dy, int oh,
+                         int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+{
+    switch (n) {
+#define CASE(T)                                                                                    \
+    case T: weight_tile(T, dw, k, cols, x, dy, oh, ow, x_pixel, x_row); break;
+        CASE(1)
+        CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if TILE > 6
+            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+#undef CASE
+                default : break;
+    }
+}
+
+/* dy (pixels, k) into blocks of COLS channels, zero-filled: packed[block][pixel][COLS] */
+static void pack_columns(float *packed, const float *dy, int pixels, int k)
+{
+    for (int b = 0; b < blocks_of(k); b++) {
+        int first = b * COLS, n = k - first < COLS ? k - first : COLS;
+
+        for (int i = 0; i < pixels; i++, packed += COLS) {
+            memcpy(packed, dy + (size_t)i * (size_t)k + first, (size_t)n * sizeof *packed);
+            memset(packed + n, 0, (size_t)(COLS - n) * sizeof *packed);
+        }
+    }
+}
+
+static size_t weight_scratch(const struct window *s)
+{
+    return round_up((size_t)s->oh * (size_t)s->ow * (size_t)blocks_of(s->k) * COLS) +
+           round_up(padded_size(padded_input(s))) + 64;
+}
+
+static void conv_backward_weight_dense(float *dw, const float *dy, const float *x,
+                                       const struct window *s, float *scratch)
+{
+    struct padded p = padded_input(s);
+    int pixels = s->oh * s->ow, n_tiles = (s->c + TILE - 1) / TILE;
+    float *columns = scratch,
+          *image = scratch + round_up((size_t)pixels * (size_t)blocks_of(s->k) * COLS);
+    bool pad = needs_padding(s);
+
+    if (!pad)
+        p.w = s->w;
+    for (int i = 0; i < s->n; i++) {
+        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+
+        pack_columns(columns, dy + (size_t)i * (size_t)pixels * (size_t)s->k, pixels, s->k);
+        if (pad) {
+            spread_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
+            in = image;
+        }
+        for (int b = 0; b < blocks_of(s->k); b++) {
+            int first = b * COLS, cols = s->k - first < COLS ? s->k - first : COLS;
+
+            for (int tap = 0; tap < s->kh * s->kw; tap++) {
+                ptrdiff_t at = ((ptrdiff_t)(tap / s->kw) * p.w + tap % s->kw) * s->dilation * s->c;
+
+                for (int t = 0, ci = 0; t < n_tiles; t++) {
+                    int len = (s->c - ci + n_tiles - t - 1) / (n_tiles - t);
+
+                    weight_tiles(
+                        len, dw + ((size_t)tap * (size_t)s->c + (size_t)ci) * (size_t)s->k + first,
+                        s->k, cols, in + at + ci, columns + (size_t)b * (size_t)pixels * COLS,
+                        s->oh, s->ow, (ptrdiff_t)s->stride * s->c,
+                        (ptrdiff_t)s->stride * p.w * s->c);
+                    ci += len;
+                }
+            }
+        }
+    }
+}
+
+/* ---- depthwise ---------------------------------------------------------------------------------------- */
+
+/* The loops over channels are plain: the compiler makes vectors of them, whatever c is. */
+static void depthwise_forward(float *y, const float *x, const float *weight, const float *bias,
+                              const struct window *s, float *scratch)
+{
+    struct padded p = padded_input(s);
+    size_t c = (size_t)s->c;
+    bool pad = needs_padding(s);
+
+    if (!pad)
+        p.w = s->w;
+    for (int i = 0; i < s->n; i++) {
+        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * c;
+
+        if (pad) {
+            spread_image(scratch, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
+            in = scratch;
+        }
+        for (int oy = 0; oy < s->oh; oy++)
+            for (int ox = 0; ox < s->ow; ox++, y += c) {
+                const float *at = in + ((ptrdiff_t)oy * p.w + ox) * s->stride * s->c;
+                size_t ch = 0;
+
+                for (; ch + LANES <= c; ch += LANES) {
+                    vec sum = bias != NULL ? *(const vec *)(bias + ch) : (vec){0};
+                    const float *w = weight + ch;
+
+                    for (int ky = 0; ky < s->kh; ky++)
+                        for (int kx = 0; kx < s->kw; kx++, w += c)
+                            sum += *(const vec *)(at +
+                                                  ((ptrdiff_t)ky * p.w + kx) * s->dilation * s->c +
+                                                  ch) *
+                                   *(const vec *)w;
+                    *(vec *)(y + ch) = sum;
+                }
+                for (; ch < c; ch++) {
+                    float sum = bias != NULL ? bias[ch] : 0;
+                    const float *w = weight + ch;
+
+                    for (int ky = 0; ky < s->kh; ky++)
+                        for (int kx = 0; kx < s->kw; kx++, w += c)
+                            sum += at[((ptrdiff_t)ky * p.w + kx) * s->dilation * s->c +
+                                      (ptrdiff_t)ch] *
+                                   *w;
+                    y[ch] = sum;
+                }
+            }
+    }
+}
+
+/* dx += and dw +=, whichever is not NULL, through a padded image of gradients that is added back in the end */
+static void depthwise_backward(float *dx, float *dw, const float *dy, const float *x,
+                               const float *weight, const struct window *s, float *scratch)
+{
+    struct padded p = padded_input(s);
+    size_t c = (size_t)s->c, in_size = (size_t)s->h * (size_t)s->w * c;
+    float *image = scratch;
+
+    for (int i = 0; i < s->n; i++) {
+        if (dx != NULL)
+            memset(image, 0, padded_size(p) * sizeof *image);
+        else
+            spread_image(image, p, x + (size_t)i * in_size, s->h, s->w, s->pad_y, s->pad_x, 1);
+        for (int oy = 0; oy < s->oh; oy++)
+            for (int ky = 0; ky < s->kh; ky++)
+                for (int kx = 0; kx < s->kw; kx++) {
+                    const float *g =
+                        dy + (((size_t)i * (size_t)s->oh + (size_t)oy) * (size_t)s->ow) * c;
+                    float *at = image + (((ptrdiff_t)oy * s->stride + ky * s->dilation) * p.w +
+                                         kx * s->dilation) *
+                                            s->c;
+                    size_t tap = (size_t)(ky * s->kw + kx) * c;
+
+                    for (int ox = 0; ox < s->ow; ox++, g += c, at += s->stride * s->c) {
+                        if (dx != NULL)
+                            for (size_t ch = 0; ch < c; ch++)
+                                at[ch] += g[ch] * weight[tap + ch];
+                        else
+                            for (size_t ch = 0; ch < c; ch++)
+                                dw[tap + ch] += g[ch] * at[ch];
+                    }
+                }
+        if (dx == NULL)
+            continue;
+        for (int yy = 0; yy < s->h; yy++) {
+            int py = yy + s->pad_y;
+
+            if (py < 0 || py >= p.h)
+                continue;
+            for (int xx = 0; xx < s->w; xx++) {
+                int px = xx + s->pad_x;
+
+                if (px < 0 || px >= p.w)
+                    continue;
+                for (size_t ch = 0; ch < c; ch++)
+                    dx[(size_t)i * in_size + ((size_t)yy * (size_t)s->w + (size_t)xx) * c + ch] +=
+                        image[((size_t)py * (size_t)p.w + (size_t)px) * c + ch];
+            }
+        }
+    }
+}
+
+/* ---- groups: each as a dense convolution over gathered channels ------------------------------------------ */
+
+static struct window one_group(const struct window *s)
+{
+    struct window g = *s;
+
+    g.n = 1;
+    g.groups = 1;
+    g.c = s->c / s->groups;
+    g.k = s->k / s->groups;
+    return g;
+}
+
+/* (pixels, n of all) channels [first, first + n) to or from (pixels, n) */
+static void gather(float *to, const float *from, size_t pixels, size_t all, size_t first, size_t n)
+{
+    for (size_t i = 0; i < pixels; i++)
+        memcpy(to + i * n, from + i * all + first, n * sizeof *to);
+}
+
+static void scatter(float *to, const float *from, size_t pixels, size_t all, size_t first, size_t n,
+                    bool add)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t j = 0; j < n; j++)
+            to[i * all + first + j] = from[i * n + j] + (add ? to[i * all + first + j] : 0);
+}
+
+struct group_buffers {
+    float *x, *y, *w, *rest;
+};
+
+static size_t group_scratch(const struct window *s)
+{
+    struct window g = one_group(s);
+    size_t dense = conv_scratch(&g), weight = weight_scratch(&g);
+
+    return round_up((size_t)(g.h * g.w) * (size_t)g.c) +
+           round_up((size_t)(g.oh * g.ow) * (size_t)g.k) +
+           round_up((size_t)(g.kh * g.kw * g.c) * (size_t)g.k) + (dense > weight ? dense : weight);
+}
+
+static struct group_buffers group_buffers(const struct window *g, float *scratch)
+{
+    struct group_buffers b;
+
+    b.x = scratch;
+    b.y = b.x + round_up((size_t)(g->h * g->w) * (size_t)g->c);
+    b.w = b.y + round_up((size_t)(g->oh * g->ow) * (size_t)g->k);
+    b.rest = b.w + round_up((size_t)(g->kh * g->kw * g->c) * (size_t)g->k);
+    return b;
+}
+
+enum pass { FORWARD, INPUT, WEIGHT };
+
+static void grouped(enum pass pass, float *y, float *x, float *weight, const float *bias,
+                    const struct window *s, float *scratch)
+{
+    struct window g = one_group(s);
+    struct group_buffers b = group_buffers(&g, scratch);
+    size_t in = (size_t)s->h * (size_t)s->w, out = (size_t)s->oh * (size_t)s->ow;
+    size_t rows = (size_t)s->kh * (size_t)s->kw * (size_t)g.c, c = (size_t)g.c, k = (size_t)g.k;
+
+    for (size_t group = 0; group < (size_t)s->groups; group++) {
+        if (pass == WEIGHT)
+            memset(b.w, 0, rows * k * sizeof *b.w);
+        else
+            gather(b.w, weight, rows, (size_t)s->k, group * k, k);
+        for (size_t i = 0; i < (size_t)s->n; i++) {
+            float *xi = x + i * in * (size_t)s->c, *yi = y + i * out * (size_t)s->k;
+
+            if (pass == INPUT)
+                memset(b.x, 0, in * c * sizeof *b.x);
+            else
+                gather(b.x, xi, in, (size_t)s->c, group * c, c);
+            if (pass == FORWARD) {
+                conv_forward_dense(b.y, b.x, b.w, bias != NULL ? bias + group * k : NULL, &g,
+                                   b.rest);
+                scatter(yi, b.y, out, (size_t)s->k, group * k, k, false);
+                continue;
+            }
+            gather(b.y, yi, out, (size_t)s->k, group * k, k);
+            if (pass == INPUT) {
+                conv_backward_input_dense(b.x, b.y, b.w, &g, b.rest);
+                scatter(xi, b.x, in, (size_t)s->c, group * c, c, true);
+            } else {
+                conv_backward_weight_dense(b.w, b.y, b.x, &g, b.rest);
+            }
+        }
+        if (pass == WEIGHT)
+            scatter(weight, b.w, rows, (size_t)s->k, group * k, k, true);
+    }
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------- */
+
+static size_t scratch_size(const struct window *s)
+{
+    size_t dense, weight;
+
+    if (is_depthwise(s))
+        return round_up(padded_size(padded_input(s)));
+    if (s->groups > 1)
+        return group_scratch(s);
+    dense = conv_scratch(s);
+    weight = weight_scratch(s);
+    return dense > weight ? dense : weight;
+}
+
+static void conv_forward(float *y, const float *x, const float *weight, const float *bias,
+                         const struct window *s, float *scratch)
+{
+    if (is_depthwise(s))
+        depthwise_forward(y, x, weight, bias, s, scratch);
+    else if (s->groups > 1)
+        grouped(FORWARD, y, (float *)x, (float *)weight, bias, s, scratch); /* only read */
+    else
+        conv_forward_dense(y, x, weight, bias, s, scratch);
+}
+
+static void conv_backward_input(float *dx, const float *dy, const float *weight,
+                                const struct window *s, float *scratch)
+{
+    if (is_depthwise(s))
+        depthwise_backward(dx, NULL, dy, NULL, weight, s, scratch);
+    else if (s->groups > 1)
+        grouped(INPUT, (float *)dy, dx, (float *)weight, NULL, s,
+                scratch); /* dy, weight only read */
+    else
+        conv_backward_input_dense(dx, dy, weight, s, scratch);
+}
+
+static void conv_backward_weight(float *dw, float *dbias, const float *dy, const float *x,
+                                 const struct window *s, float *scratch)
+{
+    if (dbias != NULL)
+        for (size_t i = 0, n = (size_t)s->n * (size_t)s->oh * (size_t)s->ow; i < n; i++)
+            for (int ch = 0; ch < s->k; ch++)
+                dbias[ch] += dy[i * (size_t)s->k + (size_t)ch];
+    if (is_depthwise(s))
+        depthwise_backward(NULL, dw, dy, x, NULL, s, scratch);
+    else if (s->groups > 1)
+        grouped(WEIGHT, (float *)dy, (float *)x, dw, NULL, s, scratch); /* dy, x only read */
+    else
+        conv_backward_weight_dense(dw, dy, x, s, scratch);
+}
+
+void ISA(kernels_conv)(struct kernels *table)
+{
+    table->conv_scratch = scratch_size;
+    table->conv_forward = conv_forward;
+    table->conv_backward_input = conv_backward_input;
+    table->conv_backward_weight = conv_backward_weight;
+}
