@@ -2,6 +2,7 @@
  *
  * It is not: a resource limit of one evaluation (struct recipe in task.h carries those).
  */
+#include_next <limits.h> /* the system's header of the same name: -I puts this one in front of it */
 #ifndef NASFARM_LIMITS_H
 #define NASFARM_LIMITS_H
 
