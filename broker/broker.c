@@ -1,0 +1,219 @@
+/* broker.c - see broker.h. */
+#include "broker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "wire.h"
+
+#define MESSAGES_A_TURN 1000 /* then what is due comes first again */
+
+struct broker {
+    void *context, *socket;
+    int signals; /* signalfd, or -1 */
+    struct ledger *ledger;
+    size_t n_endpoints;
+    char endpoints[BROKER_LISTEN_MAX][256];
+};
+
+/* ---- starting and stopping -------------------------------------------------------------------------------- */
+
+static int bind_error(struct why *why, const char *endpoint)
+{
+    const char *remedy = "see `nasfarm-broker --help` for the form of an endpoint";
+
+    if (errno == EADDRINUSE)
+        remedy = "another program listens there (`ss -ltnp` names it): stop it, or choose another "
+                 "port; port * takes a free one";
+    else if (errno == EADDRNOTAVAIL || errno == ENODEV)
+        remedy = "this machine has no such address: `ip address` lists those it has";
+    else if (errno == EACCES)
+        remedy = "ports below 1024 need a privilege: choose a larger one";
+    return why_set(why, FARM_ENET, "cannot listen on %s: %s; %s", endpoint, zmq_strerror(errno),
+                   remedy);
+}
+
+static int listen_on(struct broker *self, const char *endpoint, struct why *why)
+{
+    char *bound = self->endpoints[self->n_endpoints];
+    size_t size = sizeof self->endpoints[0];
+    int ipv6 = strchr(endpoint, '[') != NULL;
+
+    if (zmq_setsockopt(self->socket, ZMQ_IPV6, &ipv6, sizeof ipv6) < 0 ||
+        zmq_bind(self->socket, endpoint) < 0 ||
+        zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, bound, &size) < 0)
+        return bind_error(why, endpoint);
+    self->n_endpoints++;
+    log_info("listening on %s", bound);
+    return FARM_OK;
+}
+
+/* Signals are read between two turns, never in the middle of one. */
+static int take_signals(struct broker *self, struct why *why)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+        (self->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0)
+        return why_set(why, FARM_EIO, "cannot receive signals: %s", strerror(errno));
+    return FARM_OK;
+}
+
+static int open_ledger(struct broker *self, const struct ledger_config *wanted, struct why *why);
+
+int broker_create(struct broker **out, const struct broker_config *config, struct why *why)
+{
+    struct broker *self = calloc(1, sizeof *self);
+    int rc;
+
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory");
+    self->signals = -1;
+    if ((rc = take_signals(self, why)) != FARM_OK ||
+        (rc = open_ledger(self, &config->ledger, why)) != FARM_OK)
+        goto fail;
+    wire_seed();
+    rc = FARM_ENET;
+    if ((self->context = zmq_ctx_new()) == NULL ||
+        (self->socket = zmq_socket(self->context, ZMQ_ROUTER)) == NULL) {
+        why_set(why, rc, "cannot open a socket: %s", zmq_strerror(errno));
+        goto fail;
+    }
+    if ((rc = wire_socket_options(self->socket, ZMQ_ROUTER, why)) != FARM_OK)
+        goto fail;
+    for (size_t i = 0; i < config->n_listen; i++)
+        if ((rc = listen_on(self, config->listen[i], why)) != FARM_OK)
+            goto fail;
+    *out = self;
+    return FARM_OK;
+fail:
+    broker_destroy(&self);
+    return rc;
+}
+
+void broker_destroy(struct broker **out)
+{
+    struct broker *self = *out;
+    int linger = 0; /* nothing that is still to be sent is worth waiting for */
+
+    if (self == NULL)
+        return;
+    if (self->socket != NULL) {
+        (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
+        zmq_close(self->socket);
+    }
+    ledger_destroy(&self->ledger);
+    if (self->context != NULL)
+        zmq_ctx_term(self->context);
+    if (self->signals >= 0)
+        close(self->signals);
+    free(self);
+    *out = NULL;
+}
+
+const char *broker_endpoint(const struct broker *self, size_t i)
+{
+    return self->endpoints[i];
+}
+
+/* ---- between socket and ledger ---------------------------------------------------------------------------- */
+
+static int send_to_peer(void *ctx, const zmq_msg_t *to, const struct wire_message *message)
+{
+    struct broker *self = ctx;
+
+    return wire_send(self->socket, to, message);
+}
+
+static int open_ledger(struct broker *self, const struct ledger_config *wanted, struct why *why)
+{
+    struct ledger_config config = *wanted;
+
+    if (getrandom(&config.nonce, sizeof config.nonce, 0) != (ssize_t)sizeof config.nonce)
+        return why_set(why, FARM_EIO, "no random numbers from the system: %s", strerror(errno));
+    config.first_lease = (uint64_t)clock_wall_ms() << 20;
+    if (ledger_create(&self->ledger, &config, send_to_peer, self, clock_ms()) != FARM_OK)
+        return why_set(why, FARM_ENOMEM, "out of memory");
+    return FARM_OK;
+}
+
+/* Takes one message off the socket and tells the ledger. FARM_EBUSY when there is none. */
+static int take_message(struct broker *self, int64_t now_ms, struct why *why)
+{
+    struct wire_message message;
+    struct why bad = {""};
+    zmq_msg_t from;
+    int rc;
+
+    zmq_msg_init(&from);
+    rc = wire_recv(self->socket, &from, &message, &bad);
+    switch (rc) {
+    case FARM_OK:
+        ledger_message(self->ledger, &from, &message, now_ms);
+        wire_message_release(&message);
+        break;
+    case FARM_EBUSY: break;
+    case FARM_ENET: why_set(why, rc, "the socket failed: %s", zmq_strerror(errno)); break;
+    default: /* FARM_EWIRE, FARM_EVERSION, FARM_ENOMEM: that message only */
+        ledger_bad_message(self->ledger, &from, rc, &bad, now_ms);
+        rc = FARM_OK;
+    }
+    zmq_msg_close(&from);
+    return rc;
+}
+
+static int take_messages(struct broker *self, int64_t now_ms, struct why *why)
+{
+    int rc = FARM_OK;
+
+    for (int i = 0; i < MESSAGES_A_TURN && rc == FARM_OK; i++)
+        rc = take_message(self, now_ms, why);
+    return rc == FARM_EBUSY ? FARM_OK : rc;
+}
+
+static bool told_to_stop(const struct broker *self)
+{
+    struct signalfd_siginfo info;
+
+    if (read(self->signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return false;
+    log_info("stopping on signal %u (%s); tasks go on when a broker is here again", info.ssi_signo,
+             strsignal((int)info.ssi_signo));
+    return true;
+}
+
+/* Runs until told to stop. One turn is: sleep until something comes or is due, take what came, do what is due. Only
+ * zmq_poll() blocks; a slow peer never stops a turn. */
+int broker_run(struct broker *self, struct why *why)
+{
+    int64_t due_ms = clock_ms();
+    int rc = FARM_OK;
+
+    while (rc == FARM_OK) {
+        zmq_pollitem_t items[] = {
+            {NULL, self->signals, ZMQ_POLLIN, 0},
+            {self->socket, 0, ZMQ_POLLIN, 0},
+        };
+        int64_t now_ms = clock_ms();
+
+        if (zmq_poll(items, 2, due_ms > now_ms ? (long)(due_ms - now_ms) : 0) < 0 && errno != EINTR)
+            return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+        if (items[0].revents & ZMQ_POLLIN && told_to_stop(self))
+            break;
+        now_ms = clock_ms(); /* one time for the whole turn */
+        if (items[1].revents & ZMQ_POLLIN)
+            rc = take_messages(self, now_ms, why);
+        due_ms = ledger_turn(self->ledger, now_ms);
+    }
+    return rc;
+}
