@@ -8,10 +8,12 @@
 
 #include "graph.h"
 
+#define NET_BATCH_MAX 65536u
+
 enum net_mode { NET_INFER, NET_TRAIN };
 
 struct net_config {
-    uint32_t batch;        /* images at most per step */
+    uint32_t batch;        /* images at most per step, 1..NET_BATCH_MAX */
     enum net_mode mode;    /* NET_TRAIN plans gradients too; such a net can also infer */
     uint64_t memory_limit; /* bytes, arena and parameters together; 0: none */
     uint64_t seed;         /* of initialisation and of dropout */
@@ -30,8 +32,10 @@ struct net_param {
 struct net;
 
 /* Checks the memory limit BEFORE anything is allocated: FARM_ENOMEM with a sentence that says how much was needed.
- * Initialises parameters: He normal by fan-out for convolutions (as NAS-Bench-201 does... see net.c), gamma 1, beta 0,
- * linear uniform +-1/sqrt(c); each parameter from its own stream, rng_seed_named(seed, name). The graph is copied. */
+ * Initialises parameters: convolutions He normal by fan-out (kernel_h * kernel_w * c_out / groups, He et al. 2015,
+ * arXiv:1502.01852, as torchvision's ResNets do), their bias 0; gamma 1, beta 0, mean 0, var 1; linear uniform
+ * +-1/sqrt(c_in); each parameter from its own stream, rng_seed_named(seed, name). Every parameter that graph_cost()
+ * counts is there, also of a node that is read by nothing but a zero and so never runs. The graph is not kept. */
 int net_create(struct net **out, const struct graph *graph, const struct net_config *config, struct why *why);
 void net_destroy(struct net **self);
 
@@ -45,13 +49,19 @@ const float *net_forward(struct net *self, uint32_t n, bool training);
 double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing, uint32_t *n_correct);
 /* After net_forward(training) and net_loss(): gradients of the mean loss into every grad (overwritten). */
 void net_backward(struct net *self);
+/* What dropout draws depends on the seed and on this number, which every training forward raises by one: a resumed
+ * training sets it to where it was. */
+uint64_t net_step(const struct net *self);
+void net_set_step(struct net *self, uint64_t step);
 /* Rate of all drop_path nodes from now on (0..<1); negative: the graph's own again. */
 void net_set_drop_path(struct net *self, float rate);
 
 size_t net_n_params(const struct net *self);
 struct net_param *net_param(struct net *self, size_t i);
+/* graph_hash() of the graph it was made from. */
+const struct digest *net_graph_hash(const struct net *self);
 uint64_t net_peak_bytes(const struct net *self); /* arena and parameters, as planned and as allocated */
-/* What net_create() would allocate, without doing it. */
+/* What net_create() would allocate, without doing it; UINT64_MAX when there is no memory even to plan. */
 uint64_t net_plan_bytes(const struct graph *graph, const struct net_config *config);
 
 /* Weights as one blob: a header with version and graph hash, every parameter by name (running statistics included),

@@ -1,0 +1,362 @@
+/* net.c - making a network: its parameters, its memory, its first values. Running it is net_run.c. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net_blob.h"
+#include "net_parts.h"
+#include "rng.h"
+
+enum fill { FILL_ZERO, FILL_ONE, FILL_NORMAL, FILL_UNIFORM };
+
+/* What is said of a parameter before there is memory for it. */
+struct blueprint {
+    struct net_param param;
+    uint32_t node;
+    bool trained;
+    enum fill fill;
+    double scale; /* standard deviation, or half width */
+};
+
+struct blueprints {
+    struct blueprint *items;
+    size_t n;
+    uint64_t trained_bytes, running_bytes;
+};
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static void add_param(struct blueprints *all, const struct graph *graph, uint32_t node,
+                      const char *part, const uint32_t shape[4], struct blueprint as)
+{
+    struct blueprint *b = &all->items[all->n++];
+    const char *name = graph_name(graph, node);
+    size_t len = strlen(name);
+
+    *b = as;
+    b->node = node;
+    assert(len + 1 + strlen(part) < sizeof b->param.name); /* graph_add() limits names */
+    memcpy(b->param.name, name, len);
+    b->param.name[len] = '.';
+    memcpy(b->param.name + len + 1, part, strlen(part) + 1);
+    memcpy(b->param.shape, shape, sizeof b->param.shape);
+    b->param.n = 1;
+    for (int d = 0; d < 4; d++)
+        b->param.n *= shape[d] > 0 ? shape[d] : 1;
+    *(as.trained ? &all->trained_bytes : &all->running_bytes) +=
+        round_up(b->param.n * sizeof(float));
+}
+
+static void add_conv(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
+{
+    const struct graph_node *n = &graph->nodes[i];
+    double fan_out = (double)n->kernel_h * n->kernel_w * n->channels / n->groups;
+    struct blueprint weight = {.trained = true, .fill = FILL_NORMAL, .scale = sqrt(2 / fan_out)};
+    struct blueprint bias = {.trained = true, .fill = FILL_ZERO};
+
+    add_param(all, graph, i, "weight",
+              (uint32_t[4]){n->kernel_h, n->kernel_w, c / n->groups, n->channels}, weight);
+    if (n->bias)
+        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, bias);
+}
+
+static void add_batch_norm(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
+{
+    struct blueprint one = {.trained = true, .fill = FILL_ONE};
+    struct blueprint zero = {.trained = true, .fill = FILL_ZERO};
+
+    if (graph->nodes[i].affine) {
+        add_param(all, graph, i, "gamma", (uint32_t[4]){c}, one);
+        add_param(all, graph, i, "beta", (uint32_t[4]){c}, zero);
+    }
+    one.trained = zero.trained = false;
+    add_param(all, graph, i, "mean", (uint32_t[4]){c}, zero);
+    add_param(all, graph, i, "var", (uint32_t[4]){c}, one);
+}
+
+static void add_linear(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
+{
+    const struct graph_node *n = &graph->nodes[i];
+    struct blueprint as = {.trained = true, .fill = FILL_UNIFORM, .scale = 1 / sqrt((double)c)};
+
+    add_param(all, graph, i, "weight", (uint32_t[4]){c, n->channels}, as);
+    if (n->bias)
+        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
+}
+
+/* Of all nodes that the output depends on, as graph_cost() counts them. */
+static int list_params(struct blueprints *all, const struct graph *graph)
+{
+    bool *live = calloc(graph->n_nodes, sizeof *live);
+
+    *all = (struct blueprints){0};
+    all->items = calloc(4 * (size_t)graph->n_nodes, sizeof *all->items);
+    if (live == NULL || all->items == NULL) {
+        free(live);
+        free(all->items);
+        return FARM_ENOMEM;
+    }
+    live[graph->output] = true;
+    for (uint32_t i = graph->n_nodes; i-- > 1;)
+        for (uint32_t k = 0; live[i] && k < graph->nodes[i].n_inputs; k++)
+            live[graph_inputs(graph, i)[k]] = true;
+    for (uint32_t i = 1; i < graph->n_nodes; i++) {
+        uint32_t c = graph->nodes[graph_inputs(graph, i)[0]].shape.c;
+
+        if (!live[i])
+            continue;
+        switch (graph->nodes[i].op) {
+        case GRAPH_CONV: add_conv(all, graph, i, c); break;
+        case GRAPH_BATCH_NORM: add_batch_norm(all, graph, i, c); break;
+        case GRAPH_LINEAR: add_linear(all, graph, i, c); break;
+        default: break;
+        }
+    }
+    free(live);
+    return FARM_OK;
+}
+
+static void fill_param(const struct blueprint *b, float *value, uint64_t seed)
+{
+    struct rng rng;
+
+    rng_seed_named(&rng, seed, b->param.name);
+    for (size_t i = 0; i < b->param.n; i++)
+        switch (b->fill) {
+        case FILL_ZERO: value[i] = 0; break;
+        case FILL_ONE: value[i] = 1; break;
+        case FILL_NORMAL: value[i] = (float)(b->scale * rng_normal(&rng)); break;
+        case FILL_UNIFORM:
+            value[i] = (float)(b->scale * (2 * rng_uniform(&rng) - 1));
+            break;
+        }
+}
+
+/* Values and gradients get their places behind the arena, and their first values. */
+static void lay_out(struct net *self, const struct blueprints *all, uint64_t arena_bytes)
+{
+    uint8_t *trained = self->arena + arena_bytes, *running = trained + all->trained_bytes;
+    uint8_t *grads = running + all->running_bytes, *grad = grads;
+    uint32_t node = 0;
+
+    if (self->training != NULL) {
+        self->grads = (float *)(void *)grads;
+        self->grads_bytes = all->trained_bytes;
+        memset(grads, 0, self->grads_bytes);
+    }
+    for (size_t i = 0; i < all->n; i++) {
+        const struct blueprint *b = &all->items[i];
+        struct net_param *p = &self->params[i];
+        uint64_t bytes = round_up(b->param.n * sizeof(float));
+        uint8_t **at = b->trained ? &trained : &running;
+
+        *p = b->param;
+        p->value = (float *)(void *)*at;
+        *at += bytes;
+        if (b->trained && self->training != NULL) {
+            p->grad = (float *)(void *)grad;
+            grad += bytes;
+        }
+        fill_param(b, p->value, self->config.seed);
+        if (b->node != node)
+            self->node_param[b->node] = (uint32_t)i;
+        node = b->node;
+    }
+}
+
+static uint64_t total_bytes(const struct net *self, const struct blueprints *all,
+                            uint64_t *arena_bytes)
+{
+    *arena_bytes = self->inference->bytes;
+    if (self->training != NULL && self->training->bytes > *arena_bytes)
+        *arena_bytes = self->training->bytes;
+    return *arena_bytes + all->running_bytes +
+           all->trained_bytes * (self->training != NULL ? 2 : 1);
+}
+
+static int make_plans(struct net *self, const struct graph *graph)
+{
+    uint32_t batch = self->config.batch;
+    int rc = plan_create(&self->inference, graph, batch, false, self->kernels);
+
+    if (rc == FARM_OK && self->config.mode == NET_TRAIN)
+        rc = plan_create(&self->training, graph, batch, true, self->kernels);
+    return rc;
+}
+
+static int check_memory(const struct net *self, struct why *why)
+{
+    const double mib = 1024 * 1024;
+
+    if (self->config.memory_limit == 0 || self->bytes <= self->config.memory_limit)
+        return FARM_OK;
+    return why_set(why, FARM_ENOMEM,
+                   "%s this network %u images at a time needs %llu bytes (%.1f MiB), but the limit is %.1f "
+                   "MiB: use smaller batches, a smaller network or a higher limit",
+                   self->training != NULL ? "training" : "running", self->config.batch,
+                   (unsigned long long)self->bytes, (double)self->bytes / mib,
+                   (double)self->config.memory_limit / mib);
+}
+
+static int allocate(struct net *self, const struct blueprints *all, uint32_t n_nodes,
+                    struct why *why)
+{
+    self->params = calloc(all->n + 1, sizeof *self->params);
+    self->node_param = calloc(n_nodes, sizeof *self->node_param);
+    self->arena = self->bytes <= SIZE_MAX ? aligned_alloc(PLAN_ALIGN, (size_t)self->bytes) : NULL;
+    if (self->params != NULL && self->node_param != NULL && self->arena != NULL)
+        return FARM_OK;
+    return why_set(why, FARM_ENOMEM, "the system has not the %llu bytes that this network needs",
+                   (unsigned long long)self->bytes);
+}
+
+static int build(struct net *self, const struct graph *graph, struct why *why)
+{
+    struct blueprints all = {0};
+    uint64_t arena_bytes;
+    int rc;
+
+    if ((rc = make_plans(self, graph)) != FARM_OK || (rc = list_params(&all, graph)) != FARM_OK ||
+        (rc = graph_hash(graph, &self->hash)) != FARM_OK)
+        rc = why_set(why, rc, "out of memory to plan a network of %u nodes", graph->n_nodes);
+    if (rc == FARM_OK) {
+        self->bytes = total_bytes(self, &all, &arena_bytes);
+        rc = check_memory(self, why);
+    }
+    if (rc == FARM_OK)
+        rc = allocate(self, &all, graph->n_nodes, why);
+    if (rc == FARM_OK) {
+        self->n_params = all.n;
+        lay_out(self, &all, arena_bytes);
+    }
+    free(all.items);
+    return rc;
+}
+
+int net_create(struct net **out, const struct graph *graph, const struct net_config *config,
+               struct why *why)
+{
+    struct net *self;
+    int rc;
+
+    if (config->batch < 1 || config->batch > NET_BATCH_MAX)
+        return why_set(why, FARM_EINPUT, "a batch of %u images: must be 1 to %u", config->batch,
+                       NET_BATCH_MAX);
+    if ((self = calloc(1, sizeof *self)) == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for a network");
+    self->config = *config;
+    if (self->config.bn_momentum == 0)
+        self->config.bn_momentum = 0.1f; /* PyTorch's */
+    self->kernels = kernels_get();
+    self->classes = graph->classes;
+    self->drop_path = -1;
+    if ((rc = build(self, graph, why)) == FARM_OK)
+        *out = self;
+    else
+        net_destroy(&self);
+    return rc;
+}
+
+void net_destroy(struct net **self)
+{
+    if (*self == NULL)
+        return;
+    plan_destroy(&(*self)->training);
+    plan_destroy(&(*self)->inference);
+    free((*self)->arena);
+    free((*self)->params);
+    free((*self)->node_param);
+    free(*self);
+    *self = NULL;
+}
+
+uint64_t net_plan_bytes(const struct graph *graph, const struct net_config *config)
+{
+    struct net probe = {.config = *config, .kernels = kernels_get()};
+    struct blueprints all = {0};
+    uint64_t bytes = UINT64_MAX, arena_bytes;
+
+    assert(config->batch >= 1 && config->batch <= NET_BATCH_MAX);
+    if (make_plans(&probe, graph) == FARM_OK && list_params(&all, graph) == FARM_OK)
+        bytes = total_bytes(&probe, &all, &arena_bytes);
+    free(all.items);
+    plan_destroy(&probe.training);
+    plan_destroy(&probe.inference);
+    return bytes;
+}
+
+size_t net_n_params(const struct net *self)
+{
+    return self->n_params;
+}
+
+struct net_param *net_param(struct net *self, size_t i)
+{
+    assert(i < self->n_params);
+    return &self->params[i];
+}
+
+uint64_t net_peak_bytes(const struct net *self)
+{
+    return self->bytes;
+}
+
+const struct digest *net_graph_hash(const struct net *self)
+{
+    return &self->hash;
+}
+
+uint64_t net_step(const struct net *self)
+{
+    return self->step;
+}
+
+void net_set_step(struct net *self, uint64_t step)
+{
+    self->step = step;
+}
+
+void net_set_drop_path(struct net *self, float rate)
+{
+    assert(rate < 1);
+    self->drop_path = rate;
+}
+
+static struct blob_record *records_of(const struct net *self)
+{
+    struct blob_record *records = calloc(self->n_params + 1, sizeof *records);
+
+    for (size_t i = 0; records != NULL && i < self->n_params; i++) {
+        const struct net_param *p = &self->params[i];
+
+        records[i] = (struct blob_record){p->name, p->shape, p->value, p->n};
+    }
+    return records;
+}
+
+int net_save(struct net *self, uint8_t **bytes, size_t *len)
+{
+    struct blob_record *records = records_of(self);
+    int rc = FARM_ENOMEM;
+
+    if (records != NULL)
+        rc = blob_pack("NFW1", &self->hash, records, self->n_params, bytes, len);
+    free(records);
+    return rc;
+}
+
+int net_load(struct net *self, const uint8_t *bytes, size_t len, struct why *why)
+{
+    struct blob_record *records = records_of(self);
+    int rc;
+
+    if (records == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for %zu parameters", self->n_params);
+    rc = blob_unpack("NFW1", &self->hash, records, self->n_params, bytes, len, why);
+    free(records);
+    return rc;
+}
