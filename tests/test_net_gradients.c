@@ -168,8 +168,13 @@ static uint32_t conv3(struct graph *g, uint32_t x)
 }
 static uint32_t conv_bias(struct graph *g, uint32_t x)
 {
-    struct graph_node n = {.op = GRAPH_CONV, .channels = 3, .kernel_h = 3, .kernel_w = 2,
-                           .stride = 1, .pad_y = 1, .bias = true};
+    struct graph_node n = {.op = GRAPH_CONV,
+                           .channels = 3,
+                           .kernel_h = 3,
+                           .kernel_w = 2,
+                           .stride = 1,
+                           .pad_y = 1,
+                           .bias = true};
 
     return graph_add(g, &n, &x, 1, "a");
 }
@@ -283,8 +288,7 @@ static uint32_t concat(struct graph *g, uint32_t x)
 }
 static uint32_t identities(struct graph *g, uint32_t x)
 {
-    return graph_sum(
-        g, (uint32_t[]){graph_identity(g, graph_identity(g, x)), graph_relu(g, x)}, 2);
+    return graph_sum(g, (uint32_t[]){graph_identity(g, graph_identity(g, x)), graph_relu(g, x)}, 2);
 }
 static uint32_t zeros(struct graph *g, uint32_t x)
 {
@@ -333,8 +337,8 @@ static uint32_t cells(struct graph *g, uint32_t x)
 
     for (int i = 0; i < 2; i++) {
         const char *const *n = names[i], *const *b = bns[i];
-        uint32_t v1 = graph_batch_norm(
-            g, graph_conv(g, graph_relu(g, x), 4, 3, 1, 1, 1, n[0]), true, b[0]);
+        uint32_t v1 =
+            graph_batch_norm(g, graph_conv(g, graph_relu(g, x), 4, 3, 1, 1, 1, n[0]), true, b[0]);
         uint32_t v2 = graph_sum(
             g,
             (uint32_t[]){graph_pool(g, GRAPH_AVG_POOL, x, 3, 1),
@@ -416,7 +420,9 @@ static uint32_t random_node(struct graph *g, struct rng *rng, const uint32_t *sa
     case 0: return graph_conv(g, x, 3, 3, 1, 1, 1, name);
     case 1: return graph_conv(g, x, 3, 3, 1, 1, 3, name);
     case 2: return graph_relu(g, graph_batch_norm(g, x, true, name));
-    case 3: return graph_batch_norm(g, graph_conv(g, graph_relu(g, x), 3, 1, 1, 1, 1, other), true, name);
+    case 3:
+        return graph_batch_norm(g, graph_conv(g, graph_relu(g, x), 3, 1, 1, 1, 1, other), true,
+                                name);
     case 4: return graph_pool(g, GRAPH_AVG_POOL, x, 3, 1);
     case 5: return graph_pool(g, GRAPH_MAX_POOL, x, 3, 1);
     case 6: return graph_sum(g, (uint32_t[]){x, y}, 2);
@@ -430,7 +436,8 @@ static uint32_t random_node(struct graph *g, struct rng *rng, const uint32_t *sa
 START_TEST(random_networks_have_right_gradients)
 {
     struct graph *g;
-    struct graph_node head = {.op = GRAPH_CONV, .channels = 3, .kernel_h = 4, .kernel_w = 3, .valid = true};
+    struct graph_node head = {
+        .op = GRAPH_CONV, .channels = 3, .kernel_h = 4, .kernel_w = 3, .valid = true};
     struct rng rng;
     struct why why;
     uint32_t values[10], last, end[3];
@@ -445,7 +452,8 @@ START_TEST(random_networks_have_right_gradients)
         end[i] = values[9 - i];
     /* normalised, or sums of sums would grow past what a difference of float32 can measure */
     last = graph_batch_norm(g, graph_sum(g, end, 3), true, "end");
-    ck_assert_msg(graph_finish(g, graph_add(g, &head, &last, 1, "head"), &why) == FARM_OK, "%s", why.text);
+    ck_assert_msg(graph_finish(g, graph_add(g, &head, &last, 1, "head"), &why) == FARM_OK, "%s",
+                  why.text);
     (void)snprintf(what, sizeof what, "network %d", _i);
     check_graph(g, 3, 3, (uint64_t)_i, what);
     graph_destroy(&g);

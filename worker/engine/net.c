@@ -64,7 +64,8 @@ static void add_conv(struct blueprints *all, const struct graph *graph, uint32_t
         add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, bias);
 }
 
-static void add_batch_norm(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
+static void add_batch_norm(struct blueprints *all, const struct graph *graph, uint32_t i,
+                           uint32_t c)
 {
     struct blueprint one = {.trained = true, .fill = FILL_ONE};
     struct blueprint zero = {.trained = true, .fill = FILL_ZERO};
@@ -130,9 +131,7 @@ static void fill_param(const struct blueprint *b, float *value, uint64_t seed)
         case FILL_ZERO: value[i] = 0; break;
         case FILL_ONE: value[i] = 1; break;
         case FILL_NORMAL: value[i] = (float)(b->scale * rng_normal(&rng)); break;
-        case FILL_UNIFORM:
-            value[i] = (float)(b->scale * (2 * rng_uniform(&rng) - 1));
-            break;
+        case FILL_UNIFORM: value[i] = (float)(b->scale * (2 * rng_uniform(&rng) - 1)); break;
         }
 }
 
@@ -194,12 +193,13 @@ static int check_memory(const struct net *self, struct why *why)
 
     if (self->config.memory_limit == 0 || self->bytes <= self->config.memory_limit)
         return FARM_OK;
-    return why_set(why, FARM_ENOMEM,
-                   "%s this network %u images at a time needs %llu bytes (%.1f MiB), but the limit is %.1f "
-                   "MiB: use smaller batches, a smaller network or a higher limit",
-                   self->training != NULL ? "training" : "running", self->config.batch,
-                   (unsigned long long)self->bytes, (double)self->bytes / mib,
-                   (double)self->config.memory_limit / mib);
+    return why_set(
+        why, FARM_ENOMEM,
+        "%s this network %u images at a time needs %llu bytes (%.1f MiB), but the limit is %.1f "
+        "MiB: use smaller batches, a smaller network or a higher limit",
+        self->training != NULL ? "training" : "running", self->config.batch,
+        (unsigned long long)self->bytes, (double)self->bytes / mib,
+        (double)self->config.memory_limit / mib);
 }
 
 static int allocate(struct net *self, const struct blueprints *all, uint32_t n_nodes,

@@ -22,9 +22,9 @@ struct net_config {
 
 /* One named array of values. */
 struct net_param {
-    char name[72];     /* "cell0.edge1.conv.weight" */
-    float *value;      /* n values; owned by the net */
-    float *grad;       /* n values, or NULL: not trained (running statistics), or an inferring net */
+    char name[72]; /* "cell0.edge1.conv.weight" */
+    float *value;  /* n values; owned by the net */
+    float *grad;   /* n values, or NULL: not trained (running statistics), or an inferring net */
     size_t n;
     uint32_t shape[4]; /* unused: 0 */
 };
@@ -36,7 +36,8 @@ struct net;
  * arXiv:1502.01852, as torchvision's ResNets do), their bias 0; gamma 1, beta 0, mean 0, var 1; linear uniform
  * +-1/sqrt(c_in); each parameter from its own stream, rng_seed_named(seed, name). Every parameter that graph_cost()
  * counts is there, also of a node that is read by nothing but a zero and so never runs. The graph is not kept. */
-int net_create(struct net **out, const struct graph *graph, const struct net_config *config, struct why *why);
+int net_create(struct net **out, const struct graph *graph, const struct net_config *config,
+               struct why *why);
 void net_destroy(struct net **self);
 
 /* (batch, h, w, c) floats to fill before a step. */
@@ -46,7 +47,8 @@ float *net_input(struct net *self);
 const float *net_forward(struct net *self, uint32_t n, bool training);
 /* After net_forward(): mean softmax cross-entropy of n images with label smoothing, in nats, and how many were right.
  * labels outside 0..classes-1 are a bug. */
-double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing, uint32_t *n_correct);
+double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing,
+                uint32_t *n_correct);
 /* After net_forward(training) and net_loss(): gradients of the mean loss into every grad (overwritten). */
 void net_backward(struct net *self);
 /* What dropout draws depends on the seed and on this number, which every training forward raises by one: a resumed
@@ -60,7 +62,8 @@ size_t net_n_params(const struct net *self);
 struct net_param *net_param(struct net *self, size_t i);
 /* graph_hash() of the graph it was made from. */
 const struct digest *net_graph_hash(const struct net *self);
-uint64_t net_peak_bytes(const struct net *self); /* arena and parameters, as planned and as allocated */
+uint64_t
+net_peak_bytes(const struct net *self); /* arena and parameters, as planned and as allocated */
 /* What net_create() would allocate, without doing it; UINT64_MAX when there is no memory even to plan. */
 uint64_t net_plan_bytes(const struct graph *graph, const struct net_config *config);
 

@@ -9,8 +9,9 @@
 #define VERSION      1u
 #define HEADER_BYTES 36u
 #define CRC_BYTES    4u
-#define SLACK_BYTES  65536u /* past our own records, so that a stranger's surplus one can still be named */
-#define ZSTD_LEVEL   1      /* float32 weights hardly compress: the cheapest level loses 1 % */
+#define SLACK_BYTES                                                                                \
+    65536u           /* past our own records, so that a stranger's surplus one can still be named */
+#define ZSTD_LEVEL 1 /* float32 weights hardly compress: the cheapest level loses 1 % */
 
 static void put_u32(uint8_t *to, uint32_t v)
 {
@@ -149,20 +150,24 @@ static int find_record(struct finding *all, size_t n, const uint8_t **at, const 
     size_t len = *at < end ? **at : 0;
 
     if ((size_t)(end - *at) < 1 + len + 16 || !printable(*at + 1, len))
-        return why_set(why, FARM_ECORRUPT, "the weights are damaged: a record without a name or end");
+        return why_set(why, FARM_ECORRUPT,
+                       "the weights are damaged: a record without a name or end");
     memcpy(name, *at + 1, len);
     name[len] = '\0';
     for (int d = 0; d < 4; d++)
         shape[d] = get_u32(*at + 1 + len + 4 * d);
     *at += 1 + len + 16;
     if ((found = find_name(all, n, name)) == NULL)
-        return why_set(why, FARM_EINPUT,
-                       "the weights hold '%s', which this network does not have: they belong to another", name);
+        return why_set(
+            why, FARM_EINPUT,
+            "the weights hold '%s', which this network does not have: they belong to another",
+            name);
     if (memcmp(shape, found->record->shape, sizeof shape) != 0)
-        return why_set(why, FARM_EINPUT,
-                       "'%s' has shape (%u,%u,%u,%u) in the weights, but (%u,%u,%u,%u) in this network", name,
-                       shape[0], shape[1], shape[2], shape[3], found->record->shape[0],
-                       found->record->shape[1], found->record->shape[2], found->record->shape[3]);
+        return why_set(
+            why, FARM_EINPUT,
+            "'%s' has shape (%u,%u,%u,%u) in the weights, but (%u,%u,%u,%u) in this network", name,
+            shape[0], shape[1], shape[2], shape[3], found->record->shape[0],
+            found->record->shape[1], found->record->shape[2], found->record->shape[3]);
     if (found->values != NULL)
         return why_set(why, FARM_ECORRUPT, "the weights are damaged: they hold '%s' twice", name);
     if ((size_t)(end - *at) / 4 < found->record->n)
@@ -182,20 +187,23 @@ static int find_all(struct finding *all, size_t n, const uint8_t *raw, size_t ra
         rc = find_record(all, n, &at, end, why);
     for (size_t i = 0; i < n && rc == FARM_OK; i++)
         if (all[i].values == NULL)
-            rc = why_set(why, FARM_EINPUT,
-                         "the weights have no '%s', which this network needs: they belong to another",
-                         all[i].record->name);
+            rc = why_set(
+                why, FARM_EINPUT,
+                "the weights have no '%s', which this network needs: they belong to another",
+                all[i].record->name);
     return rc;
 }
 
 static int check_envelope(const char magic[4], const uint8_t *bytes, size_t len, struct why *why)
 {
     if (len < HEADER_BYTES + CRC_BYTES || memcmp(bytes, magic, 4) != 0)
-        return why_set(why, FARM_ECORRUPT, "%zu bytes that are no '%.4s' blob of nasfarm's", len, magic);
+        return why_set(why, FARM_ECORRUPT, "%zu bytes that are no '%.4s' blob of nasfarm's", len,
+                       magic);
     if (get_u32(bytes + 4) != VERSION)
-        return why_set(why, FARM_EVERSION,
-                       "weights in format %u, but this nasfarm reads format %u: use the one that wrote them",
-                       get_u32(bytes + 4), VERSION);
+        return why_set(
+            why, FARM_EVERSION,
+            "weights in format %u, but this nasfarm reads format %u: use the one that wrote them",
+            get_u32(bytes + 4), VERSION);
     if (checksum_crc32(bytes, len - CRC_BYTES) != get_u32(bytes + len - CRC_BYTES))
         return why_set(why, FARM_ECORRUPT,
                        "the weights are damaged: their checksum is wrong; take another copy");
@@ -246,8 +254,9 @@ int blob_unpack(const char magic[4], const struct digest *graph, const struct bl
     if ((rc = find_all(all, n, raw, raw_len, why)) != FARM_OK)
         goto out;
     if (get_u32(bytes + 24) != n || memcmp(bytes + 8, graph->bytes, sizeof graph->bytes) != 0) {
-        rc = why_set(why, FARM_EINPUT,
-                     "the weights fit by name and shape, but belong to a network of another structure");
+        rc = why_set(
+            why, FARM_EINPUT,
+            "the weights fit by name and shape, but belong to a network of another structure");
         goto out;
     }
     for (size_t i = 0; i < n; i++)

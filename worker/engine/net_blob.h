@@ -13,19 +13,19 @@
 #include "err.h"
 
 struct blob_record {
-    const char *name; /* 1..255 bytes */
+    const char *name;      /* 1..255 bytes */
     const uint32_t *shape; /* 4 */
     float *values;
     size_t n;
 };
 
 /* *bytes is malloc'd. FARM_OK or FARM_ENOMEM. */
-int blob_pack(const char magic[4], const struct digest *graph, const struct blob_record *records, size_t n,
-              uint8_t **bytes, size_t *len);
+int blob_pack(const char magic[4], const struct digest *graph, const struct blob_record *records,
+              size_t n, uint8_t **bytes, size_t *len);
 /* Fills the values of exactly these records, which may be in the blob in any order. All of it is checked
  * before the first value is written, and it takes no more memory than the records themselves warrant. Errors
  * as net_load() has them. */
-int blob_unpack(const char magic[4], const struct digest *graph, const struct blob_record *records, size_t n,
-                const uint8_t *bytes, size_t len, struct why *why);
+int blob_unpack(const char magic[4], const struct digest *graph, const struct blob_record *records,
+                size_t n, const uint8_t *bytes, size_t len, struct why *why);
 
 #endif

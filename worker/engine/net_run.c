@@ -15,8 +15,8 @@ struct run {
     float *y;
     const float *x; /* of the first input; NULL without inputs */
     float *scratch;
-    uint32_t n;   /* images */
-    size_t n_y;   /* values of y, all images */
+    uint32_t n;          /* images */
+    size_t n_y;          /* values of y, all images */
     struct net_param *p; /* of the node; meaningless without parameters */
 };
 
@@ -121,10 +121,9 @@ static void batch_norm_backward(const struct run *r)
     bool affine = s->node.affine;
     const float *mean = floats_at(r->arena, s->aux);
 
-    r->k->batch_norm_backward(dx_to_add_to(r, 0), affine ? r->p[0].grad : NULL,
-                              affine ? r->p[1].grad : NULL, dy_of(r), r->x, r->y,
-                              affine ? r->p[0].value : NULL, mean, mean + c, s->relu,
-                              r->n * s->in_pixels, c);
+    r->k->batch_norm_backward(
+        dx_to_add_to(r, 0), affine ? r->p[0].grad : NULL, affine ? r->p[1].grad : NULL, dy_of(r),
+        r->x, r->y, affine ? r->p[0].value : NULL, mean, mean + c, s->relu, r->n * s->in_pixels, c);
 }
 
 /* max pool; argmax (n,oh,ow,c) is kept for backward */

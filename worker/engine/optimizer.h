@@ -9,7 +9,7 @@
 #include "net.h"
 
 struct optimizer_config {
-    float momentum;     /* 0..<1; 0: plain SGD */
+    float momentum; /* 0..<1; 0: plain SGD */
     bool nesterov;
     float weight_decay; /* added to the gradient of every trained parameter alike */
     float grad_clip;    /* global L2 norm of all gradients, before weight decay; 0: none */
@@ -19,7 +19,8 @@ struct optimizer;
 
 /* The net is borrowed until optimizer_destroy() and must be a training one. Velocities start at 0.
  * FARM_OK or FARM_ENOMEM. */
-int optimizer_create(struct optimizer **out, struct net *net, const struct optimizer_config *config);
+int optimizer_create(struct optimizer **out, struct net *net,
+                     const struct optimizer_config *config);
 void optimizer_destroy(struct optimizer **self);
 /* What optimizer_create() allocates for velocities: one float for each trained value. */
 uint64_t optimizer_bytes(const struct optimizer *self);

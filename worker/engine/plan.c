@@ -190,8 +190,7 @@ static void fuse_relu(struct planner *p, bool *relu)
 
 static bool has_weights(const struct graph_node *n)
 {
-    return n->op == GRAPH_CONV || n->op == GRAPH_LINEAR ||
-           (n->op == GRAPH_BATCH_NORM && n->affine);
+    return n->op == GRAPH_CONV || n->op == GRAPH_LINEAR || (n->op == GRAPH_BATCH_NORM && n->affine);
 }
 
 static struct window window_of(const struct graph_node *n, const struct graph_shape *in,
@@ -237,8 +236,8 @@ static void append_step(struct planner *p, uint32_t i, bool relu)
 
         if (n->op == GRAPH_ADD && p->values[in].zero)
             continue;
-        plan->inputs[plan->n_inputs] = (struct plan_input){
-            .x = PLAN_NONE, .dx = PLAN_NONE, .c = p->graph->nodes[in].shape.c};
+        plan->inputs[plan->n_inputs] =
+            (struct plan_input){.x = PLAN_NONE, .dx = PLAN_NONE, .c = p->graph->nodes[in].shape.c};
         p->input_value[plan->n_inputs++] = in;
         step->n_inputs++;
         p->values[in].last_use = s;
@@ -418,8 +417,7 @@ static void plan_backward(struct planner *p)
 
     if (!plan->training || !p->values[output].wants_grad)
         return;
-    p->values[output].grad =
-        add_buffer(p, batch_bytes(p, output), plan->n_steps, plan->n_steps);
+    p->values[output].grad = add_buffer(p, batch_bytes(p, output), plan->n_steps, plan->n_steps);
     p->values[output].uses++; /* by the loss: its gradient is never shared */
     for (uint32_t s = plan->n_steps; s-- > 0;) {
         struct plan_step *step = &plan->steps[s];
@@ -538,8 +536,7 @@ static uint64_t scratch_bytes(const struct planner *p)
 
     for (uint32_t s = 0; s < p->plan->n_steps; s++) {
         const struct plan_step *step = &p->plan->steps[s];
-        uint64_t floats =
-            step->node.op == GRAPH_CONV ? p->kernels->conv_scratch(&step->window) : 0;
+        uint64_t floats = step->node.op == GRAPH_CONV ? p->kernels->conv_scratch(&step->window) : 0;
 
         if (floats > most)
             most = floats;

@@ -16,8 +16,8 @@
 #include "graph.h"
 #include "kernels.h"
 
-#define PLAN_ALIGN 64u       /* of every array: a cache line, and the widest vector */
-#define PLAN_NONE UINT64_MAX /* an offset of nothing */
+#define PLAN_ALIGN 64u        /* of every array: a cache line, and the widest vector */
+#define PLAN_NONE  UINT64_MAX /* an offset of nothing */
 
 enum plan_grad {
     PLAN_GRAD_NONE,  /* nothing to do: no gradient is wanted, or it shares the output's */
@@ -36,13 +36,14 @@ struct plan_step {
     struct graph_node node; /* a copy: operation and attributes; shape is the output's */
     uint32_t index;         /* of the node in the graph */
     uint32_t first_input, n_inputs;
-    bool relu;              /* batch norm: max(0, .) in the same pass */
-    bool backward;          /* there is something to do in backward */
+    bool relu;     /* batch norm: max(0, .) in the same pass */
+    bool backward; /* there is something to do in backward */
     uint64_t y, dy;
-    uint64_t aux;           /* max pool: argmax; batch norm: mean, inv_std; dropout: kept bytes; drop-path: factors */
-    struct window window;   /* conv and pools; n is the batch */
-    size_t in_pixels;       /* of one image of the first input: h*w */
-    size_t y_values;        /* of one image */
+    uint64_t
+        aux; /* max pool: argmax; batch norm: mean, inv_std; dropout: kept bytes; drop-path: factors */
+    struct window window; /* conv and pools; n is the batch */
+    size_t in_pixels;     /* of one image of the first input: h*w */
+    size_t y_values;      /* of one image */
 };
 
 struct plan {
@@ -50,11 +51,11 @@ struct plan {
     struct plan_input *inputs;
     uint32_t n_steps, n_inputs;
     bool training;
-    uint64_t bytes;      /* of the arena */
-    uint64_t input;      /* always 0: the images */
-    uint64_t logits;     /* kept until the next forward */
-    uint64_t dlogits;    /* PLAN_NONE when nothing is trained */
-    uint64_t scratch;    /* of convolutions */
+    uint64_t bytes;   /* of the arena */
+    uint64_t input;   /* always 0: the images */
+    uint64_t logits;  /* kept until the next forward */
+    uint64_t dlogits; /* PLAN_NONE when nothing is trained */
+    uint64_t scratch; /* of convolutions */
 };
 
 /* FARM_OK or FARM_ENOMEM. batch is at least 1. */

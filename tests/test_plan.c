@@ -1,0 +1,228 @@
+/* What a plan leaves out, and what it puts where. That memory shared this way changes no number is shown by
+ * test_net_gradients.c. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "plan.h"
+
+static struct why why;
+
+static struct graph *graph_8x8(void)
+{
+    struct graph *g;
+
+    ck_assert_int_eq(graph_create(&g, (struct graph_shape){8, 8, 4}, 4, &why), FARM_OK);
+    return g;
+}
+
+static struct plan *plan_of(struct graph *g, uint32_t last, bool training)
+{
+    struct plan *p;
+
+    ck_assert_msg(graph_finish(g, graph_global_avg_pool(g, last), &why) == FARM_OK, "%s", why.text);
+    ck_assert_int_eq(plan_create(&p, g, 2, training, kernels_get()), FARM_OK);
+    return p;
+}
+
+/* "conv batch_norm+relu ..." */
+static void check_steps(const struct plan *p, const char *expected)
+{
+    char said[512] = "";
+    size_t len = 0;
+
+    for (uint32_t s = 0; s < p->n_steps; s++)
+        len +=
+            (size_t)snprintf(said + len, sizeof said - len, "%s%s%s", s > 0 ? " " : "",
+                             graph_op_name(p->steps[s].node.op), p->steps[s].relu ? "+relu" : "");
+    ck_assert_str_eq(said, expected);
+}
+
+START_TEST(what_needs_no_work_is_no_step)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, graph_identity(g, 0), 4, 3, 1, 1, 1, "a");
+    uint32_t z = graph_zero(g, x, 1, 0);
+    struct plan *p;
+
+    x = graph_sum(g, (uint32_t[]){z, graph_identity(g, x), graph_relu(g, z)}, 3);
+    p = plan_of(g, x, true);
+    check_steps(p, "conv global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(dead_nodes_are_no_steps)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a");
+    struct plan *p;
+
+    graph_relu(g, graph_conv(g, x, 4, 3, 1, 1, 1, "unread"));
+    x = graph_sum(g, (uint32_t[]){x, graph_zero(g, graph_conv(g, x, 4, 3, 1, 1, 1, "cut"), 1, 0)},
+                  2);
+    p = plan_of(g, x, true);
+    check_steps(p, "conv global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(dropping_is_a_step_in_training_only)
+{
+    for (int training = 0; training < 2; training++) {
+        struct graph *g = graph_8x8();
+        uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a");
+        struct plan *p = plan_of(
+            g, graph_dropout(g, GRAPH_DROP_PATH, graph_dropout(g, GRAPH_DROPOUT, x, 0.1f), 0),
+            training == 1);
+
+        check_steps(p,
+                    training ? "conv dropout drop_path global_avg_pool" : "conv global_avg_pool");
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
+START_TEST(relu_is_fused_into_a_batch_norm_that_it_alone_reads)
+{
+    struct graph *g = graph_8x8();
+    uint32_t b = graph_batch_norm(g, 0, true, "a"), r = graph_relu(g, b), c;
+    struct plan *p;
+
+    c = graph_batch_norm(g, r, true, "b"); /* read twice: stays */
+    p = plan_of(g, graph_sum(g, (uint32_t[]){graph_relu(g, c), c}, 2), true);
+    check_steps(p, "batch_norm+relu batch_norm relu add global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Every edge of a cell begins with its own ReLU of the same value. */
+START_TEST(the_same_of_the_same_is_computed_once)
+{
+    struct graph *g = graph_8x8();
+    uint32_t b = graph_batch_norm(g, 0, true, "bn"), t[6];
+    struct plan *p;
+
+    t[0] = graph_conv(g, graph_relu(g, b), 4, 1, 1, 1, 1, "a");
+    t[1] = graph_conv(g, graph_relu(g, b), 4, 1, 1, 1, 1, "b");
+    t[2] = graph_relu(g, graph_relu(g, b));
+    t[3] = graph_pool(g, GRAPH_AVG_POOL, t[2], 3, 1);
+    t[4] = graph_pool(g, GRAPH_AVG_POOL, t[2], 3, 1);
+    t[5] = graph_pool(g, GRAPH_AVG_POOL, t[2], 5, 1); /* not the same */
+    p = plan_of(g, graph_sum(g, t, 6), true);
+    check_steps(p, "batch_norm+relu conv conv avg_pool avg_pool add global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(images_and_zeros_get_no_gradient)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), z = graph_zero(g, 0, 1, 0);
+    struct plan *p;
+
+    x = graph_conv(g, graph_concat(g, (uint32_t[]){x, z, 0}, 3), 4, 1, 1, 1, 1, "b");
+    p = plan_of(g, x, true);
+    check_steps(p, "conv zero concat conv global_avg_pool");
+    ck_assert_int_eq(p->inputs[p->steps[0].first_input].grad, PLAN_GRAD_NONE);
+    ck_assert_int_eq(p->inputs[p->steps[2].first_input].grad, PLAN_GRAD_FIRST);
+    ck_assert_int_eq(p->inputs[p->steps[2].first_input + 1].grad, PLAN_GRAD_NONE);
+    ck_assert_int_eq(p->inputs[p->steps[2].first_input + 2].grad, PLAN_GRAD_NONE);
+    ck_assert(!p->steps[1].backward);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(the_terms_of_a_sum_share_its_gradient)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), b = graph_conv(g, x, 4, 3, 1, 1, 1, "b");
+    struct plan *p = plan_of(g, graph_sum(g, (uint32_t[]){b, x}, 2), true);
+    const struct plan_step *sum = &p->steps[2];
+
+    check_steps(p, "conv conv add global_avg_pool");
+    ck_assert_uint_eq(p->steps[1].dy, sum->dy); /* b is read by the sum alone */
+    ck_assert_int_eq(p->inputs[sum->first_input].grad,
+                     PLAN_GRAD_NONE); /* so nothing is to be done */
+    ck_assert_int_eq(p->inputs[sum->first_input + 1].grad, PLAN_GRAD_FIRST); /* x is read twice */
+    ck_assert_int_eq(p->inputs[p->steps[1].first_input].grad, PLAN_GRAD_ADD);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Of 20 convolutions in a row, inference holds the images, one input, one output and the scratch of one;
+ * training holds every value, but of gradients only two. */
+START_TEST(memory_is_used_again)
+{
+    struct plan *p[2];
+    const uint64_t value = 2ull * 8 * 8 * 4 * sizeof(float);
+    uint64_t scratch = 0, rest = 3 * 64; /* logits, their gradient, and rounding */
+
+    for (int training = 0; training < 2; training++) {
+        struct graph *g = graph_8x8();
+        uint32_t x = 0;
+
+        for (uint32_t i = 0; i < 20; i++) {
+            char name[8];
+
+            (void)snprintf(name, sizeof name, "c%u", i);
+            x = graph_conv(g, x, 4, 3, 1, 1, 1, name);
+        }
+        p[training] = plan_of(g, x, training == 1);
+        scratch = kernels_get()->conv_scratch(&p[training]->steps[3].window) * sizeof(float);
+        graph_destroy(&g);
+    }
+    ck_assert_uint_le(p[0]->bytes, 3 * value + scratch + rest);
+    ck_assert_uint_le(p[1]->bytes, (1 + 20 + 1) * value + scratch + rest);
+    plan_destroy(&p[0]);
+    plan_destroy(&p[1]);
+}
+END_TEST
+
+/* Networks that nobody draws, but that a stranger may send, are planned in bearable time. */
+START_TEST(the_largest_graph_is_planned)
+{
+    struct graph *g = graph_8x8();
+    struct plan *p;
+    uint32_t x = 0;
+
+    for (uint32_t i = 0; i < 4000; i++)
+        x = graph_batch_norm(g, graph_relu(g, graph_sum(g, (uint32_t[]){x, i / 2}, 2)), false,
+                             (snprintf(why.text, 16, "n%u", i), why.text));
+    p = plan_of(g, x, true);
+    ck_assert_uint_gt(p->n_steps, 8000);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("plan");
+    TCase *t = tcase_create("plan");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, what_needs_no_work_is_no_step);
+    tcase_add_test(t, dead_nodes_are_no_steps);
+    tcase_add_test(t, dropping_is_a_step_in_training_only);
+    tcase_add_test(t, relu_is_fused_into_a_batch_norm_that_it_alone_reads);
+    tcase_add_test(t, the_same_of_the_same_is_computed_once);
+    tcase_add_test(t, images_and_zeros_get_no_gradient);
+    tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
+    tcase_add_test(t, memory_is_used_again);
+    tcase_add_test(t, the_largest_graph_is_planned);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
