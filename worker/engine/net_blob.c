@@ -237,7 +237,7 @@ int blob_unpack(const char magic[4], const struct digest *graph, const struct bl
 {
     struct finding *all = NULL;
     uint8_t *raw = NULL;
-    size_t raw_len;
+    size_t raw_len = 0;
     int rc = check_envelope(magic, bytes, len, why);
 
     if (rc != FARM_OK)
