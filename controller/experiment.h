@@ -16,17 +16,17 @@
 
 struct experiment_config {
     char name[LIMIT_NAME + 1];
-    uint64_t id;                  /* of the experiment on the wire: drawn at creation when 0 */
+    uint64_t id; /* of the experiment on the wire: drawn at creation when 0 */
     uint64_t seed;
     struct space_config space;
     char strategy[32], strategy_options[256];
-    uint64_t trials;              /* how many to propose in all (known genomes included) */
-    struct recipe recipe;         /* of every search evaluation */
-    struct recipe final_recipe;   /* of the best one, at the end */
+    uint64_t trials;            /* how many to propose in all (known genomes included) */
+    struct recipe recipe;       /* of every search evaluation */
+    struct recipe final_recipe; /* of the best one, at the end */
     uint64_t max_params, max_macs, max_activation_bytes; /* 0: no constraint */
-    struct wire_data data;        /* what the graphs are made for */
-    char data_spec[512];          /* how local workers open it; "" with a remote farm */
-    bool train_known_again;       /* do not take over results of identical graphs */
+    struct wire_data data;                               /* what the graphs are made for */
+    char data_spec[512];    /* how local workers open it; "" with a remote farm */
+    bool train_known_again; /* do not take over results of identical graphs */
 };
 
 struct experiment;
@@ -38,10 +38,12 @@ struct proposal {
     size_t task_len;
 };
 
-int experiment_create(struct experiment **out, const char *dir, const struct experiment_config *config,
-                      const struct store_options *options, struct why *why);
+int experiment_create(struct experiment **out, const char *dir,
+                      const struct experiment_config *config, const struct store_options *options,
+                      struct why *why);
 /* Opens for writing and folds the journal (from the latest snapshot). */
-int experiment_open(struct experiment **out, const char *dir, const struct store_options *options, struct why *why);
+int experiment_open(struct experiment **out, const char *dir, const struct store_options *options,
+                    struct why *why);
 void experiment_close(struct experiment **self); /* aborts what is not committed */
 
 const struct experiment_config *experiment_config(const struct experiment *self);
@@ -60,28 +62,32 @@ int experiment_propose(struct experiment *self, struct proposal *out, struct why
 /* A result came in. *fresh is false for a second copy, which is to be acknowledged and dropped.
  * FARM_ENOTFOUND for a key that is not of this experiment: not to be acknowledged as ours, only dropped.
  * A final result (rung WIRE_RUNG_FINAL) stores its blob as "final.weights". */
-int experiment_record(struct experiment *self, const struct wire_key *key, const struct result *result,
-                      const char *worker, const void *blob, size_t blob_len, bool *fresh, struct why *why);
+int experiment_record(struct experiment *self, const struct wire_key *key,
+                      const struct result *result, const char *worker, const void *blob,
+                      size_t blob_len, bool *fresh, struct why *why);
 
 /* One durable transaction for all since the last; does nothing when there is nothing. */
 int experiment_commit(struct experiment *self, struct why *why);
 
 /* Trials that are proposed and not done, waiting ones (same graph as another pending one) left out: for publishing
  * again. visit returns false to stop; the task bytes are the visitor's to free. */
-int experiment_each_pending(struct experiment *self, bool (*visit)(struct proposal *, void *), void *ctx,
-                            struct why *why);
-size_t experiment_n_pending(const struct experiment *self);   /* to be evaluated */
+int experiment_each_pending(struct experiment *self, bool (*visit)(struct proposal *, void *),
+                            void *ctx, struct why *why);
+size_t experiment_n_pending(const struct experiment *self); /* to be evaluated */
 bool experiment_is_pending(const struct experiment *self, const struct wire_key *key);
 
 /* The final task of the fittest trial so far: FARM_ENOTFOUND when no trial succeeded; FARM_EBUSY when it is recorded. */
 int experiment_final(struct experiment *self, struct proposal *out, struct why *why);
 
+/* The recorded final training: which trial, and its result. Needs only a reading store. FARM_ENOTFOUND: none yet. */
+int experiment_final_result(struct store *store, uint64_t *trial, struct result *out);
+
 struct experiment_summary {
     uint64_t proposed, done, ok, failed, known; /* known: taken over, not trained */
     uint64_t best_trial;
-    double best_fitness;                        /* NaN: none yet */
+    double best_fitness; /* NaN: none yet */
     size_t population;
-    double population_mean;                     /* NaN: none */
+    double population_mean; /* NaN: none */
     bool final_done;
 };
 void experiment_summary(const struct experiment *self, struct experiment_summary *out);
