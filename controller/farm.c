@@ -44,8 +44,8 @@ struct farm {
     int64_t paused_until_ms;
     struct why paused;
 
-    int64_t busy_since_ns; /* of the utilisation's integral; 0: not running */
-    double busy_s, slot_s;
+    double counting_began_s, counted_to_s, counting_ended_s; /* of the utilisation; 0: not yet */
+    double slot_s, busy_s, sampled_slot_s, sampled_busy_s;
 
     struct wire_data data[WIRE_DATA_MAX];
     struct farm_view view;
@@ -150,34 +150,67 @@ static uint32_t demand(const struct farm *self)
     return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
-/* ------------------------------------------------------------------ utilisation */
+/* ------------------------------------------------------------------ utilisation
 
-/* Adds the time since the last call at the state of the farm in between. */
+   The share of slot-time that evaluations took, from the first publish to the last proposal: while there was work to
+   give, an idle slot is our fault. Slot-time is the integral of the farm's slots; busy time is the part of each
+   evaluation, as its result tells it, that lies in the interval. While a search runs, what has not finished is not
+   known yet: the view then shows what the broker's window says, once a heartbeat. */
+
+static double seconds_now(void)
+{
+    return (double)clock_ns() * 1e-9;
+}
+
 static void account(struct farm *self)
 {
-    if (self->busy_since_ns == 0)
+    if (self->counted_to_s == 0 || self->counting_ended_s > 0)
         return;
-    int64_t now = clock_ns();
-    double s = (double)(now - self->busy_since_ns) * 1e-9;
+    double now = seconds_now(), s = now - self->counted_to_s;
     uint32_t busy = self->view.busy < self->view.slots ? self->view.busy : self->view.slots;
-    self->busy_s += s * busy;
+    self->counted_to_s = now;
     self->slot_s += s * self->view.slots;
-    self->busy_since_ns = now;
+    if (self->sampled_slot_s > 0 ||
+        busy > 0) { /* the first window after the first publish is a heartbeat late */
+        self->sampled_busy_s += s * busy;
+        self->sampled_slot_s += s * self->view.slots;
+    }
     self->view.slot_s = self->slot_s;
-    if (self->slot_s > 0)
-        self->view.busy_share = self->busy_s / self->slot_s;
+    if (self->sampled_slot_s > 0)
+        self->view.busy_share = self->sampled_busy_s / self->sampled_slot_s;
 }
 
 static void account_start(struct farm *self)
 {
-    if (self->busy_since_ns == 0 && !self->all_proposed && !self->draining)
-        self->busy_since_ns = clock_ns();
+    if (self->counted_to_s == 0 && !self->all_proposed && !self->draining)
+        self->counted_to_s = self->counting_began_s = seconds_now();
 }
 
 static void account_stop(struct farm *self)
 {
     account(self);
-    self->busy_since_ns = 0;
+    if (self->counted_to_s > 0 && self->counting_ended_s == 0)
+        self->counting_ended_s = self->counted_to_s;
+}
+
+static void account_result(struct farm *self, const struct result *result)
+{
+    double end = seconds_now(), begin = end - result->eval_s;
+    if (self->counting_began_s == 0 || !(result->eval_s > 0))
+        return;
+    begin = begin > self->counting_began_s ? begin : self->counting_began_s;
+    if (self->counting_ended_s > 0 && end > self->counting_ended_s)
+        end = self->counting_ended_s;
+    if (end > begin)
+        self->busy_s += end - begin;
+}
+
+/* At the end every result is there, and the exact number replaces the sampled one. */
+static void account_close(struct farm *self)
+{
+    account_stop(self);
+    if (self->slot_s > 0)
+        self->view.busy_share = self->busy_s < self->slot_s ? self->busy_s / self->slot_s : 1;
 }
 
 /* ------------------------------------------------------------------ what came in */
@@ -339,6 +372,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
         inflight_remove(self->inflight, task);
     if (fresh) {
         self->view.fresh++;
+        account_result(self, &result);
         self->exhausted = false; /* evolution may know more now */
         if (lease->key.rung == WIRE_RUNG_FINAL)
             self->finished = true;
@@ -727,7 +761,8 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
             over = true;
         }
     }
-    account_stop(self);
+    if (rc == FARM_OK && *end != FARM_END_STOPPED)
+        account_close(self);
     self->experiment = NULL;
     return rc;
 }

@@ -23,9 +23,8 @@ struct farm_view {
         window;         /* as the broker last said, all controllers together */
     size_t outstanding; /* tasks of this experiment that are out */
     uint64_t fresh, duplicates, retried, malformed;
-    double
-        busy_share; /* of slot-time, while there was work to give: 0..1, NaN before the first task */
-    double slot_s;  /* slot-seconds behind busy_share */
+    double busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact after farm_run() */
+    double slot_s;     /* slot-seconds behind it */
     bool draining;
     bool finishing;     /* the final training is out */
     const char *paused; /* why nothing moves (a full disk), or NULL */

@@ -1,0 +1,379 @@
+#include "local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define PATH_BYTES     4096
+#define READY_MS       10000 /* for the broker to listen */
+#define RESTART_MIN_MS 200
+#define RESTART_MAX_MS 30000
+#define HEALTHY_MS     10000 /* alive for so long, the pause starts small again */
+
+struct child {
+    pid_t pid; /* 0: not running */
+    int64_t started_ms, start_at_ms, pause_ms;
+    uint32_t starts;
+};
+
+struct local {
+    struct local_options options;
+    char *data, *evaluator, *exec, *log_file;
+    char broker_path[PATH_BYTES], worker_path[PATH_BYTES], endpoint[128];
+    struct child broker, *workers;
+    bool settled;
+};
+
+/* ------------------------------------------------------------------ finding the programs */
+
+static bool is_program(const char *path)
+{
+    return access(path, X_OK) == 0;
+}
+
+/* Beside this program; in the build tree's folder of that room; in PATH. */
+static int find_program(const char *name, const char *room, char out[PATH_BYTES], struct why *why)
+{
+    char self[PATH_BYTES / 2];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (len > 0) {
+        self[len] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        snprintf(out, PATH_BYTES, "%s/%s", self, name);
+        if (is_program(out))
+            return FARM_OK;
+        snprintf(out, PATH_BYTES, "%s/../%s/%s", self, room, name);
+        if (is_program(out))
+            return FARM_OK;
+    }
+    const char *path = getenv("PATH");
+    while (path != NULL && *path != '\0') {
+        size_t n = strcspn(path, ":");
+        snprintf(out, PATH_BYTES, "%.*s/%s", (int)n, path, name);
+        if (n > 0 && is_program(out))
+            return FARM_OK;
+        path += n + (path[n] == ':');
+    }
+    return why_set(why, FARM_ENOTFOUND,
+                   "%s is neither beside nasfarm nor in PATH; install it, or name a running broker "
+                   "by --broker",
+                   name);
+}
+
+/* ------------------------------------------------------------------ children */
+
+/* In the child: its own process group, so that Ctrl-C reaches only us; and no life after ours. */
+static void become(const struct local *self, const char *const *argv, pid_t parent)
+{
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    int null = open("/dev/null", O_RDONLY);
+    if (null >= 0)
+        dup2(null, STDIN_FILENO);
+    int log = self->log_file != NULL
+                  ? open(self->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
+                  : STDERR_FILENO;
+    if (log >= 0) {
+        dup2(log, STDOUT_FILENO);
+        dup2(log, STDERR_FILENO);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    execv(argv[0], (char *const *)argv);
+    fprintf(stderr, "error: cannot start %s: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+static int start_child(struct local *self, struct child *child, const char *const *argv,
+                       struct why *why)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid < 0)
+        return why_set(why, FARM_EIO, "cannot start %s: %s", argv[0], strerror(errno));
+    if (pid == 0)
+        become(self, argv, parent);
+    setpgid(pid, pid); /* also here: whoever is first */
+    child->pid = pid;
+    child->started_ms = clock_ms();
+    child->starts++;
+    return FARM_OK;
+}
+
+/* Reads the endpoint that the broker writes once it listens. */
+static int read_endpoint(struct local *self, int fd, struct why *why)
+{
+    int64_t until = clock_ms() + READY_MS;
+    size_t len = 0;
+    char line[sizeof self->endpoint] = "";
+    while (len + 1 < sizeof line && memchr(line, '\n', len) == NULL) {
+        struct pollfd item = {fd, POLLIN, 0};
+        int64_t left = until - clock_ms();
+        int ready = left > 0 ? poll(&item, 1, (int)left) : 0;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        ssize_t n = ready > 0 ? read(fd, line + len, sizeof line - 1 - len) : 0;
+        if (n <= 0)
+            return why_set(why, FARM_ENET, "the local broker did not start listening");
+        len += (size_t)n;
+    }
+    line[strcspn(line, "\n")] = '\0';
+    const char *endpoint = strstr(line, "tcp://");
+    if (endpoint == NULL)
+        return why_set(why, FARM_ENET, "the local broker announced \"%s\", which is no endpoint",
+                       line);
+    snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint);
+    return FARM_OK;
+}
+
+/* The first time on a port of the system's choice, later on the same one. */
+static int start_broker(struct local *self, struct why *why)
+{
+    int fds[2];
+    if (pipe(fds) != 0)
+        return why_set(why, FARM_EIO, "cannot make a pipe: %s", strerror(errno));
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    char fd[16];
+    snprintf(fd, sizeof fd, "%d", fds[1]);
+    bool first = self->endpoint[0] == '\0';
+    const char *argv[] = {
+        self->broker_path, "--listen", first ? "tcp://127.0.0.1:*" : self->endpoint,
+        "--ready-fd",      fd,         NULL};
+    int rc = start_child(self, &self->broker, argv, why);
+    close(fds[1]);
+    if (rc == FARM_OK && first)
+        rc = read_endpoint(self, fds[0], why);
+    close(fds[0]);
+    return rc;
+}
+
+static int start_worker(struct local *self, uint32_t i, struct why *why)
+{
+    struct child *child = &self->workers[i];
+    char slots[16], name[64];
+    const char *argv[20];
+    size_t n = 0;
+    snprintf(slots, sizeof slots, "%" PRIu32, self->options.slots);
+    /* A new name for every start: the old one is held until the broker has missed its heartbeats. */
+    snprintf(name, sizeof name, "local-%" PRIu32 ".%" PRIu32 "-%d", i, child->starts,
+             (int)getpid());
+    const char *const fixed[] = {
+        self->worker_path, "--broker", self->endpoint, "--slots",  slots,
+        "--name",          name,       "--data",       self->data, "--die-with-parent"};
+    for (; n < sizeof fixed / sizeof fixed[0]; n++)
+        argv[n] = fixed[n];
+    if (self->evaluator != NULL) {
+        argv[n++] = "--evaluator";
+        argv[n++] = self->evaluator;
+    }
+    if (self->exec != NULL) {
+        argv[n++] = "--exec";
+        argv[n++] = self->exec;
+    }
+    argv[n] = NULL;
+    return start_child(self, child, argv, why);
+}
+
+int local_start(struct local **out, const struct local_options *options, struct why *why)
+{
+    struct local *self = calloc(1, sizeof *self);
+    int rc = FARM_ENOMEM;
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "no memory for the local farm");
+    self->options = *options;
+    self->data = strdup(options->data);
+    self->evaluator = options->evaluator != NULL ? strdup(options->evaluator) : NULL;
+    self->exec = options->exec != NULL ? strdup(options->exec) : NULL;
+    self->log_file = options->log_file != NULL ? strdup(options->log_file) : NULL;
+    self->workers = calloc(options->workers, sizeof *self->workers);
+    if (self->data == NULL || self->workers == NULL) {
+        why_set(why, rc, "no memory for the local farm");
+        goto fail;
+    }
+    if ((rc = find_program("nasfarm-broker", "broker", self->broker_path, why)) != FARM_OK ||
+        (rc = find_program("nasfarm-worker", "worker", self->worker_path, why)) != FARM_OK ||
+        (rc = start_broker(self, why)) != FARM_OK)
+        goto fail;
+    for (uint32_t i = 0; i < options->workers; i++)
+        if ((rc = start_worker(self, i, why)) != FARM_OK)
+            goto fail;
+    *out = self;
+    return FARM_OK;
+fail:
+    local_stop(&self, 0);
+    return rc;
+}
+
+const char *local_endpoint(const struct local *self)
+{
+    return self->endpoint;
+}
+
+void local_settled(struct local *self)
+{
+    self->settled = true;
+}
+
+/* The last line of the log, from its "error: " on: why a child left. */
+static void last_sentence(const struct local *self, char *out, size_t size)
+{
+    char tail[2048];
+    FILE *file = self->log_file != NULL ? fopen(self->log_file, "r") : NULL;
+    snprintf(out, size, "see its log above");
+    if (file == NULL)
+        return;
+    if (fseek(file, -(long)(sizeof tail - 1), SEEK_END) != 0)
+        rewind(file);
+    size_t n = fread(tail, 1, sizeof tail - 1, file);
+    fclose(file);
+    tail[n] = '\0';
+    while (n > 0 && tail[n - 1] == '\n')
+        tail[--n] = '\0';
+    const char *line = strrchr(tail, '\n');
+    line = line != NULL ? line + 1 : tail;
+    const char *error = strstr(line, "error: ");
+    if (line[0] != '\0')
+        snprintf(out, size, "%s", error != NULL ? error + 7 : line);
+}
+
+static void describe_end(int status, char *out, size_t size)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, size, "ended with exit code %d", WEXITSTATUS(status));
+}
+
+/* Whether this child is as it should be; an accident is planned away. */
+static bool check_child(struct local *self, struct child *child, const char *what, int64_t now,
+                        struct why *why)
+{
+    int status;
+    if (child->pid == 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
+        return true;
+    char end[96], said[200];
+    child->pid = 0;
+    describe_end(status, end, sizeof end);
+    last_sentence(self, said, sizeof said);
+    if (!self->settled) {
+        why_set(why, FARM_EIO, "the local %s %s: %s", what, end, said);
+        return false;
+    }
+    bool healthy = now - child->started_ms >= HEALTHY_MS;
+    child->pause_ms = healthy || child->pause_ms == 0 ? RESTART_MIN_MS : 2 * child->pause_ms;
+    if (child->pause_ms > RESTART_MAX_MS)
+        child->pause_ms = RESTART_MAX_MS;
+    child->start_at_ms = now + child->pause_ms;
+    log_warn("the local %s %s (%s); starting it again in %.1f s", what, end, said,
+             (double)child->pause_ms / 1000.0);
+    return true;
+}
+
+bool local_check(struct local *self, struct why *why)
+{
+    int64_t now = clock_ms();
+    struct why trouble;
+    bool ok = check_child(self, &self->broker, "broker", now, why);
+    for (uint32_t i = 0; ok && i < self->options.workers; i++)
+        ok = check_child(self, &self->workers[i], "worker", now, why);
+    if (!ok)
+        return false;
+    if (self->broker.pid == 0 && now >= self->broker.start_at_ms &&
+        start_broker(self, &trouble) != FARM_OK) {
+        log_error("%s", trouble.text);
+        self->broker.start_at_ms = now + RESTART_MAX_MS;
+    }
+    for (uint32_t i = 0; i < self->options.workers; i++) {
+        struct child *child = &self->workers[i];
+        if (child->pid == 0 && now >= child->start_at_ms &&
+            start_worker(self, i, &trouble) != FARM_OK) {
+            log_error("%s", trouble.text);
+            child->start_at_ms = now + RESTART_MAX_MS;
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static size_t reap(struct local *self)
+{
+    size_t alive = 0;
+    for (uint32_t i = 0; i <= self->options.workers; i++) {
+        struct child *child = i < self->options.workers ? &self->workers[i] : &self->broker;
+        if (child->pid != 0 && waitpid(child->pid, NULL, WNOHANG) == child->pid)
+            child->pid = 0;
+        alive += child->pid != 0;
+    }
+    return alive;
+}
+
+static void signal_all(const struct local *self, int signal_number, bool group)
+{
+    for (uint32_t i = 0; i <= self->options.workers; i++) {
+        const struct child *child = i < self->options.workers ? &self->workers[i] : &self->broker;
+        if (child->pid != 0)
+            kill(group ? -child->pid : child->pid, signal_number);
+    }
+}
+
+void local_stop(struct local **self, int64_t grace_ms)
+{
+    struct local *farm = *self;
+    if (farm == NULL)
+        return;
+    if (farm->workers != NULL) {
+        int64_t until = clock_ms() + grace_ms;
+        if (grace_ms > 0)
+            signal_all(farm, SIGTERM, false);
+        while (reap(farm) > 0 && clock_ms() < until)
+            poll(NULL, 0, 5);            /* several children: no single descriptor to wait on */
+        signal_all(farm, SIGKILL, true); /* the group: evaluators, too */
+        while (reap(farm) > 0)
+            poll(NULL, 0, 1);
+    }
+    free(farm->workers);
+    free(farm->data);
+    free(farm->evaluator);
+    free(farm->exec);
+    free(farm->log_file);
+    free(farm);
+    *self = NULL;
+}
+
+uint32_t local_cpus(void)
+{
+    cpu_set_t set;
+    uint32_t n = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = (uint32_t)CPU_COUNT(&set);
+    unsigned long long quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%llu %llu", &quota, &period) == 2 && period > 0 && quota > 0) {
+            uint64_t whole = (quota + period - 1) / period;
+            n = whole < n ? (uint32_t)whole : n;
+        }
+        fclose(file);
+    }
+    return n > 0 ? n : 1;
+}
