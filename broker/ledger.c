@@ -599,6 +599,8 @@ static void on_known(struct ledger *self, struct peer *peer, const struct wire_m
     int role = role_of_kind(message->kind);
 
     peer->heard_ms = self->now;
+    if (peer->role == WIRE_CONTROLLER && !peer->sharing)
+        peer->sharing = self->windows_dirty = true; /* silent no more */
     if (role != 0 && role != (int)peer->role) {
         char what[80];
 

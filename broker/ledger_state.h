@@ -42,7 +42,8 @@ struct task_entry {
     TAILQ_ENTRY(task_entry)
     at; /* queue, settling, unsent or sent of the experiment; leases of the worker */
 
-    uint64_t lease; /* the latest; of a held one: the result's */
+    uint64_t lease;     /* the latest; of a held one: the result's */
+    uint64_t min_lease; /* older ones are of an attempt that the controller has settled before */
     uint32_t losses;
     bool has_payload;
     zmq_msg_t payload, blob; /* the task; of a held one: the result */

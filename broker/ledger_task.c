@@ -310,6 +310,12 @@ void task_result(struct ledger *self, struct peer *worker, const struct wire_mes
         if (x == NULL || x->controller == NULL || (task = task_create(self, &lease->key)) == NULL)
             return;
         self->duplicates++;
+    } else if (lease->lease < task->min_lease) {
+        /* The controller had this one, and asked for another try: that goes on, and this is over. */
+        self->duplicates++;
+        peer_batch(self, worker, BATCH_ACK,
+                   &(struct wire_lease){.key = lease->key, .lease = lease->lease});
+        return;
     } else if (task->state == TASK_HELD) {
         self->duplicates++;
     } else {
@@ -407,6 +413,7 @@ void task_publish(struct ledger *self, struct peer *controller, const struct wir
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
         return;
     }
+    task->min_lease = message->u.publish.again ? 0 : self->next_lease;
     if (!keep_task(task, &message->payload)) {
         task_erase(self, task);
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
@@ -453,8 +460,8 @@ void task_ack(struct ledger *self, const struct wire_lease *lease)
     struct wire_lease ack = {.key = lease->key};
     struct hold *hold;
 
-    if (task == NULL)
-        return;
+    if (task == NULL || (lease->lease != 0 && lease->lease < task->min_lease))
+        return; /* not known, or published once more meanwhile */
     TAILQ_FOREACH(hold, &task->holds, of_task)
     peer_batch(self, hold->worker, BATCH_ACK, &ack);
     if (task->state ==

@@ -127,7 +127,8 @@ struct wire_result {
     char worker[LIMIT_NAME + 1];
 };
 
-/* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY: a list of leases (only .key is looked at for ACK, BUSY;
+/* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY: a list of leases (only .key is looked at for BUSY; .key and
+ * .lease, the one of the result, for ACK;
  * .key and .running for CANCEL). */
 struct wire_leases {
     uint32_t demand; /* HEARTBEAT of a controller */

@@ -1,0 +1,3 @@
+farm_test(table broker)
+farm_test(fair broker)
+farm_test(ledger broker)
