@@ -1,3 +1,6 @@
 farm_test(table broker)
 farm_test(fair broker)
 farm_test(ledger broker)
+farm_test(broker broker)
+target_compile_definitions(test_broker PRIVATE BIN_BROKER="$<TARGET_FILE:nasfarm-broker>")
+add_dependencies(test_broker nasfarm-broker)
