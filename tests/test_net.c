@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 #include "net.h"
 #include "optimizer.h"
@@ -590,29 +591,87 @@ START_TEST(a_damaged_blob_changes_nothing)
 }
 END_TEST
 
-/* Damage under a checksum that is right again: what an enemy would send. */
+/* What an enemy would send: any records under a header and a checksum that are right for them. */
+static uint8_t *forge(const uint8_t *honest, const uint8_t *raw, size_t raw_len, size_t *len)
+{
+    size_t bound = ZSTD_compressBound(raw_len), packed;
+    uint8_t *blob = malloc(36 + bound + 4);
+    uint32_t crc;
+
+    memcpy(blob, honest, 28);
+    for (int i = 0; i < 8; i++)
+        blob[28 + i] = (uint8_t)((uint64_t)raw_len >> 8 * i);
+    packed = ZSTD_compress(blob + 36, bound, raw, raw_len, 1);
+    ck_assert(!ZSTD_isError(packed));
+    *len = 36 + packed + 4;
+    crc = checksum_crc32(blob, *len - 4);
+    for (size_t i = 0; i < 4; i++)
+        blob[*len - 4 + i] = (uint8_t)(crc >> 8 * i);
+    return blob;
+}
+
+static int load_forged(struct net *net, const uint8_t *honest, const uint8_t *raw, size_t raw_len)
+{
+    size_t len;
+    uint8_t *blob = forge(honest, raw, raw_len, &len);
+    int rc = net_load(net, blob, len, &why);
+
+    free(blob);
+    return rc;
+}
+
 START_TEST(a_forged_blob_is_refused_or_harmless)
 {
     struct graph *g = tiny_graph(3, "a");
     struct net *net = net_of(g, 1, NET_TRAIN, 3);
     struct rng rng;
-    uint8_t *blob, *forged;
-    size_t len;
-    uint32_t crc;
+    uint8_t *blob, raw[256];
+    size_t len, raw_len, first = 1 + 8 + 16 + 24; /* a.weight */
 
     ck_assert_int_eq(net_save(net, &blob, &len), FARM_OK);
-    forged = malloc(len);
-    rng_seed(&rng, 1);
-    for (int k = 0; k < 4000; k++) {
-        memcpy(forged, blob, len);
-        for (uint64_t d = rng_below(&rng, 4) + 1; d-- > 0;)
-            forged[8 + rng_below(&rng, len - 12)] = (uint8_t)rng_u64(&rng);
-        crc = checksum_crc32(forged, len - 4);
-        for (int i = 0; i < 4; i++)
-            forged[len - 4 + (size_t)i] = (uint8_t)(crc >> 8 * i);
-        (void)net_load(net, forged, len, &why); /* the sanitizers are the judge */
+    raw_len = ZSTD_decompress(raw, sizeof raw, blob + 36, len - 40);
+    ck_assert_uint_eq(raw_len, first + 1 + 6 + 16 + 8);
+    ck_assert_int_eq(load_forged(net, blob, raw, raw_len), FARM_OK);
+    for (size_t i = 0; i < raw_len;
+         i++) { /* ends anywhere; what is missing has a name or is damage */
+        uint8_t *cut = malloc(i + 1);
+
+        memcpy(cut, raw, i);
+        ck_assert_int_eq(load_forged(net, blob, cut, i),
+                         i == 0 || i == first ? FARM_EINPUT : FARM_ECORRUPT);
+        free(cut);
     }
-    free(forged);
+    memcpy(raw + raw_len, raw, first);
+    ck_assert_int_eq(load_forged(net, blob, raw, raw_len + first), FARM_ECORRUPT);
+    ck_assert_msg(strstr(why.text, "'a.weight' twice") != NULL, "%s", why.text);
+    rng_seed(&rng, 1);
+    for (int k = 0; k < 3000; k++) { /* and damage anywhere: the sanitizers are the judge */
+        uint8_t damaged[256];
+
+        memcpy(damaged, raw, raw_len);
+        for (uint64_t d = rng_below(&rng, 3) + 1; d-- > 0;)
+            damaged[rng_below(&rng, raw_len)] = (uint8_t)rng_u64(&rng);
+        (void)load_forged(net, blob, damaged, raw_len);
+    }
+    free(blob);
+    net_destroy(&net);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* A few bytes that claim to unpack to terabytes. */
+START_TEST(a_bomb_is_refused_by_its_header)
+{
+    struct graph *g = tiny_graph(3, "a");
+    struct net *net = net_of(g, 1, NET_TRAIN, 3);
+    uint8_t *blob, *bomb, *zeros = calloc(1, 1 << 20);
+    size_t len, bomb_len;
+
+    ck_assert_int_eq(net_save(net, &blob, &len), FARM_OK);
+    bomb = forge(blob, zeros, 1 << 20, &bomb_len);
+    ck_assert_int_eq(net_load(net, bomb, bomb_len, &why), FARM_EINPUT);
+    free(bomb);
+    free(zeros);
     free(blob);
     net_destroy(&net);
     graph_destroy(&g);
@@ -686,6 +745,7 @@ int main(void)
     tcase_add_test(t, weights_come_back_as_they_were);
     tcase_add_test(t, a_damaged_blob_changes_nothing);
     tcase_add_test(t, a_forged_blob_is_refused_or_harmless);
+    tcase_add_test(t, a_bomb_is_refused_by_its_header);
     tcase_add_test(t, weights_of_another_network_are_refused_by_name);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);

@@ -89,7 +89,7 @@ static void add_linear(struct blueprints *all, const struct graph *graph, uint32
         add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
 }
 
-/* Of all nodes that the output depends on, as graph_cost() counts them. */
+/* Of all nodes that the output depends on, as graph_cost() counts them. The caller frees items, also on failure. */
 static int list_params(struct blueprints *all, const struct graph *graph)
 {
     bool *live = calloc(graph->n_nodes, sizeof *live);
@@ -98,7 +98,6 @@ static int list_params(struct blueprints *all, const struct graph *graph)
     all->items = calloc(4 * (size_t)graph->n_nodes, sizeof *all->items);
     if (live == NULL || all->items == NULL) {
         free(live);
-        free(all->items);
         return FARM_ENOMEM;
     }
     live[graph->output] = true;

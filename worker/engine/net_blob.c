@@ -210,7 +210,7 @@ static int check_envelope(const char magic[4], const uint8_t *bytes, size_t len,
     return FARM_OK;
 }
 
-/* The records, decompressed: malloc'd. */
+/* The records, decompressed: malloc'd, and the caller's also when they do not decompress. */
 static int inflate_records(const uint8_t *bytes, size_t len, size_t expected, uint8_t **raw,
                            size_t *raw_len, struct why *why)
 {
@@ -225,10 +225,8 @@ static int inflate_records(const uint8_t *bytes, size_t len, size_t expected, ui
     if ((*raw = malloc(*raw_len + 1)) == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %zu bytes of weights", *raw_len);
     got = ZSTD_decompress(*raw, *raw_len, bytes + HEADER_BYTES, len - HEADER_BYTES - CRC_BYTES);
-    if (ZSTD_isError(got) || got != *raw_len) {
-        free(*raw);
+    if (ZSTD_isError(got) || got != *raw_len)
         return why_set(why, FARM_ECORRUPT, "the weights are damaged: they do not decompress");
-    }
     return FARM_OK;
 }
 
@@ -243,7 +241,7 @@ int blob_unpack(const char magic[4], const struct digest *graph, const struct bl
     if (rc != FARM_OK)
         return rc;
     if ((rc = inflate_records(bytes, len, all_bytes(records, n), &raw, &raw_len, why)) != FARM_OK)
-        return rc;
+        goto out;
     if ((all = calloc(n + 1, sizeof *all)) == NULL) {
         rc = why_set(why, FARM_ENOMEM, "out of memory for %zu parameters", n);
         goto out;

@@ -13,7 +13,7 @@ struct run {
     const struct plan_input *in; /* n_inputs */
     uint8_t *arena;
     float *y;
-    const float *x; /* of the first input; NULL without inputs */
+    const float *x; /* of the first input; y itself without inputs */
     float *scratch;
     uint32_t n;          /* images */
     size_t n_y;          /* values of y, all images */
@@ -39,8 +39,7 @@ static struct run run_of(struct net *self, uint32_t s)
                     .n_y = self->n * step->y_values,
                     .p = &self->params[self->node_param[step->index]]};
 
-    if (step->n_inputs > 0)
-        r.x = floats_at(self->arena, r.in[0].x);
+    r.x = step->n_inputs > 0 ? floats_at(self->arena, r.in[0].x) : r.y;
     return r;
 }
 
@@ -250,7 +249,7 @@ static void dropout_backward(const struct run *r)
 {
     const uint8_t *kept = r->arena + r->step->aux;
     const float *dy = dy_of(r);
-    float *dx = dx_of(r, 0), scale = 1 / (1 - r->step->node.rate);
+    float *dx = floats_at(r->arena, r->in[0].dx), scale = 1 / (1 - r->step->node.rate);
     bool first = r->in[0].grad == PLAN_GRAD_FIRST;
 
     for (size_t i = 0; i < r->n_y; i++)
@@ -283,7 +282,7 @@ static void drop_path_backward(const struct run *r)
     size_t m = r->step->y_values;
 
     for (uint32_t i = 0; i < r->n; i++) {
-        float *dx = dx_of(r, 0) + i * m;
+        float *dx = floats_at(r->arena, r->in[0].dx) + i * m;
         const float *dy = dy_of(r) + i * m;
 
         if (r->in[0].grad == PLAN_GRAD_FIRST)

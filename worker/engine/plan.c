@@ -398,10 +398,8 @@ static enum plan_grad plan_input_gradient(struct planner *p, uint32_t s, uint32_
 
     if (!v->wants_grad && !unwanted)
         return PLAN_GRAD_NONE;
-    if (v->grad != NOTHING) {
-        lengthen(p, v->grad, time);
+    if (v->grad != NOTHING) /* it lives on until the producer's backward, which is later */
         return PLAN_GRAD_ADD;
-    }
     if (step->node.op == GRAPH_ADD && v->uses == 1) {
         v->grad = p->values[p->step_value[s]].grad;
         return PLAN_GRAD_NONE;
