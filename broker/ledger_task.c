@@ -1,4 +1,5 @@
 /* ledger_task.c - tasks: every change of a task's state is in here. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -291,7 +292,7 @@ static void take_result(struct ledger *self, struct task_entry *task, const char
     struct experiment *x = task->experiment;
     bool sent;
 
-    (void)strncpy(task->result_of, worker_name, sizeof task->result_of - 1);
+    (void)snprintf(task->result_of, sizeof task->result_of, "%s", worker_name);
     keep_frames(self, task, payload, blob);
     sent =
         (x->n_sent < MAX_UNACKED || !task->has_payload) && send_result(self, task, payload, blob);
@@ -333,16 +334,14 @@ void task_result(struct ledger *self, struct peer *worker, const struct wire_mes
 static void quarantine(struct ledger *self, struct task_entry *task)
 {
     struct result result = {.outcome = OUTCOME_LOST};
-    struct why why;
     zmq_msg_t payload, blob;
     uint8_t *bytes = NULL;
     size_t len = 0;
 
-    why_set(&why, FARM_OK,
-            "%u workers were lost while they evaluated it: it is not tried again; look for what "
-            "kills them (memory, a crash of the machine) in their logs",
-            task->losses);
-    (void)strncpy(result.reason, why.text, sizeof result.reason - 1);
+    (void)snprintf(result.reason, sizeof result.reason,
+                   "%u workers were lost while they evaluated it: it is not tried again; look for "
+                   "what kills them (memory, a crash of the machine) in their logs",
+                   task->losses);
     if (result_pack(&result, &bytes, &len) != FARM_OK || zmq_msg_init_size(&payload, len) < 0) {
         free(bytes);
         task_queue(self, task, true); /* no memory for that now: once more, then */
@@ -352,7 +351,7 @@ static void quarantine(struct ledger *self, struct task_entry *task)
     free(bytes);
     zmq_msg_init(&blob);
     log_warn("trial %llu of experiment %016llx: %s", (unsigned long long)task->key.trial,
-             (unsigned long long)task->key.experiment, why.text);
+             (unsigned long long)task->key.experiment, result.reason);
     take_result(self, task, "broker", &payload, &blob);
     zmq_msg_close(&payload);
 }
