@@ -1,0 +1,84 @@
+#include "cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct command cli_commands[] = {
+    {"search", "[OPTION...]", "search a network: the main job", cmd_search},
+    {"resume", "DIR", "go on with a search that was stopped or killed, or give it more trials",
+     cmd_resume},
+    {"status", "[DIR | --broker ENDPOINT]", "how far a search is; who is on a farm", cmd_status},
+    {"list", "DIR", "the best trials, all of them, or the failed", cmd_list},
+    {"show", "DIR TRIAL", "all about one trial, its cell drawn", cmd_show},
+    {"best", "DIR", "the best network found, and its test", cmd_best},
+    {"replay", "DIR", "derive the whole search again from its journal and compare, bit for bit",
+     cmd_replay},
+    {"export", "DIR TRIAL|best", "a network as DOT, SVG or JSON; its trained weights", cmd_export},
+    {"version", "", "which version this is", cmd_version},
+    {"help", "[COMMAND]", "this list, or a command's options", cmd_help},
+    {0},
+};
+
+int cli_fail(int rc, const struct why *why)
+{
+    fprintf(stderr, "nasfarm: %s\n", why->text[0] != '\0' ? why->text : farm_strerror(rc));
+    return rc == FARM_EINPUT || rc == FARM_ENOTFOUND || rc == FARM_EGENOME ? CLI_USAGE : CLI_FAILED;
+}
+
+void cli_parse(const struct argp *argp, const char *command, int argc, char **argv, void *input)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "nasfarm %s", command);
+    argv[0] = name;
+    argp_err_exit_status = CLI_USAGE;
+    int err = argp_parse(argp, argc, argv, 0, NULL, input);
+    if (err != 0) {
+        fprintf(stderr, "nasfarm %s: %s\n", command, strerror(err));
+        exit(CLI_USAGE);
+    }
+}
+
+int cmd_version(int argc, char **argv)
+{
+    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+    if (argc > 1 && !json && strcmp(argv[1], "--help") != 0) {
+        fprintf(stderr, "nasfarm version: unknown argument \"%s\"; it takes --json or nothing\n",
+                argv[1]);
+        return CLI_USAGE;
+    }
+    if (argc > 1 && !json)
+        printf("Usage: nasfarm version [--json]\n");
+    else
+        printf(json ? "{\"name\":\"nasfarm\",\"version\":\"%s\"}\n" : "nasfarm %s\n",
+               NASFARM_VERSION);
+    return CLI_OK;
+}
+
+int cmd_help(int argc, char **argv)
+{
+    if (argc > 1 && argv[1][0] != '-') {
+        for (const struct command *c = cli_commands; c->name != NULL; c++)
+            if (strcmp(c->name, argv[1]) == 0 && c->run != cmd_help)
+                return c->run(2, (char *[]){argv[1], (char[]){"--help"}, NULL});
+        if (strcmp(argv[1], "help") != 0) {
+            fprintf(stderr, "nasfarm: there is no command \"%.40s\"; `nasfarm help` lists them\n",
+                    argv[1]);
+            return CLI_USAGE;
+        }
+    }
+    printf("nasfarm: searches neural network architectures in parallel\n\n"
+           "Usage: nasfarm COMMAND [OPTION...]\n\nCommands:\n");
+    for (const struct command *c = cli_commands; c->name != NULL; c++)
+        printf("  %-8s %-26s %s\n", c->name, c->arguments, c->summary);
+    printf(
+        "\nExamples:\n"
+        "  nasfarm search                               find a network for the built-in digits\n"
+        "  nasfarm search --data idx:mnist --max-params 300k\n"
+        "  nasfarm best nasfarm-runs/digits-nasbench201\n"
+        "\n`nasfarm COMMAND --help` tells the options of each. Exit codes: 0 done, 1 failed, 2 "
+        "wrong usage or input,\n"
+        "130 stopped by Ctrl-C (everything acknowledged is kept; `nasfarm resume DIR` goes on).\n");
+    return CLI_OK;
+}

@@ -1,0 +1,157 @@
+/* cmd_search.c - search and resume: from a command line to a run. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "run.h"
+#include "settings.h"
+
+struct search_args {
+    struct settings settings;
+    const char *config, *dir;
+    bool resume;
+};
+
+enum { KEY_CONFIG = 'c' };
+
+/* The settings of the table: a child of both commands' parsers. */
+static error_t parse_setting(int key, char *arg, struct argp_state *state)
+{
+    struct settings *settings = state->input;
+    struct why why = {""};
+    if (key < SETTINGS_KEY || key >= SETTINGS_KEY + (int)settings_n)
+        return ARGP_ERR_UNKNOWN;
+    const struct setting *setting = &settings_table[key - SETTINGS_KEY];
+    if (settings_set(settings, setting, arg != NULL ? arg : "yes", &why) != FARM_OK)
+        argp_error(state, "--%s: %s", setting->name, why.text);
+    return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct search_args *args = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &args->settings; return 0;
+    case KEY_CONFIG: args->config = arg; return 0;
+    case ARGP_KEY_ARG:
+        if (!args->resume)
+            argp_error(state, "\"%s\" is no option; did you mean --data %s?", arg, arg);
+        if (state->arg_num > 0)
+            argp_error(state, "\"%s\" is one argument too many", arg);
+        args->dir = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (args->resume && args->dir == NULL)
+            argp_error(state, "which run? Give its folder, e.g. nasfarm-runs/digits-nasbench201");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int read_settings(struct search_args *args, struct why *why)
+{
+    int rc =
+        args->config != NULL ? settings_load_yaml(&args->settings, args->config, why) : FARM_OK;
+    return rc == FARM_OK ? settings_finish(&args->settings, why) : rc;
+}
+
+/* Nobody named the run: after its data and space, and a number when that is taken. */
+static void name_run(struct settings *s)
+{
+    char data[LIMIT_NAME + 1];
+    bool chosen = s->name[0] != '\0' || s->out[0] != '\0';
+    struct stat st;
+    if (s->name[0] == '\0') {
+        run_data_name(s->data, data);
+        snprintf(s->name, sizeof s->name, "%.30s-%.30s", data, s->space);
+    }
+    if (s->out[0] == '\0')
+        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
+    char base[sizeof s->name];
+    memcpy(base, s->name, sizeof base);
+    for (int i = 2; !chosen && i < 100000 && stat(s->out, &st) == 0; i++) {
+        snprintf(s->name, sizeof s->name, "%.55s-%d", base, i);
+        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
+    }
+}
+
+static void forget_trailing_slash(char *path)
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        path[--len] = '\0';
+}
+
+int cmd_search(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"config", KEY_CONFIG, "FILE.yaml", 0,
+                                                  "settings from a file, one `name: value` a line "
+                                                  "with the names below; the command line wins",
+                                                  -1},
+                                                 {0}};
+    const struct argp of_settings = {.options = settings_argp(NULL), .parser = parse_setting};
+    const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .children = children,
+        .doc = "Searches a network: proposes architectures, trains each of them on the farm, "
+               "breeds from the best, and "
+               "at the end trains the best one for good and tests it once. Without options it "
+               "finds a network for the "
+               "built-in digits, with a farm of its own on all CPUs.\v"
+               "Examples:\n"
+               "  nasfarm search\n"
+               "  nasfarm search --data idx:mnist --max-params 300k --trials 200\n"
+               "  nasfarm search --config digits.yaml --seed 2 --out runs/two\n"
+               "  nasfarm search --broker tcp://127.0.0.1:5555 --data cifar10 --space amoebanet\n"
+               "  nasfarm search --exec 'python3 train.py'\n\n"
+               "Ctrl-C once stops proposing, waits for the evaluations that have begun, and prints "
+               "the line that goes "
+               "on; twice stops at once. Neither loses anything recorded. Exit codes: 0 done (or "
+               "drained by SIGTERM), 1 "
+               "failed, 2 wrong usage or input, 130 stopped by Ctrl-C."};
+    struct search_args args = {.resume = false};
+    struct why why = {""};
+    settings_init(&args.settings);
+    cli_parse(&argp, "search", argc, argv, &args);
+    int rc = read_settings(&args, &why);
+    if (rc != FARM_OK)
+        return cli_fail(rc, &why);
+    name_run(&args.settings);
+    forget_trailing_slash(args.settings.out);
+    return run_search(args.settings.out, &args.settings);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    static const char *const only[] = {"trials",  "data",  "no-final",  "broker",
+                                       "workers", "slots", "evaluator", "exec",
+                                       "no-sync", "json",  "quiet",     NULL};
+    const struct argp of_settings = {.options = settings_argp(only), .parser = parse_setting};
+    const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .parser = parse,
+        .children = children,
+        .args_doc = "DIR",
+        .doc = "Goes on with a search that was stopped, drained or killed, exactly where it was. "
+               "Options that are not "
+               "given are as they were.\v"
+               "Examples:\n"
+               "  nasfarm resume nasfarm-runs/digits-nasbench201\n"
+               "  nasfarm resume DIR --trials 500        more trials than it was started with\n"
+               "  nasfarm resume DIR --broker tcp://127.0.0.1:5555"};
+    struct search_args args = {.resume = true};
+    static char dir[512];
+    settings_init(&args.settings);
+    cli_parse(&argp, "resume", argc, argv, &args);
+    if (strlen(args.dir) >= sizeof dir) {
+        fprintf(stderr, "nasfarm: the folder's name is too long\n");
+        return CLI_USAGE;
+    }
+    strcpy(dir, args.dir);
+    forget_trailing_slash(dir);
+    return run_resume(dir, &args.settings);
+}

@@ -1,0 +1,15 @@
+/* files.h - folders and whole files, with sentences when the system refuses. It is not: the store. */
+#ifndef NASFARM_FILES_H
+#define NASFARM_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "err.h"
+
+/* Makes the folder and its parents. *made says whether the last one is new (may be NULL). */
+int folder_make(const char *path, bool *made, struct why *why);
+/* Writes a whole file: a reader sees the old one or the new one, never a part. */
+int file_write(const char *path, const void *bytes, size_t len, struct why *why);
+
+#endif

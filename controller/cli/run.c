@@ -1,0 +1,608 @@
+#include "run.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "clock.h"
+#include "export.h"
+#include "farm.h"
+#include "files.h"
+#include "found.h"
+#include "live.h"
+#include "local.h"
+#include "log.h"
+
+#define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
+#define WAIT_BROKER_MS 30000  /* for a broker that never answered */
+#define WAIT_LOCAL_MS  300000 /* for local workers to have read their data */
+#define STOP_GRACE_MS  3000
+#define META_RUN       "run"
+#define FINAL_WEIGHTS  "final.weights"
+
+struct run {
+    const char *dir;
+    struct run_config config;
+    struct run_show show;
+    struct experiment *experiment;
+    struct local *local;
+    struct farm *farm;
+    struct live *live;
+    struct wire_data data;
+    char log_file[600];
+    bool made_folder, said_draining;
+};
+
+/* ------------------------------------------------------------------ signals */
+
+static volatile sig_atomic_t stop_requests, stop_signal;
+
+static void on_signal(int number)
+{
+    stop_requests = stop_requests + 1;
+    stop_signal = number;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a poll wakes up */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ------------------------------------------------------------------ how it uses its farm, in the store */
+
+static int save_config(struct store *store, const struct run_config *c, struct why *why)
+{
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:b}", "data", c->data, "broker", c->broker,
+                             "evaluator", c->evaluator, "exec", c->exec, "workers", (int)c->workers,
+                             "slots", (int)c->slots, "no_final", (int)c->no_final);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    if (text == NULL)
+        return why_set(why, FARM_EINPUT, "an option is not UTF-8 text");
+    int rc = store_begin(store, why);
+    if (rc == FARM_OK && (rc = store_put_meta(store, META_RUN, text)) != FARM_OK) {
+        store_abort(store);
+        rc = why_set(why, rc, "cannot store how the farm is used: %s", farm_strerror(rc));
+    } else if (rc == FARM_OK) {
+        rc = store_commit(store, why);
+    }
+    free(text);
+    return rc;
+}
+
+static void copy_text(char *out, size_t room, const char *text)
+{
+    snprintf(out, room, "%s", text != NULL ? text : "");
+}
+
+static int load_config(struct store *store, struct run_config *out, struct why *why)
+{
+    char *text = NULL;
+    const char *data, *broker, *evaluator, *exec;
+    int workers, slots, no_final;
+    memset(out, 0, sizeof *out);
+    int rc = store_get_meta(store, META_RUN, &text);
+    if (rc == FARM_ENOTFOUND)
+        return FARM_OK; /* killed in its first moment: the defaults */
+    if (rc != FARM_OK)
+        return why_set(why, rc, "cannot read how the farm was used: %s", farm_strerror(rc));
+    json_t *json = json_loads(text, 0, NULL);
+    free(text);
+    if (json == NULL || json_unpack(json, "{s:s,s:s,s:s,s:s,s:i,s:i,s:b}", "data", &data, "broker",
+                                    &broker, "evaluator", &evaluator, "exec", &exec, "workers",
+                                    &workers, "slots", &slots, "no_final", &no_final) != 0) {
+        json_decref(json);
+        return why_set(why, FARM_ECORRUPT,
+                       "the store's record of how the farm was used is damaged");
+    }
+    copy_text(out->data, sizeof out->data, data);
+    copy_text(out->broker, sizeof out->broker, broker);
+    copy_text(out->evaluator, sizeof out->evaluator, evaluator);
+    copy_text(out->exec, sizeof out->exec, exec);
+    out->workers = (uint32_t)workers;
+    out->slots = (uint32_t)slots;
+    out->no_final = no_final != 0;
+    json_decref(json);
+    return FARM_OK;
+}
+
+void run_data_name(const char *spec, char out[LIMIT_NAME + 1])
+{
+    size_t equals = strcspn(spec, "=:,"), n = 0;
+    const char *name = spec, *end = spec + strlen(spec), *colon = strchr(spec, ':');
+    if (spec[equals] == '=') {
+        end = spec + equals;
+    } else if (colon != NULL) {
+        end -= strcspn(colon, "") > 1 && end[-1] == '/';
+        name = end;
+        while (name > colon + 1 && name[-1] != '/')
+            name--;
+        end = name + strcspn(name, ".,?/");
+    }
+    for (; name < end && n < LIMIT_NAME; name++)
+        out[n++] = *name;
+    out[n] = '\0';
+    for (char *c = out; *c != '\0'; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+              strchr("._-", *c) != NULL))
+            *c = '_';
+    if (n == 0)
+        copy_text(out, LIMIT_NAME + 1, "data");
+}
+
+/* ------------------------------------------------------------------ the farm */
+
+static void on_turn(const struct farm_view *view, int64_t now_ms, void *ctx)
+{
+    struct run *self = ctx;
+    struct why why;
+    if (self->local != NULL && self->experiment != NULL)
+        local_check(self->local, &why);
+    if (view->draining && !self->said_draining) {
+        self->said_draining = true;
+        log_info("stopping: %zu evaluations that have begun are waited for; once more stops at "
+                 "once (they are then "
+                 "evaluated again on resume)",
+                 view->outstanding);
+    }
+    live_turn(self->live, view, now_ms);
+}
+
+static void on_result(const struct wire_key *key, const struct result *result, const char *worker,
+                      void *ctx)
+{
+    live_result(((struct run *)ctx)->live, key, result, worker);
+}
+
+static void on_progress(const struct wire_key *key, const struct progress *progress,
+                        const char *worker, void *ctx)
+{
+    live_progress(((struct run *)ctx)->live, key, progress, worker);
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+static int start_local(struct run *self, struct why *why)
+{
+    const struct run_config *c = &self->config;
+    uint32_t workers = c->workers > 0 ? c->workers : 1, cpus = local_cpus();
+    struct local_options options = {.data = c->data,
+                                    .evaluator = or_null(c->evaluator),
+                                    .exec = or_null(c->exec),
+                                    .workers = workers,
+                                    .slots = c->slots > 0 ? c->slots
+                                                          : (cpus > workers ? cpus / workers : 1),
+                                    .log_file = self->log_file};
+    snprintf(self->log_file, sizeof self->log_file, "%s/farm.log", self->dir);
+    return local_start(&self->local, &options, why);
+}
+
+static bool local_is_well(void *ctx, struct why *why)
+{
+    return local_check(((struct run *)ctx)->local, why);
+}
+
+/* Waits for a worker that offers the data: a local one for as long as it lives, one of a running farm as long as a
+ * broker answers. name "": whatever is there. */
+static int wait_for_data(struct run *self, const char *name, struct why *why)
+{
+    int64_t began = clock_ms();
+    for (;;) {
+        int rc = farm_wait_data(self->farm, name, WAIT_SLICE_MS,
+                                self->local != NULL ? local_is_well : NULL, self, &self->data, why);
+        if (rc == FARM_OK && self->local != NULL)
+            local_settled(self->local);
+        if (rc != FARM_ENOTFOUND)
+            return rc;
+        int64_t waited = clock_ms() - began;
+        if (self->local != NULL && (!local_check(self->local, why) || waited > WAIT_LOCAL_MS))
+            return FARM_EIO;
+        const struct farm_view *view = farm_view(self->farm);
+        if (self->local == NULL && !view->connected && waited > WAIT_BROKER_MS)
+            return FARM_ENET;
+        if (self->local == NULL && name[0] == '\0' && view->n_data > 1)
+            return FARM_EINPUT;
+        log_warn("%s; waiting", why->text);
+    }
+}
+
+/* Broker and workers of its own, or a connection to those that are there; and the data that workers have. */
+static int open_farm(struct run *self, const char *run_name, uint64_t id, const char *data_name,
+                     struct why *why)
+{
+    int rc;
+    if (self->config.broker[0] == '\0' && (rc = start_local(self, why)) != FARM_OK)
+        return rc;
+    struct farm_options options = {
+        .endpoint = self->local != NULL ? local_endpoint(self->local) : self->config.broker,
+        .experiment = id,
+        .final = !self->config.no_final,
+        .stop = &stop_requests,
+        .watch = {.turn = on_turn, .result = on_result, .progress = on_progress, .ctx = self}};
+    snprintf(options.name, sizeof options.name, "%.50s-%08" PRIx32, run_name, (uint32_t)id);
+    copy_text(options.data_name, sizeof options.data_name, data_name);
+    if ((rc = farm_create(&self->farm, &options, why)) != FARM_OK)
+        return rc;
+    if (self->local != NULL && !self->show.json && !self->show.quiet)
+        printf("A farm of its own at %s; more workers: nasfarm-worker --broker %s --data %s\n",
+               local_endpoint(self->local), local_endpoint(self->local), self->config.data);
+    fflush(stdout);
+    return wait_for_data(self, data_name, why);
+}
+
+static void close_all(struct run *self)
+{
+    farm_destroy(&self->farm);
+    local_stop(&self->local, stop_requests > 1 ? 0 : STOP_GRACE_MS);
+    live_destroy(&self->live);
+    experiment_close(&self->experiment);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void save_picture(const struct run *self, const struct genome *genome, const char *title)
+{
+    char path[600], *dot = NULL, *svg = NULL;
+    size_t len = 0;
+    struct why why;
+    if (export_cell_dot(experiment_space(self->experiment), genome, title, &dot) != FARM_OK)
+        return;
+    bool drawn = export_svg(dot, &svg, &len, NULL) == FARM_OK;
+    snprintf(path, sizeof path, "%s/best.%s", self->dir, drawn ? "svg" : "dot");
+    if (file_write(path, drawn ? svg : dot, drawn ? len : strlen(dot), &why) != FARM_OK)
+        log_warn("%s", why.text);
+    else if (!self->show.json)
+        printf("  %-18s %s\n", drawn ? "picture" : "picture (DOT)", path);
+    free(svg);
+    free(dot);
+}
+
+static void save_weights(const struct run *self)
+{
+    char path[600];
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    struct why why;
+    if (store_get_blob(experiment_store(self->experiment), FINAL_WEIGHTS, &bytes, &len) !=
+            FARM_OK ||
+        len == 0)
+        return;
+    snprintf(path, sizeof path, "%s/best.weights", self->dir);
+    if (file_write(path, bytes, len, &why) != FARM_OK)
+        log_warn("%s", why.text);
+    else if (!self->show.json)
+        printf("  %-18s %s\n", "weights", path);
+    free(bytes);
+}
+
+static void print_next(const struct run *self)
+{
+    uint64_t trials = experiment_config(self->experiment)->trials;
+    printf(
+        "\nNext:\n  nasfarm list %s\n  nasfarm export %s best --svg --network -o best-network.svg\n"
+        "  nasfarm resume %s --trials %" PRIu64 "\n",
+        self->dir, self->dir, self->dir, 2 * trials);
+}
+
+/* What was found: the tested network, or the best trial when there is no final training. */
+static int show_found(struct run *self, struct why *why)
+{
+    struct store *store = experiment_store(self->experiment);
+    struct experiment_summary summary;
+    struct trial_record record;
+    struct result final;
+    uint64_t trial;
+    char title[LIMIT_NAME + 40];
+    experiment_summary(self->experiment, &summary);
+    bool tested = experiment_final_result(store, &trial, &final) == FARM_OK;
+    if (!tested && summary.ok == 0)
+        return why_set(why, FARM_EIO, "no trial succeeded; `nasfarm list %s --failed` says why",
+                       self->dir);
+    if (!tested)
+        trial = summary.best_trial;
+    int rc = store_get_trial(store, trial, &record);
+    if (rc != FARM_OK)
+        return why_set(why, rc, "cannot read trial %" PRIu64 ": %s", trial, farm_strerror(rc));
+    if (self->show.json) {
+        json_t *json =
+            found_json(experiment_space(self->experiment), &record, tested ? &final : NULL);
+        json_object_set_new(json, "event", json_string("found"));
+        json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
+        printf("\n");
+        json_decref(json);
+    } else {
+        printf("\nThe best network found is ");
+        found_print(stdout, experiment_space(self->experiment), &record, tested ? &final : NULL);
+        printf("\n");
+    }
+    snprintf(title, sizeof title, "%s, trial %" PRIu64, experiment_config(self->experiment)->name,
+             trial);
+    save_picture(self, record.genome, title);
+    if (tested)
+        save_weights(self);
+    trial_record_release(&record);
+    if (!self->show.json)
+        print_next(self);
+    if (tested && final.outcome != OUTCOME_OK)
+        return why_set(why, FARM_EIO, "the final training ended as %s: %s",
+                       outcome_name(final.outcome), final.reason);
+    return FARM_OK;
+}
+
+static int say_stopped(const struct run *self, enum farm_end end)
+{
+    struct experiment_summary summary;
+    experiment_summary(self->experiment, &summary);
+    if (self->show.json)
+        printf("{\"event\":\"stopped\",\"done\":%" PRIu64 ",\"dir\":\"%s\"}\n", summary.done,
+               self->dir);
+    else
+        printf("Stopped with %" PRIu64 " of %" PRIu64
+               " trials recorded. To go on:\n  nasfarm resume %s\n",
+               summary.done, experiment_config(self->experiment)->trials, self->dir);
+    if (stop_signal == SIGINT)
+        return CLI_INTERRUPTED;
+    return end == FARM_END_DRAINED ? CLI_OK : 128 + SIGTERM;
+}
+
+/* Runs the open experiment on the open farm, and shows what came of it. */
+static int run(struct run *self)
+{
+    enum farm_end end = FARM_END_DONE;
+    struct why why = {""};
+    live_follow(self->live, self->experiment);
+    int rc = farm_run(self->farm, self->experiment, &end, &why);
+    if (rc != FARM_OK)
+        return cli_fail(rc, &why);
+    live_close(self->live, farm_view(self->farm));
+    if (end != FARM_END_DONE)
+        return say_stopped(self, end);
+    rc = show_found(self, &why);
+    return rc == FARM_OK ? CLI_OK : cli_fail(rc, &why);
+}
+
+/* ------------------------------------------------------------------ search */
+
+static void fill_config(struct experiment_config *out, const struct settings *s,
+                        const struct run *self)
+{
+    memset(out, 0, sizeof *out);
+    copy_text(out->name, sizeof out->name, s->name);
+    out->seed = s->seed;
+    copy_text(out->space.name, sizeof out->space.name, s->space);
+    out->space.channels = s->channels;
+    out->space.cells = s->cells;
+    out->space.stages = s->stages;
+    out->space.stem_stride = s->stem_stride;
+    out->space.drop_path = (float)s->cell_drop_path;
+    out->space.input = (struct graph_shape){self->data.h, self->data.w, self->data.c};
+    out->space.classes = self->data.classes;
+    copy_text(out->strategy, sizeof out->strategy, s->strategy);
+    copy_text(out->strategy_options, sizeof out->strategy_options, s->strategy_options);
+    out->trials = s->trials;
+    out->recipe = s->recipe;
+    out->final_recipe = s->final;
+    out->max_params = s->max_params;
+    out->max_macs = s->max_macs;
+    out->max_activation_bytes = s->max_memory;
+    out->data = self->data;
+    copy_text(out->data_spec, sizeof out->data_spec, self->config.data);
+    out->train_known_again = s->train_known_again;
+}
+
+/* Mistakes in names and options are told before anything is started. */
+static int check_names(const struct settings *s, struct why *why)
+{
+    struct space_config config = {.input = {32, 32, 3}, .classes = 10};
+    struct space *space = NULL;
+    struct strategy *strategy = NULL;
+    copy_text(config.name, sizeof config.name, s->space);
+    int rc = space_open(&space, &config, why);
+    if (rc == FARM_OK)
+        rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);
+    strategy_destroy(&strategy);
+    space_close(&space);
+    return rc;
+}
+
+static void say_what(const struct run *self, const struct settings *s)
+{
+    if (self->show.json || self->show.quiet)
+        return;
+    printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, %" PRIu32
+           " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32 " epochs, seed %" PRIu64
+           "; kept in %s\n",
+           s->space, self->data.name, self->data.h, self->data.w, self->data.c, self->data.classes,
+           self->data.n_train + self->data.n_test, s->strategy, s->strategy_options[0] ? " (" : "",
+           s->strategy_options, s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs,
+           s->seed, self->dir);
+    fflush(stdout);
+}
+
+static int prepare_search(struct run *self, const struct settings *s, struct why *why)
+{
+    struct experiment_config config;
+    struct store_options store = {.no_sync = s->no_sync};
+    struct store *there = NULL;
+    uint64_t id;
+    int rc = check_names(s, why);
+    if (rc != FARM_OK)
+        return rc;
+    rc = store_open(&there, self->dir, STORE_READ, NULL, why);
+    store_close(&there);
+    if (rc != FARM_ENOTFOUND)
+        return why_set(
+            why, FARM_EINPUT,
+            "%s already holds a search: go on with `nasfarm resume %s`, or choose another --out",
+            self->dir, self->dir);
+    if ((rc = folder_make(self->dir, &self->made_folder, why)) != FARM_OK)
+        return rc;
+    randombytes_buf(&id, sizeof id);
+    id |= 1; /* 0 is nobody's */
+    const char *wanted = self->config.broker[0] != '\0' ? self->config.data : "";
+    if ((rc = open_farm(self, s->name, id, wanted, why)) != FARM_OK)
+        return rc;
+    farm_need_data(self->farm, self->data.name);
+    fill_config(&config, s, self);
+    config.id = id;
+    if ((rc = experiment_create(&self->experiment, self->dir, &config, &store, why)) != FARM_OK)
+        return rc;
+    if ((rc = save_config(experiment_store(self->experiment), &self->config, why)) == FARM_OK)
+        say_what(self, s);
+    return rc;
+}
+
+/* Nothing was found worth keeping: the folder is as it was. */
+static void leave_no_trace(const struct run *self)
+{
+    if (self->log_file[0] != '\0')
+        unlink(self->log_file);
+    if (self->made_folder)
+        rmdir(self->dir);
+}
+
+int run_search(const char *dir, const struct settings *settings)
+{
+    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}};
+    struct why why = {""};
+    copy_text(self.config.broker, sizeof self.config.broker, settings->broker);
+    copy_text(self.config.evaluator, sizeof self.config.evaluator, settings->evaluator);
+    copy_text(self.config.exec, sizeof self.config.exec, settings->exec);
+    copy_text(self.config.data, sizeof self.config.data, settings->data);
+    if (settings->broker[0] != '\0') { /* workers there have opened it: only its name is needed */
+        char name[LIMIT_NAME + 1] = "";
+        if (settings->given[settings_find("data") - settings_table])
+            run_data_name(settings->data, name);
+        copy_text(self.config.data, sizeof self.config.data, name);
+    }
+    self.config.workers = settings->workers;
+    self.config.slots = settings->slots;
+    self.config.no_final = settings->no_final;
+    catch_signals();
+    int code = CLI_FAILED;
+    int rc = live_create(&self.live, settings->json    ? LIVE_JSON
+                                     : settings->quiet ? LIVE_QUIET
+                                                       : LIVE_AUTO);
+    if (rc == FARM_OK)
+        rc = prepare_search(&self, settings, &why);
+    if (rc == FARM_OK) {
+        code = run(&self);
+    } else {
+        bool nothing = self.experiment == NULL;
+        close_all(&self);
+        if (nothing)
+            leave_no_trace(&self);
+        return stop_requests > 0 && rc == FARM_EBUSY ? CLI_INTERRUPTED : cli_fail(rc, &why);
+    }
+    close_all(&self);
+    return code;
+}
+
+/* ------------------------------------------------------------------ resume */
+
+static bool given(const struct settings *s, const char *name)
+{
+    return s->given[settings_find(name) - settings_table];
+}
+
+static void override(struct run_config *c, const struct settings *s)
+{
+    if (given(s, "broker"))
+        copy_text(c->broker, sizeof c->broker, s->broker);
+    if (given(s, "evaluator") || given(s, "exec")) {
+        copy_text(c->evaluator, sizeof c->evaluator, s->evaluator);
+        copy_text(c->exec, sizeof c->exec, s->exec);
+    }
+    if (given(s, "data"))
+        copy_text(c->data, sizeof c->data, s->data);
+    if (given(s, "workers"))
+        c->workers = s->workers;
+    if (given(s, "slots"))
+        c->slots = s->slots;
+    if (given(s, "no-final"))
+        c->no_final = s->no_final;
+}
+
+/* The search goes on with the data it began with, or not at all. */
+static int check_data(const struct run *self, const struct wire_data *began, struct why *why)
+{
+    const struct farm_view *view = farm_view(self->farm);
+    for (size_t i = 0; i < view->n_data; i++)
+        if (strcmp(view->data[i].name, began->name) == 0 &&
+            view->data[i].fingerprint == began->fingerprint)
+            return FARM_OK;
+    return why_set(
+        why, FARM_EINPUT,
+        "the workers' data set \"%.64s\" is not the one that this search began with (fingerprint "
+        "%016" PRIx64 ", not %016" PRIx64 "): give it the original files",
+        began->name, self->data.fingerprint, began->fingerprint);
+}
+
+static int prepare_resume(struct run *self, const struct settings *s, bool *nothing_left,
+                          struct why *why)
+{
+    struct store_options store = {.no_sync = s->no_sync};
+    struct experiment_summary summary;
+    int rc = experiment_open(&self->experiment, self->dir, &store, why);
+    if (rc == FARM_OK)
+        rc = load_config(experiment_store(self->experiment), &self->config, why);
+    if (rc == FARM_OK && given(s, "trials") &&
+        s->trials != experiment_config(self->experiment)->trials)
+        rc = experiment_extend(self->experiment, s->trials, why);
+    if (rc == FARM_OK)
+        rc = experiment_commit(self->experiment, why);
+    if (rc != FARM_OK)
+        return rc;
+    override(&self->config, s);
+    const struct experiment_config *config = experiment_config(self->experiment);
+    if (self->config.data[0] == '\0')
+        copy_text(self->config.data, sizeof self->config.data, config->data_spec);
+    experiment_summary(self->experiment, &summary);
+    *nothing_left = summary.done >= config->trials && (summary.final_done || self->config.no_final);
+    if (*nothing_left)
+        return FARM_OK;
+    if ((rc = open_farm(self, config->name, config->id, config->data.name, why)) != FARM_OK)
+        return rc;
+    if ((rc = check_data(self, &config->data, why)) == FARM_OK && !self->show.json &&
+        !self->show.quiet)
+        printf("Going on with %s: %" PRIu64 " of %" PRIu64
+               " trials are recorded, %zu are pending\n",
+               self->dir, summary.done, config->trials, experiment_n_pending(self->experiment));
+    fflush(stdout);
+    return rc;
+}
+
+int run_resume(const char *dir, const struct settings *settings)
+{
+    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}};
+    struct why why = {""};
+    bool nothing_left = false;
+    int code = CLI_FAILED;
+    catch_signals();
+    int rc = live_create(&self.live, settings->json    ? LIVE_JSON
+                                     : settings->quiet ? LIVE_QUIET
+                                                       : LIVE_AUTO);
+    if (rc == FARM_OK)
+        rc = prepare_resume(&self, settings, &nothing_left, &why);
+    if (rc == FARM_OK && nothing_left && !settings->json)
+        printf("All trials are recorded already; --trials N adds more.\n");
+    if (rc == FARM_OK && nothing_left)
+        rc = show_found(&self, &why);
+    if (rc != FARM_OK)
+        code = stop_requests > 0 && rc == FARM_EBUSY ? CLI_INTERRUPTED : cli_fail(rc, &why);
+    else
+        code = nothing_left ? CLI_OK : run(&self);
+    close_all(&self);
+    return code;
+}

@@ -1,0 +1,68 @@
+/* settings.h - what can be set for a search: each setting written down once, for the command line, YAML and the help.
+ *
+ * It is:     a table of names, types, ranges, defaults and sentences, and one parser for the texts.
+ * It is not: the order of precedence (cmd_search.c applies defaults, the file, the command line), nor what a value means.
+ */
+#ifndef NASFARM_SETTINGS_H
+#define NASFARM_SETTINGS_H
+
+#include <argp.h>
+
+#include "err.h"
+#include "experiment.h"
+
+struct settings {
+    char out[512], name[LIMIT_NAME + 1];
+    char data[512];
+    char space[32], strategy[32], strategy_options[256];
+    uint32_t channels, cells, stages, stem_stride;
+    double cell_drop_path;
+    uint64_t population, sample; /* 0: the strategy's own default */
+    uint64_t trials, seed;
+    struct recipe recipe, final; /* final: final_given() tells which were set */
+    uint64_t max_params, max_macs, max_memory;
+    uint32_t workers, slots; /* 0: one process; a slot per usable CPU */
+    char broker[256], exec[512], evaluator[64];
+    bool no_final, json, quiet, no_sync, train_known_again;
+    bool given[128]; /* by index in settings_table: set by a file or the command line */
+};
+
+enum setting_kind {
+    SETTING_TEXT,
+    SETTING_COUNT32, /* uint32_t; a number with an optional k, M or G */
+    SETTING_COUNT,   /* uint64_t; likewise */
+    SETTING_BYTES,   /* uint64_t; and KB, MB, GB (thousands), KiB, MiB, GiB */
+    SETTING_REAL,
+    SETTING_FLAG, /* yes, no, true, false */
+};
+
+struct setting {
+    const char *name, *arg;
+    enum setting_kind kind;
+    size_t offset, room; /* in struct settings; room of a text */
+    double lo, hi;
+    const char *fallback; /* as text; NULL: as in the search (final-...), or empty */
+    const char *help;
+    int group; /* of the help */
+};
+extern const struct setting settings_table[];
+extern const size_t settings_n;
+
+/* Every setting at its default. */
+void settings_init(struct settings *self);
+/* NULL when there is no such setting. */
+const struct setting *settings_find(const char *name);
+/* Parses and stores. FARM_EINPUT: why is the part of the sentence after the name ("-3 is outside 1 .. 65536"). */
+int settings_set(struct settings *self, const struct setting *setting, const char *text,
+                 struct why *why);
+/* Sets what a YAML file says, except what `given` already has. FARM_EINPUT: the sentence begins with FILE:LINE. */
+int settings_load_yaml(struct settings *self, const char *path, struct why *why);
+/* Fills final-... settings that nobody gave from the search's, and checks what belongs together. */
+int settings_finish(struct settings *self, struct why *why);
+
+/* The settings as argp options with keys SETTINGS_KEY + index, ended by an empty one; headings included. Of the named
+ * only, when only != NULL (NULL-terminated). Static storage of one call. */
+#define SETTINGS_KEY 0x1000
+const struct argp_option *settings_argp(const char *const *only);
+
+#endif

@@ -1,0 +1,114 @@
+#include "found.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "export.h"
+#include "text.h"
+
+static void print_accuracy(FILE *out, const char *what, double p, uint32_t n)
+{
+    fprintf(out, "  %-18s %.4f", what, p);
+    if (n > 0)
+        fprintf(out, " +- %.4f (standard error, %" PRIu32 " images)", text_standard_error(p, n), n);
+    fprintf(out, "\n");
+}
+
+static void print_evaluation(FILE *out, const struct trial_record *r)
+{
+    if (r->state != TRIAL_DONE) {
+        fprintf(out, "  not evaluated yet\n");
+        return;
+    }
+    if (r->result.outcome != OUTCOME_OK)
+        fprintf(out, "  %-18s %s: %s\n", "outcome", outcome_name(r->result.outcome),
+                r->result.reason);
+    else
+        print_accuracy(out, "validation", r->result.fitness, r->result.n_validation);
+    if (r->known_from != UINT64_MAX)
+        fprintf(out, "  %-18s result of trial %" PRIu64 ", the same network\n", "taken over",
+                r->known_from);
+    else
+        fprintf(out, "  %-18s %" PRIu32 " epochs in %.2f s on %s\n", "trained", r->result.epochs,
+                r->result.eval_s, r->worker);
+}
+
+void found_print(FILE *out, const struct space *space, const struct trial_record *r,
+                 const struct result *final)
+{
+    char number[28], bytes[16], *text = NULL;
+    fprintf(out, "trial %" PRIu64 "\n", r->trial);
+    if (final != NULL && final->outcome == OUTCOME_OK)
+        print_accuracy(out, "test", final->test_accuracy, final->n_test);
+    else if (final != NULL)
+        fprintf(out, "  %-18s %s: %s\n", "final training", outcome_name(final->outcome),
+                final->reason);
+    print_evaluation(out, r);
+    text_thousands(r->params, number);
+    fprintf(out, "  %-18s %s\n", "parameters", number);
+    text_thousands(r->macs, number);
+    fprintf(out, "  %-18s %s\n", "multiply-adds", number);
+    text_bytes(r->activation_bytes, bytes);
+    fprintf(out, "  %-18s %s at its peak, of one image\n", "activations", bytes);
+    if (r->parent != UINT64_MAX)
+        fprintf(out, "  %-18s %" PRIu64 "\n", "parent", r->parent);
+    if (r->genome == NULL || space_check(space, r->genome, NULL) != FARM_OK)
+        return;
+    if ((text = space->ops->notation(space, r->genome)) != NULL)
+        fprintf(out, "  %-18s %s\n", space->config.name, text);
+    free(text);
+    text = NULL;
+    if (export_cell_text(space, r->genome, &text) == FARM_OK)
+        fprintf(out, "\n%s", text);
+    free(text);
+}
+
+static json_t *number_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *found_json(const struct space *space, const struct trial_record *r,
+                   const struct result *final)
+{
+    bool done = r->state == TRIAL_DONE, ok = done && r->result.outcome == OUTCOME_OK;
+    char *notation = r->genome != NULL && space_check(space, r->genome, NULL) == FARM_OK
+                         ? space->ops->notation(space, r->genome)
+                         : NULL;
+    json_t *out =
+        json_pack("{s:I,s:s,s:o,s:I,s:I,s:I,s:s?}", "trial", (json_int_t)r->trial, "outcome",
+                  done ? outcome_name(r->result.outcome) : "pending", "fitness",
+                  ok ? number_or_null(r->result.fitness) : json_null(), "parameters",
+                  (json_int_t)r->params, "macs", (json_int_t)r->macs, "activation_bytes",
+                  (json_int_t)r->activation_bytes, "notation", notation);
+    free(notation);
+    if (out == NULL)
+        return NULL;
+    if (r->parent != UINT64_MAX)
+        json_object_set_new(out, "parent", json_integer((json_int_t)r->parent));
+    if (r->known_from != UINT64_MAX)
+        json_object_set_new(out, "known_from", json_integer((json_int_t)r->known_from));
+    if (done) {
+        json_object_set_new(out, "reason", json_string(r->result.reason));
+        json_object_set_new(out, "n_validation", json_integer(r->result.n_validation));
+        json_object_set_new(out, "epochs", json_integer(r->result.epochs));
+        json_object_set_new(out, "seconds", number_or_null(r->result.eval_s));
+        json_object_set_new(out, "worker", json_string(r->worker));
+    }
+    if (r->genome != NULL) {
+        json_t *genes = json_array();
+        for (uint32_t i = 0; i < r->genome->n; i++)
+            json_array_append_new(genes, json_real(r->genome->gene[i]));
+        json_object_set_new(out, "genome", genes);
+    }
+    if (final != NULL) {
+        json_object_set_new(out, "final_outcome", json_string(outcome_name(final->outcome)));
+        json_object_set_new(out, "test_accuracy", number_or_null(final->test_accuracy));
+        json_object_set_new(
+            out, "test_standard_error",
+            number_or_null(text_standard_error(final->test_accuracy, final->n_test)));
+        json_object_set_new(out, "n_test", json_integer(final->n_test));
+    }
+    return out;
+}
