@@ -69,7 +69,8 @@ static void check_direction(struct trial *t, struct net_param *p, const float *d
             found = d;
         }
     }
-    ck_assert_msg(nearest <= 1e-3 + 1e-2 * fabs(expected),
+    /* a direction that is nearly level feels the bends of the steep ones: hence the part of the length */
+    ck_assert_msg(nearest <= 1e-3 + 1e-2 * fabs(expected) + 1e-3 * sqrt(length),
                   "%s: %s: gradient %g, but the loss changes by %g (|gradient| %g)", what, p->name,
                   expected, found, sqrt(length));
 }

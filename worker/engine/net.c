@@ -8,7 +8,7 @@
 #include "net_parts.h"
 #include "rng.h"
 
-enum fill { FILL_ZERO, FILL_ONE, FILL_NORMAL, FILL_UNIFORM };
+enum fill { FILL_ZERO, FILL_ONE, FILL_UNIFORM };
 
 /* What is said of a parameter before there is memory for it. */
 struct blueprint {
@@ -16,7 +16,7 @@ struct blueprint {
     uint32_t node;
     bool trained;
     enum fill fill;
-    double scale; /* standard deviation, or half width */
+    double scale; /* half width */
 };
 
 struct blueprints {
@@ -54,14 +54,13 @@ static void add_param(struct blueprints *all, const struct graph *graph, uint32_
 static void add_conv(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
 {
     const struct graph_node *n = &graph->nodes[i];
-    double fan_out = (double)n->kernel_h * n->kernel_w * n->channels / n->groups;
-    struct blueprint weight = {.trained = true, .fill = FILL_NORMAL, .scale = sqrt(2 / fan_out)};
-    struct blueprint bias = {.trained = true, .fill = FILL_ZERO};
+    double fan_in = (double)n->kernel_h * n->kernel_w * c / n->groups;
+    struct blueprint as = {.trained = true, .fill = FILL_UNIFORM, .scale = 1 / sqrt(fan_in)};
 
     add_param(all, graph, i, "weight",
-              (uint32_t[4]){n->kernel_h, n->kernel_w, c / n->groups, n->channels}, weight);
+              (uint32_t[4]){n->kernel_h, n->kernel_w, c / n->groups, n->channels}, as);
     if (n->bias)
-        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, bias);
+        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
 }
 
 static void add_batch_norm(struct blueprints *all, const struct graph *graph, uint32_t i,
@@ -129,7 +128,6 @@ static void fill_param(const struct blueprint *b, float *value, uint64_t seed)
         switch (b->fill) {
         case FILL_ZERO: value[i] = 0; break;
         case FILL_ONE: value[i] = 1; break;
-        case FILL_NORMAL: value[i] = (float)(b->scale * rng_normal(&rng)); break;
         case FILL_UNIFORM: value[i] = (float)(b->scale * (2 * rng_uniform(&rng) - 1)); break;
         }
 }

