@@ -132,6 +132,7 @@ void farm_need_data(struct farm *self, const char *name)
     memset(self->data_name, 0, sizeof self->data_name);
     strncpy(self->data_name, name, LIMIT_NAME);
     self->connected = false; /* say HELLO again, with the new name */
+    self->broker = 0;
     self->greet_at_ms = 0;
 }
 
@@ -726,6 +727,7 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
 {
     self->experiment = experiment;
     self->heard_ms = clock_ms();
+    self->beat_at_ms = 0; /* the demand is known now: tell it */
     int rc = queue_all_pending(self, true, why);
     for (bool over = false; rc == FARM_OK && !over;) {
         bool paused = self->view.paused != NULL;

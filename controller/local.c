@@ -251,7 +251,7 @@ static void last_sentence(const struct local *self, char *out, size_t size)
     line = line != NULL ? line + 1 : tail;
     const char *error = strstr(line, "error: ");
     if (line[0] != '\0')
-        snprintf(out, size, "%s", error != NULL ? error + 7 : line);
+        snprintf(out, size, "%.*s", (int)(size - 1), error != NULL ? error + 7 : line);
 }
 
 static void describe_end(int status, char *out, size_t size)

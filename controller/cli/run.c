@@ -22,6 +22,7 @@
 #define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
 #define WAIT_BROKER_MS 30000  /* for a broker that never answered */
 #define WAIT_LOCAL_MS  300000 /* for local workers to have read their data */
+#define LOCAL_CHECK_MS 200
 #define STOP_GRACE_MS  3000
 #define META_RUN       "run"
 #define FINAL_WEIGHTS  "final.weights"
@@ -36,6 +37,7 @@ struct run {
     struct live *live;
     struct wire_data data;
     char log_file[600];
+    int64_t checked_ms;
     bool made_folder, said_draining;
 };
 
@@ -144,8 +146,11 @@ static void on_turn(const struct farm_view *view, int64_t now_ms, void *ctx)
 {
     struct run *self = ctx;
     struct why why;
-    if (self->local != NULL && self->experiment != NULL)
+    if (self->local != NULL && self->experiment != NULL &&
+        now_ms - self->checked_ms >= LOCAL_CHECK_MS) {
+        self->checked_ms = now_ms;
         local_check(self->local, &why);
+    }
     if (view->draining && !self->said_draining) {
         self->said_draining = true;
         log_info("stopping: %zu evaluations that have begun are waited for; once more stops at "
