@@ -1,6 +1,7 @@
 /* kernels.c - which table of kernels this processor gets. */
 #include "kernels.h"
 
+#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,11 @@ static size_t n_tables;
 
 static void fill_once(void)
 {
-    if (n_tables == 0)
-        n_tables = fill_tables(all_tables);
+    if (n_tables > 0)
+        return;
+    openblas_set_num_threads(
+        1); /* one slot, one thread: no contention, and the same bits on any machine */
+    n_tables = fill_tables(all_tables);
 }
 
 const struct kernels *kernels_named(const char *isa)

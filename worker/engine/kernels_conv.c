@@ -1,7 +1,7 @@
 /* kernels_conv.c - convolution, direct, for one instruction set (kernels_isa.h says which).
  *
  * The input is copied once into a zero-padded image in scratch, so that the inner loops have no borders. Weights are
- * packed into blocks of COLS output channels, zero-filled, so that a channel count need not be a multiple of the vector.
+ * packed into blocks of COLS output channels (the last one narrower), zero-filled: any channel count will do.
  * Forward: a tile of TILE output pixels x COLS channels is held in registers while the window is walked.
  * Input gradient: the same convolution over dy (spread by the stride) with mirrored, transposed weights.
  * Weight gradient: a tile of TILE input channels x COLS output channels, while the pixels of one image are walked.
@@ -16,6 +16,12 @@
 static inline int blocks_of(int k)
 {
     return (k + COLS - 1) / COLS;
+}
+
+/* Floats in a packed row of block b: the last block is one vector wide when that is enough. */
+static inline int block_width(int k, int b)
+{
+    return k - b * COLS <= LANES ? LANES : COLS;
 }
 
 /* One image with the border that the window reads: everything outside is zero. */
@@ -101,31 +107,31 @@ struct walk {
     ptrdiff_t pixel;       /* floats from one output pixel's window to the next */
 };
 
-/* packed[block][tap][ci][COLS] from weight (taps, c, k) */
+/* packed[block][tap][ci][block_width] from weight (taps, c, k) */
 static void pack_forward(float *packed, const float *weight, int n_taps, int c, int k)
 {
     for (int b = 0; b < blocks_of(k); b++) {
-        int first = b * COLS, n = k - first < COLS ? k - first : COLS;
+        int first = b * COLS, n = k - first < COLS ? k - first : COLS, wide = block_width(k, b);
 
-        for (int row = 0; row < n_taps * c; row++, packed += COLS) {
+        for (int row = 0; row < n_taps * c; row++, packed += wide) {
             memcpy(packed, weight + (size_t)row * (size_t)k + first, (size_t)n * sizeof *packed);
-            memset(packed + n, 0, (size_t)(COLS - n) * sizeof *packed);
+            memset(packed + n, 0, (size_t)(wide - n) * sizeof *packed);
         }
     }
 }
 
-/* packed[block][tap][ko][COLS]: output channels are the c of the forward pass, taps mirrored */
+/* packed[block][tap][ko][block_width]: output channels are the c of the forward pass, taps mirrored */
 static void pack_backward(float *packed, const float *weight, int n_taps, int c, int k)
 {
     for (int b = 0; b < blocks_of(c); b++) {
-        int first = b * COLS, n = c - first < COLS ? c - first : COLS;
+        int first = b * COLS, n = c - first < COLS ? c - first : COLS, wide = block_width(c, b);
 
         for (int tap = n_taps; tap-- > 0;)
-            for (int ko = 0; ko < k; ko++, packed += COLS) {
+            for (int ko = 0; ko < k; ko++, packed += wide) {
                 for (int i = 0; i < n; i++)
                     packed[i] = weight[((size_t)tap * (size_t)c + (size_t)(first + i)) * (size_t)k +
                                        (size_t)ko];
-                for (int i = n; i < COLS; i++)
+                for (int i = n; i < wide; i++)
                     packed[i] = 0;
             }
     }
@@ -134,8 +140,9 @@ static void pack_backward(float *packed, const float *weight, int n_taps, int c,
 /* ---- the inner loops -------------------------------------------------------------------------------- */
 
 /* n output pixels x COLS channels; out rows are `stride_out` floats apart, `cols` of them are real. */
-INLINE void tile(const int n, float *out, ptrdiff_t stride_out, int cols, const float *bias,
-                 bool add, const struct walk *w, const float *image, const float *packed)
+INLINE void tile(const int n, const int vecs, float *out, ptrdiff_t stride_out, int cols,
+                 const float *bias, bool add, const struct walk *w, const float *image,
+                 const float *packed)
 {
     vec sum[TILE][VECS];
 
@@ -145,21 +152,21 @@ INLINE void tile(const int n, float *out, ptrdiff_t stride_out, int cols, const 
     for (int i = 0; i < w->n_taps; i++) {
         const float *x = image + w->taps[i];
 
-        for (int ci = 0; ci < w->c; ci++, packed += COLS, x++) {
+        for (int ci = 0; ci < w->c; ci++, packed += vecs * LANES, x++) {
             vec col[VECS];
 
-            for (int v = 0; v < VECS; v++)
+            for (int v = 0; v < vecs; v++)
                 col[v] = *(const vec *)(packed + v * LANES);
             for (int t = 0; t < n; t++) {
                 vec value = vec_all(x[t * w->pixel]);
 
-                for (int v = 0; v < VECS; v++)
+                for (int v = 0; v < vecs; v++)
                     sum[t][v] += value * col[v];
             }
         }
     }
     for (int t = 0; t < n; t++, out += stride_out) {
-        float spill[COLS];
+        float spill[COLS] = {0};
         int v = 0, from;
 
         for (; (v + 1) * LANES <= cols; v++) {
@@ -172,7 +179,7 @@ INLINE void tile(const int n, float *out, ptrdiff_t stride_out, int cols, const 
             *(vec *)(out + v * LANES) = y;
         }
         from = v * LANES;
-        for (; v < VECS; v++)
+        for (; v < vecs; v++)
             *(vec *)(spill + v * LANES) = sum[t][v];
         for (int i = from; i < cols; i++) {
             float y = spill[i] + (bias != NULL ? bias[i] : 0);
@@ -182,20 +189,35 @@ INLINE void tile(const int n, float *out, ptrdiff_t stride_out, int cols, const 
     }
 }
 
-static void tiles(int n, float *out, ptrdiff_t stride_out, int cols, const float *bias, bool add,
-                  const struct walk *w, const float *image, const float *packed)
+static void tiles(int n, int vecs, float *out, ptrdiff_t stride_out, int cols, const float *bias,
+                  bool add, const struct walk *w, const float *image, const float *packed)
 {
-    switch (n) {
+    /* Every tile height is its own code, so that its sums are registers. */
 #define CASE(T)                                                                                    \
-    case T: tile(T, out, stride_out, cols, bias, add, w, image, packed); break;
+    case T:                                                                                        \
+        if (vecs == 1)                                                                             \
+            tile(T, 1, out, stride_out, cols, bias, add, w, image, packed);                        \
+        else                                                                                       \
+            tile(T, VECS, out, stride_out, cols, bias, add, w, image, packed);                     \
+        break;
+    switch (n) {
         CASE(1)
-        CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
 #if TILE > 6
-            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
 #endif
-#undef CASE
-                default : break;
+    default: break;
     }
+#undef CASE
 }
 
 /* A row of n output pixels, in tiles of nearly equal length. */
@@ -208,13 +230,11 @@ static void row(int n, float *out, ptrdiff_t stride_out, int k, const float *bia
     for (int i = 0, at = 0; i < n_tiles; i++) {
         int len = (n - at + n_tiles - i - 1) / (n_tiles - i);
 
-        tiles(len, out + at * stride_out + first, stride_out, cols,
+        tiles(len, block_width(k, b) / LANES, out + at * stride_out + first, stride_out, cols,
               bias != NULL ? bias + first : NULL, add, w, image + at * w->pixel, packed);
         at += len;
     }
 }
-
-#define MAX_TAPS (64 * 64)
 
 static size_t round_up(size_t n)
 {
@@ -316,8 +336,8 @@ static void conv_backward_input_dense(float *dx, const float *dy, const float *w
 /* ---- weight gradient --------------------------------------------------------------------------------- */
 
 /* n input channels x COLS output channels of one tap, over all output pixels of one image. */
-INLINE void weight_tile(const int n, float *dw, int k, int cols, const float *x, const float *dy,
-                        int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+INLINE void weight_tile(const int n, const int vecs, float *dw, int k, int cols, const float *x,
+                        const float *dy, int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
 {
     vec sum[TILE][VECS];
 
@@ -327,54 +347,69 @@ INLINE void weight_tile(const int n, float *dw, int k, int cols, const float *x,
     for (int oy = 0; oy < oh; oy++) {
         const float *in = x + oy * x_row;
 
-        for (int ox = 0; ox < ow; ox++, in += x_pixel, dy += COLS) {
+        for (int ox = 0; ox < ow; ox++, in += x_pixel, dy += vecs * LANES) {
             vec col[VECS];
 
-            for (int v = 0; v < VECS; v++)
+            for (int v = 0; v < vecs; v++)
                 col[v] = *(const vec *)(dy + v * LANES);
             for (int t = 0; t < n; t++) {
                 vec value = vec_all(in[t]);
 
-                for (int v = 0; v < VECS; v++)
+                for (int v = 0; v < vecs; v++)
                     sum[t][v] += value * col[v];
             }
         }
     }
     for (int t = 0; t < n; t++, dw += k) {
-        float spill[COLS];
+        float spill[COLS] = {0};
 
-        for (int v = 0; v < VECS; v++)
+        for (int v = 0; v < vecs; v++)
             *(vec *)(spill + v * LANES) = sum[t][v];
         for (int i = 0; i < cols; i++)
             dw[i] += spill[i];
     }
 }
 
-static void weight_tiles(int n, float *dw, int k, int cols, const float *x, const float *dy, int oh,
-                         int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+static void weight_tiles(int n, int vecs, float *dw, int k, int cols, const float *x,
+                         const float *dy, int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
 {
-    switch (n) {
+    /* Every tile height is its own code, so that its sums are registers. */
 #define CASE(T)                                                                                    \
-    case T: weight_tile(T, dw, k, cols, x, dy, oh, ow, x_pixel, x_row); break;
+    case T:                                                                                        \
+        if (vecs == 1)                                                                             \
+            weight_tile(T, 1, dw, k, cols, x, dy, oh, ow, x_pixel, x_row);                         \
+        else                                                                                       \
+            weight_tile(T, VECS, dw, k, cols, x, dy, oh, ow, x_pixel, x_row);                      \
+        break;
+    switch (n) {
         CASE(1)
-        CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
 #if TILE > 6
-            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
 #endif
-#undef CASE
-                default : break;
+    default: break;
     }
+#undef CASE
 }
 
-/* dy (pixels, k) into blocks of COLS channels, zero-filled: packed[block][pixel][COLS] */
+/* dy (pixels, k) into blocks of COLS channels, zero-filled: packed[block][pixel][block_width] */
 static void pack_columns(float *packed, const float *dy, int pixels, int k)
 {
     for (int b = 0; b < blocks_of(k); b++) {
-        int first = b * COLS, n = k - first < COLS ? k - first : COLS;
+        int first = b * COLS, n = k - first < COLS ? k - first : COLS, wide = block_width(k, b);
 
-        for (int i = 0; i < pixels; i++, packed += COLS) {
+        for (int i = 0; i < pixels; i++, packed += wide) {
             memcpy(packed, dy + (size_t)i * (size_t)k + first, (size_t)n * sizeof *packed);
-            memset(packed + n, 0, (size_t)(COLS - n) * sizeof *packed);
+            memset(packed + n, 0, (size_t)(wide - n) * sizeof *packed);
         }
     }
 }
@@ -414,10 +449,10 @@ static void conv_backward_weight_dense(float *dw, const float *dy, const float *
                     int len = (s->c - ci + n_tiles - t - 1) / (n_tiles - t);
 
                     weight_tiles(
-                        len, dw + ((size_t)tap * (size_t)s->c + (size_t)ci) * (size_t)s->k + first,
-                        s->k, cols, in + at + ci, columns + (size_t)b * (size_t)pixels * COLS,
-                        s->oh, s->ow, (ptrdiff_t)s->stride * s->c,
-                        (ptrdiff_t)s->stride * p.w * s->c);
+                        len, block_width(s->k, b) / LANES,
+                        dw + ((size_t)tap * (size_t)s->c + (size_t)ci) * (size_t)s->k + first, s->k,
+                        cols, in + at + ci, columns + (size_t)b * (size_t)pixels * COLS, s->oh,
+                        s->ow, (ptrdiff_t)s->stride * s->c, (ptrdiff_t)s->stride * p.w * s->c);
                     ci += len;
                 }
             }
