@@ -21,9 +21,17 @@ struct evaluate_hooks {
 
 /* Trains the task's graph by its recipe and measures it. Always fills *out: what cannot be evaluated is an outcome
  * with a reason (rejected: graph or recipe or data do not fit; oom: planned memory past the limit, before anything is
- * allocated; diverged). A final task trains on train+validation and measures the test part once.
- * *blob is malloc'd weights of a final task, otherwise NULL. */
-void evaluate_task(const struct task *task, const struct dataset *data, const struct evaluate_hooks *hooks,
-                   struct result *out, uint8_t **blob, size_t *blob_len);
+ * allocated; diverged: at the first loss that is not finite). A final task trains on train+validation and measures
+ * the test part once; it has no validation, so its fitness and loss are NaN. What was not measured is NaN; the fitness
+ * of an outcome that is not OK is 0.
+ *
+ * A report follows every epoch. Validation is measured after the last epoch, and before that at most nine times and
+ * only as often as costs little beside the training; a report without it has NaN. A last batch of a single image is
+ * left out, unless batches are of one.
+ *
+ * *blob is malloc'd weights (net_save()) of a final task, otherwise NULL. hooks may be NULL. */
+void evaluate_task(const struct task *task, const struct dataset *data,
+                   const struct evaluate_hooks *hooks, struct result *out, uint8_t **blob,
+                   size_t *blob_len);
 
 #endif

@@ -127,7 +127,7 @@ static int inflate_all(uint8_t **out, uint32_t size, const uint8_t *packed, uint
 int unzip_member(const uint8_t *zip, size_t len, const char *member, const char *path,
                  uint64_t max_bytes, uint8_t **bytes, size_t *bytes_len, struct why *why)
 {
-    struct entry entry;
+    struct entry entry = {0};
     size_t skip;
     int rc = find_entry(&entry, zip, len, member, path, why);
 

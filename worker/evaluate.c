@@ -1,0 +1,345 @@
+/* evaluate.c - see evaluate.h. */
+#include "evaluate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "clock.h"
+#include "data/batch.h"
+#include "data/split.h"
+#include "graph.h"
+#include "kernels.h"
+#include "net.h"
+#include "optimizer.h"
+#include "rng.h"
+
+#define MEASURES   10   /* of validation in one evaluation, at most */
+#define PASS_COST  0.33 /* of an image forward, where forward and backward are 1 */
+#define PASS_SHARE 0.15 /* of the training that validation may cost on top */
+
+/* Streams of one task's seed; their numbers are part of what a seed means. */
+enum { STREAM_NET = 1, STREAM_BATCHES = 2 };
+
+struct evaluation {
+    const struct task *task;
+    const struct recipe *recipe; /* of the task */
+    const struct dataset *data;
+    const struct evaluate_hooks *hooks;
+    struct result *out;
+    struct graph *graph;
+    struct split split;
+    struct standard standard;
+    struct batches train, held_out; /* held_out: validation, or the test of a final task */
+    uint16_t *labels;               /* of one batch */
+    struct net *net;
+    struct optimizer *optimizer;
+    uint32_t batch; /* images a step */
+    uint32_t steps_per_epoch;
+    uint64_t step, ticks;
+    uint32_t measures;
+};
+
+static int fail(struct evaluation *self, enum outcome outcome, const struct why *why)
+{
+    self->out->outcome = outcome;
+    self->out->fitness = 0;
+    (void)snprintf(self->out->reason, sizeof self->out->reason, "%.*s",
+                   (int)sizeof self->out->reason - 1, why->text);
+    return FARM_EINPUT;
+}
+
+/* -- before anything large is allocated -- */
+
+static int check_fit(struct evaluation *self, struct why *why)
+{
+    const struct dataset *data = self->data;
+    const struct graph_shape *in;
+    int rc;
+
+    if ((rc = recipe_check(self->recipe, why)) != FARM_OK)
+        return rc;
+    if (self->task->data_fingerprint != 0 && self->task->data_fingerprint != data->fingerprint)
+        return why_set(why, FARM_EINPUT,
+                       "the task is for data %s with fingerprint %016llx, but here %s has %016llx: "
+                       "give this worker the same files",
+                       self->task->data, (unsigned long long)self->task->data_fingerprint,
+                       data->name, (unsigned long long)data->fingerprint);
+    if ((rc = graph_unpack(&self->graph, self->task->graph, self->task->graph_len, why)) != FARM_OK)
+        return rc;
+    in = &self->graph->input;
+    if (in->h != data->h || in->w != data->w || in->c != data->c)
+        return why_set(why, FARM_EINPUT,
+                       "the graph reads images of %ux%ux%u, but those of %s are %ux%ux%u", in->h,
+                       in->w, in->c, data->name, data->h, data->w, data->c);
+    if (self->graph->classes != data->classes)
+        return why_set(why, FARM_EINPUT, "the graph has %u classes, but %s has %u",
+                       self->graph->classes, data->name, data->classes);
+    return FARM_OK;
+}
+
+/* The network's plan, and a velocity for each trained value. */
+static int check_memory(const struct evaluation *self, const struct net_config *config,
+                        struct why *why)
+{
+    struct graph_cost cost;
+    uint64_t need = net_plan_bytes(self->graph, config), velocities;
+    uint64_t limit = (uint64_t)self->recipe->memory_mb << 20;
+    int rc = graph_cost(self->graph, &cost);
+
+    if (rc != FARM_OK)
+        return why_set(why, rc, "%s", farm_strerror(rc));
+    velocities = cost.params * sizeof(float);
+    if (need == UINT64_MAX)
+        return why_set(why, FARM_ENOMEM, "out of memory to plan the network");
+    if (limit > 0 && (need > limit || velocities > limit - need))
+        return why_set(
+            why, FARM_ENOMEM, "training in batches of %u takes %llu MiB: the limit is %u MiB",
+            config->batch, (unsigned long long)((need + velocities + (1 << 20) - 1) >> 20),
+            self->recipe->memory_mb);
+    if (self->recipe->final && velocities > LIMIT_BLOB_BYTES)
+        return why_set(why, FARM_EINPUT, "%llu parameters are more than %u bytes of weights",
+                       (unsigned long long)cost.params, LIMIT_BLOB_BYTES);
+    self->out->peak_bytes = need + velocities;
+    return FARM_OK;
+}
+
+/* -- allocation -- */
+
+static int prepare_data(struct evaluation *self, struct why *why)
+{
+    const struct recipe *recipe = self->recipe;
+    const struct dataset *data = self->data;
+    const struct split *split = &self->split;
+    uint32_t n_held_out = recipe->final ? split->n_test : split->n_validation;
+    int rc;
+
+    if ((rc = standard_init(&self->standard, data, split->train, split->n_train, why)) != FARM_OK ||
+        (rc = batches_init(&self->train, data, &self->standard, split->train, split->n_train, true,
+                           rng_mix(self->task->seed, STREAM_BATCHES), why)) != FARM_OK ||
+        (rc = batches_init(&self->held_out, data, &self->standard,
+                           recipe->final ? split->test : split->validation, n_held_out, false, 0,
+                           why)) != FARM_OK)
+        return rc;
+    self->train.crop_pad = recipe->crop_pad;
+    self->train.flip = recipe->flip;
+    self->train.cutout = recipe->cutout;
+    if ((self->labels = malloc(self->batch * sizeof *self->labels)) == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for the labels of a batch");
+    return FARM_OK;
+}
+
+/* How often validation can be measured without costing much beside the training. */
+static uint32_t affordable_measures(const struct evaluation *self)
+{
+    double images = (double)self->split.n_train * self->recipe->epochs;
+    double one = PASS_COST * self->split.n_validation;
+    double most = fmin(MEASURES, PASS_SHARE * images / one);
+
+    return most > 1 ? (uint32_t)most : 1;
+}
+
+static int prepare(struct evaluation *self, struct why *why)
+{
+    const struct recipe *recipe = self->recipe;
+    struct net_config net = {.mode = NET_TRAIN, .seed = rng_mix(self->task->seed, STREAM_NET)};
+    struct optimizer_config optimizer = {.momentum = (float)recipe->momentum,
+                                         .nesterov = recipe->nesterov,
+                                         .weight_decay = (float)recipe->weight_decay,
+                                         .grad_clip = (float)recipe->grad_clip};
+    int rc;
+
+    if ((rc = check_fit(self, why)) != FARM_OK ||
+        (rc = split_init(&self->split, self->data, recipe, why)) != FARM_OK)
+        return rc;
+    if (!recipe->final && self->split.n_validation == 0)
+        return why_set(why, FARM_EINPUT,
+                       "val_fraction %g leaves no image of %s to validate on: raise it",
+                       recipe->val_fraction, self->data->name);
+    self->batch = recipe->batch < self->split.n_train ? recipe->batch : self->split.n_train;
+    self->steps_per_epoch = (self->split.n_train - 1) / self->batch + 1;
+    if (self->batch > 1 && self->split.n_train % self->batch == 1)
+        self->steps_per_epoch--; /* batch norm has no statistics of one image */
+    self->measures = affordable_measures(self);
+    net.batch = self->batch;
+    net.memory_limit = (uint64_t)recipe->memory_mb << 20;
+    if ((rc = check_memory(self, &net, why)) != FARM_OK ||
+        (rc = prepare_data(self, why)) != FARM_OK ||
+        (rc = net_create(&self->net, self->graph, &net, why)) != FARM_OK)
+        return rc;
+    if ((rc = optimizer_create(&self->optimizer, self->net, &optimizer)) != FARM_OK)
+        return why_set(why, rc, "out of memory for the optimizer");
+    self->out->peak_bytes = net_peak_bytes(self->net) + optimizer_bytes(self->optimizer);
+    return FARM_OK;
+}
+
+static void release(struct evaluation *self)
+{
+    optimizer_destroy(&self->optimizer);
+    net_destroy(&self->net);
+    batches_release(&self->train);
+    batches_release(&self->held_out);
+    standard_release(&self->standard);
+    split_release(&self->split);
+    graph_destroy(&self->graph);
+    free(self->labels);
+}
+
+/* -- training and measuring -- */
+
+static void tick(struct evaluation *self)
+{
+    self->ticks++;
+    if (self->hooks != NULL && self->hooks->tick != NULL)
+        self->hooks->tick(self->ticks, self->hooks->ctx);
+}
+
+static int diverged(struct evaluation *self, const char *what, double loss, uint32_t epoch)
+{
+    struct why why;
+
+    (void)why_set(&why, FARM_EINPUT, "the %s loss became %g in epoch %u, after %llu steps", what,
+                  loss, epoch + 1, (unsigned long long)self->step);
+    return fail(self, OUTCOME_DIVERGED, &why);
+}
+
+/* One epoch; out->train_loss is its mean. */
+static int train_epoch(struct evaluation *self, uint32_t epoch)
+{
+    const struct recipe *recipe = self->recipe;
+    uint64_t steps = (uint64_t)self->steps_per_epoch * recipe->epochs, images = 0;
+    uint64_t warmup = (uint64_t)(recipe->warmup_epochs * self->steps_per_epoch + 0.5);
+    double sum = 0;
+
+    batches_start(&self->train, epoch);
+    for (uint32_t i = 0; i < self->steps_per_epoch; i++) {
+        uint32_t n = batches_next(&self->train, self->batch, net_input(self->net), self->labels);
+        uint32_t correct;
+        double loss;
+
+        if (recipe->drop_path > 0)
+            net_set_drop_path(
+                self->net, (float)(recipe->drop_path * (double)(self->step + 1) / (double)steps));
+        (void)net_forward(self->net, n, true);
+        loss = net_loss(self->net, self->labels, n, (float)recipe->label_smoothing, &correct);
+        if (!isfinite(loss))
+            return diverged(self, "training", loss, epoch);
+        net_backward(self->net);
+        (void)optimizer_step(self->optimizer, lr_at(self->step, steps, warmup, recipe->lr));
+        self->step++;
+        self->out->images += n;
+        images += n;
+        sum += loss * n;
+        tick(self);
+    }
+    self->out->train_loss = sum / (double)images;
+    return FARM_OK;
+}
+
+/* Accuracy and mean loss on what is held out; not to be called without images. */
+static void measure(struct evaluation *self, double *accuracy, double *loss)
+{
+    uint64_t right = 0;
+    double sum = 0;
+    uint32_t n, correct;
+
+    batches_start(&self->held_out, 0);
+    while ((n = batches_next(&self->held_out, self->batch, net_input(self->net), self->labels)) >
+           0) {
+        (void)net_forward(self->net, n, false);
+        sum += n * net_loss(self->net, self->labels, n, 0, &correct);
+        right += correct;
+        tick(self);
+    }
+    *accuracy = (double)right / self->held_out.n;
+    *loss = sum / self->held_out.n;
+}
+
+static bool measure_is_due(const struct evaluation *self, uint32_t epoch)
+{
+    uint64_t epochs = self->recipe->epochs, measures = self->measures;
+
+    return !self->recipe->final &&
+           (epoch + 1ull) * measures / epochs > epoch * measures / epochs; /* the last always is */
+}
+
+static int run_epoch(struct evaluation *self, uint32_t epoch)
+{
+    struct progress progress = {.epoch = epoch + 1, .epochs = self->recipe->epochs};
+    int64_t start = clock_ns();
+    int rc = train_epoch(self, epoch);
+
+    self->out->train_s += (double)(clock_ns() - start) * 1e-9;
+    if (rc != FARM_OK)
+        return rc;
+    progress.accuracy = progress.loss = NAN;
+    progress.train_loss = self->out->train_loss;
+    if (measure_is_due(self, epoch)) {
+        measure(self, &progress.accuracy, &progress.loss);
+        if (!isfinite(progress.loss))
+            return diverged(self, "validation", progress.loss, epoch);
+        self->out->fitness = progress.accuracy;
+        self->out->loss = progress.loss;
+    }
+    self->out->epochs = epoch + 1;
+    if (self->hooks != NULL && self->hooks->report != NULL)
+        self->hooks->report(&progress, self->hooks->ctx);
+    return FARM_OK;
+}
+
+/* What only a final task does: the test, once, and the weights. */
+static int finish(struct evaluation *self, uint8_t **blob, size_t *blob_len, struct why *why)
+{
+    struct result *out = self->out;
+    int rc;
+
+    out->fitness = NAN;
+    if (self->split.n_test > 0) {
+        measure(self, &out->test_accuracy, &out->test_loss);
+        if (!isfinite(out->test_loss))
+            return diverged(self, "test", out->test_loss, self->recipe->epochs - 1);
+    }
+    if ((rc = net_save(self->net, blob, blob_len)) != FARM_OK) {
+        *blob = NULL;
+        *blob_len = 0;
+        (void)why_set(why, rc, "the weights cannot be packed: %s", farm_strerror(rc));
+        return fail(self, rc == FARM_ENOMEM ? OUTCOME_OOM : OUTCOME_REJECTED, why);
+    }
+    out->blob_crc32 = checksum_crc32(*blob, *blob_len);
+    return FARM_OK;
+}
+
+void evaluate_task(const struct task *task, const struct dataset *data,
+                   const struct evaluate_hooks *hooks, struct result *out, uint8_t **blob,
+                   size_t *blob_len)
+{
+    struct evaluation self = {
+        .task = task, .recipe = &task->recipe, .data = data, .hooks = hooks, .out = out};
+    struct why why = {""};
+    int64_t start = clock_ns();
+    int rc;
+
+    *blob = NULL;
+    *blob_len = 0;
+    *out = (struct result){.outcome = OUTCOME_OK,
+                           .loss = NAN,
+                           .train_loss = NAN,
+                           .test_accuracy = NAN,
+                           .test_loss = NAN};
+    (void)snprintf(out->isa, sizeof out->isa, "%s", kernels_get()->isa);
+    if ((rc = prepare(&self, &why)) != FARM_OK) {
+        (void)fail(&self, rc == FARM_ENOMEM ? OUTCOME_OOM : OUTCOME_REJECTED, &why);
+    } else {
+        out->n_validation = self.split.n_validation;
+        for (uint32_t epoch = 0; epoch < task->recipe.epochs && rc == FARM_OK; epoch++)
+            rc = run_epoch(&self, epoch);
+        if (rc == FARM_OK && task->recipe.final) {
+            out->n_test = self.split.n_test;
+            rc = finish(&self, blob, blob_len, &why);
+        }
+    }
+    release(&self);
+    out->eval_s = (double)(clock_ns() - start) * 1e-9;
+}
