@@ -1,4 +1,5 @@
 /* ledger_task.c - tasks: every change of a task's state is in here. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,10 +170,12 @@ static void task_hold(struct ledger *self, struct task_entry *task, bool sent)
 void hold_drop(struct hold *hold)
 {
     struct task_entry *task = hold->task;
+    struct peer *worker = hold->worker;
 
+    assert(worker != NULL); /* an unused hold is in no list */
     TAILQ_REMOVE(&task->holds, hold, of_task);
-    TAILQ_REMOVE(&hold->worker->results, hold, of_worker);
-    hold->worker->n_results--;
+    TAILQ_REMOVE(&worker->results, hold, of_worker);
+    worker->n_results--;
     hold->worker = NULL;
     if (hold != &task->first_hold)
         free(hold);
@@ -208,8 +211,9 @@ void task_erase(struct ledger *self, struct task_entry *task)
     struct hold *hold;
 
     task_leave(self, task);
+    /* A hold takes itself out of the list, which the analyzer does not see. */
     while ((hold = TAILQ_FIRST(&task->holds)) != NULL)
-        hold_drop(hold);
+        hold_drop(hold); // NOLINT(clang-analyzer-unix.Malloc)
     drop_frames(self, task);
     zmq_msg_close(&task->payload);
     zmq_msg_close(&task->blob);
@@ -518,6 +522,10 @@ void task_claim(struct ledger *self, struct peer *worker, const struct wire_leas
             adopt(self, task, worker, lease);
             keep = true;
         }
+    } else if (lease->lease < task->min_lease) {
+        struct wire_lease settled = {.key = lease->key, .lease = lease->lease};
+
+        peer_batch(self, worker, BATCH_ACK, &settled); /* another try has been asked for since */
     } else if (task->state == TASK_HELD) {
         keep = hold_find(task, worker) != NULL;
     } else if (task->state == TASK_LEASED) {

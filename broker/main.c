@@ -105,8 +105,6 @@ static bool is_loopback(const char *endpoint)
     const char *host = strncmp(endpoint, "tcp://", 6) == 0 ? endpoint + 6 : "";
     const char *colon = strrchr(host, ':');
     size_t len = colon != NULL ? (size_t)(colon - host) : strlen(host);
-    unsigned a, b, c;
-    char dot_quad_end[2];
 
     if (strncmp(endpoint, "ipc://", 6) == 0)
         return true;
@@ -114,8 +112,7 @@ static bool is_loopback(const char *endpoint)
         (len == 5 && strncmp(host, "[::1]", len) == 0) ||
         (len == 2 && strncmp(host, "lo", len) == 0))
         return true;
-    return sscanf(host, "127.%3u.%3u.%3u%1[:]", &a, &b, &c, dot_quad_end) == 4 && a < 256 &&
-           b < 256 && c < 256;
+    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == len;
 }
 
 static void check_endpoint(struct argp_state *state, const char *endpoint)
@@ -128,7 +125,7 @@ static void check_endpoint(struct argp_state *state, const char *endpoint)
                      endpoint);
     if (tcp && (port == endpoint + 3 ||
                 (strcmp(port, ":*") != 0 && strspn(port + 1, "0123456789") != strlen(port + 1)) ||
-                port[1] == '\0' || strlen(port) > 6 || atol(port + 1) > 65535))
+                port[1] == '\0' || strlen(port) > 6 || strtol(port + 1, NULL, 10) > 65535))
         argp_failure(state, EXIT_USAGE, 0,
                      "--listen %s: the port is missing or not a number up to 65535 (or *)",
                      endpoint);

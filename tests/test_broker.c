@@ -164,7 +164,7 @@ static void hello(void *socket, enum wire_role role, const char *name, struct wi
 
     wire_message_init(&m, WIRE_HELLO);
     m.u.hello.role = role;
-    strcpy(m.u.hello.name, name);
+    (void)snprintf(m.u.hello.name, sizeof m.u.hello.name, "%s", name);
     m.u.hello.incarnation = 1;
     m.u.hello.slots = m.u.hello.ahead = 1;
     m.u.hello.experiment = 5;
@@ -360,7 +360,9 @@ static void send_garbage(void *socket, struct rng *rng)
         for (size_t j = 0; j < len; j++)
             bytes[j] = (uint8_t)rng_u64(rng);
         if (i == 0 && rng_below(rng, 2) == 0) { /* half of them look right at first */
-            memcpy(bytes, "NF\x01", 3);
+            bytes[0] = 'N';
+            bytes[1] = 'F';
+            bytes[2] = WIRE_VERSION;
             bytes[3] = (uint8_t)(1 + rng_below(rng, WIRE_KIND_END - 1));
             len = 4;
         }

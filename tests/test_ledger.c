@@ -220,7 +220,7 @@ static void say(struct farm *farm, const char *line)
     }
     ck_assert_msg(sscanf(line, "%15[^:]: %15[A-Z]", name, word) == 2, "cannot read: %s", line);
     if (strcmp(word, "UNPLUG") == 0) {
-        strcpy(farm->unplugged, name);
+        memcpy(farm->unplugged, name, sizeof farm->unplugged);
         return;
     }
     wire_message_init(&m, kind_of(word));
@@ -243,14 +243,13 @@ static void play(const struct ledger_config *config, const char *const *lines)
     while (lines[i] != NULL) {
         const char *said = lines[i++];
         char expected[16384] = "";
+        size_t used = 0;
 
         farm->heard[0] = '\0';
         say(farm, said);
         (void)ledger_turn(farm->ledger, farm->now);
-        for (; lines[i] != NULL && lines[i][0] == '>'; i++) {
-            strcat(expected, lines[i]);
-            strcat(expected, "\n");
-        }
+        for (; lines[i] != NULL && lines[i][0] == '>'; i++)
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\n", lines[i]);
         ck_assert_msg(strcmp(farm->heard, expected) == 0,
                       "after line %zu, \"%s\", the broker says\n%sand should say\n%s", i, said,
                       farm->heard, expected);
@@ -451,6 +450,13 @@ DIALOGUE(another_try_is_not_ended_by_what_is_left_of_the_first,                 
          "w1: RESULT 1/1#1", "> w1 ACK 1/1", /* sent again before it heard */
          "c1: ACK 1/1#1",                    /* said again, too */
          "w1: RESULT 1/1#2", "> c1 RESULT 1/1#2 of w1")
+
+DIALOGUE(another_try_is_a_new_evaluation_for_a_worker_that_missed_the_acknowledgement,   /**/
+         "c1: HELLO", "> c1 WELCOME", "c1: PUBLISH 1/1", "w1: HELLO", "> w1 WELCOME",    /**/
+         "> w1 TASK 1/1#1", "w1: RESULT 1/1#1", "> c1 RESULT 1/1#1 of w1", "w1: UNPLUG", /**/
+         "c1: ACK 1/1#1", "c1: PUBLISH 1/1",                                             /**/
+         "w1~2: HELLO has 1/1#1", "> w1~2 WELCOME", "> w1~2 ACK 1/1", "> w1~2 REVOKE 1/1#1",
+         "> w1~2 TASK 1/1#2")
 
 DIALOGUE(cancelled_tasks_come_back_unless_an_evaluator_has_begun,                              /**/
          "c1: HELLO", "> c1 WELCOME", "c1: PUBLISH 1/1", "c1: PUBLISH 1/2", "c1: PUBLISH 1/3", /**/
@@ -722,6 +728,8 @@ int main(void)
     tcase_add_test(tcase, a_result_nobody_knows_goes_to_its_controller_or_stays_with_the_worker);
     tcase_add_test(tcase, a_late_duplicate_after_the_acknowledgement_is_acknowledged_too);
     tcase_add_test(tcase, another_try_is_not_ended_by_what_is_left_of_the_first);
+    tcase_add_test(tcase,
+                   another_try_is_a_new_evaluation_for_a_worker_that_missed_the_acknowledgement);
     tcase_add_test(tcase, cancelled_tasks_come_back_unless_an_evaluator_has_begun);
     tcase_add_test(tcase, only_its_controller_may_speak_for_an_experiment);
     tcase_add_test(tcase, who_cannot_be_reached_says_hello_again_and_has_lost_nothing);
