@@ -19,15 +19,16 @@ struct store;
 enum trial_state { TRIAL_PROPOSED = 1, TRIAL_DONE = 2 /* whatever the outcome */ };
 
 struct trial_record {
-    uint64_t trial;            /* 0, 1, 2 ... in the order of proposal */
+    uint64_t trial; /* 0, 1, 2 ... in the order of proposal */
     enum trial_state state;
-    uint64_t parent;           /* UINT64_MAX: none */
-    uint64_t known_from;       /* trial whose result was taken over, or UINT64_MAX */
-    struct genome *genome;     /* in a record that was read: malloc'd, freed by trial_record_release() */
-    struct digest hash;        /* of its graph */
+    uint64_t parent;     /* UINT64_MAX: none */
+    uint64_t known_from; /* trial whose result was taken over, or UINT64_MAX */
+    struct genome
+        *genome;        /* in a record that was read: malloc'd, freed by trial_record_release() */
+    struct digest hash; /* of its graph */
     uint64_t params, macs, activation_bytes;
     int64_t proposed_ms, finished_ms; /* wall clock */
-    struct result result;      /* once TRIAL_DONE */
+    struct result result;             /* once TRIAL_DONE */
     char worker[LIMIT_NAME + 1];
 };
 void trial_record_release(struct trial_record *self);
@@ -38,46 +39,62 @@ struct event {
     uint64_t seq; /* 0, 1, 2 ... */
     enum event_kind kind;
     uint64_t trial;
-    uint64_t parent;         /* PROPOSED */
-    struct genome *genome;   /* PROPOSED; read: free() */
-    enum outcome outcome;    /* RESULT, FINAL */
-    double fitness;          /* RESULT: validation accuracy; FINAL: test accuracy */
-    uint64_t known_from;     /* RESULT */
+    uint64_t parent;       /* PROPOSED */
+    struct genome *genome; /* PROPOSED; read: free() */
+    enum outcome outcome;  /* RESULT, FINAL */
+    double fitness;        /* RESULT: validation accuracy; FINAL: test accuracy */
+    uint64_t known_from;   /* RESULT */
 };
 
 enum store_mode { STORE_READ, STORE_WRITE };
 struct store_options {
     bool no_sync; /* do not wait for the disk: only for benchmarks */
+    size_t
+        map_bytes; /* first size of the memory map; 0: 64 MB, or four times the file. For tests */
+    size_t
+        index_generation; /* results that wait in memory for their index; 0: 65536 (index.h). For tests */
 };
 
 /* Makes a new store in folder dir (made, with parents, when absent). config_json is kept as it is.
  * FARM_EBUSY when dir already holds one. */
-int store_create(struct store **out, const char *dir, const char *config_json, const struct store_options *options,
-                 struct why *why);
+int store_create(struct store **out, const char *dir, const char *config_json,
+                 const struct store_options *options, struct why *why);
 /* FARM_ENOTFOUND, FARM_EBUSY (another writer; its pid is in the sentence), FARM_EVERSION, FARM_ESTORE. */
-int store_open(struct store **out, const char *dir, enum store_mode mode, const struct store_options *options,
-               struct why *why);
+int store_open(struct store **out, const char *dir, enum store_mode mode,
+               const struct store_options *options, struct why *why);
 void store_close(struct store **self);
 const char *store_config(const struct store *self); /* borrowed */
 
-/* One write transaction at a time. Map growth is handled inside: on a full map everything put so far is kept. */
+/* One write transaction at a time. What is put is kept in memory until the commit writes it, in one LMDB transaction;
+ * a full map is grown then. */
 int store_begin(struct store *self, struct why *why);
-int store_commit(struct store *self, struct why *why); /* durable when it returns FARM_OK */
+/* Durable when it returns FARM_OK. On any error nothing was written, and the transaction stays open with all that was
+ * put: commit again when the disk has room, or put more, or abort. Not inside a visitor. */
+int store_commit(struct store *self, struct why *why);
 void store_abort(struct store *self);
 
-/* Puts, inside a transaction. */
+/* Puts, inside a transaction: FARM_OK, FARM_ENOMEM, or FARM_EINPUT for what breaks the order. Not inside a visitor. */
 int store_append_event(struct store *self, struct event *event); /* sets seq */
-int store_put_trial(struct store *self, const struct trial_record *record); /* and its indexes, once TRIAL_DONE and OK */
-int store_set_population(struct store *self, uint64_t serial, uint64_t trial, double fitness); /* serial-th to enter */
+/* Trials are numbered without gaps. What is known when proposed is written once; putting the trial again with
+ * TRIAL_DONE adds its result and, when that is OK, its place in the indexes. A result is put once. */
+int store_put_trial(struct store *self, const struct trial_record *record);
+int store_set_population(struct store *self, uint64_t serial, uint64_t trial,
+                         double fitness); /* serial-th to enter */
 int store_drop_population(struct store *self, uint64_t serial);
-int store_put_snapshot(struct store *self, uint64_t next_seq, const uint8_t *bytes, size_t len); /* keeps the latest */
+int store_put_snapshot(struct store *self, uint64_t next_seq, const uint8_t *bytes,
+                       size_t len); /* keeps the latest */
 int store_put_blob(struct store *self, const char *name, const void *bytes, size_t len);
-int store_put_meta(struct store *self, const char *name, const char *text); /* "status", "final", ... */
+int store_put_meta(struct store *self, const char *name,
+                   const char *text); /* "status", "final", ... */
 
-/* Reads, inside or outside of a transaction (outside: the last committed state). */
-int store_get_trial(struct store *self, uint64_t trial, struct trial_record *out); /* FARM_ENOTFOUND */
-int store_find_hash(struct store *self, const struct digest *hash, uint64_t *trial); /* earliest done and OK */
-int store_get_snapshot(struct store *self, uint64_t *next_seq, uint8_t **bytes, size_t *len); /* malloc'd */
+/* Reads, inside or outside of a transaction (outside: the last committed state). A process opens a store once: LMDB's
+ * locks do not stand a second handle. */
+int store_get_trial(struct store *self, uint64_t trial,
+                    struct trial_record *out); /* FARM_ENOTFOUND */
+int store_find_hash(struct store *self, const struct digest *hash,
+                    uint64_t *trial); /* earliest done and OK */
+int store_get_snapshot(struct store *self, uint64_t *next_seq, uint8_t **bytes,
+                       size_t *len); /* malloc'd */
 int store_get_blob(struct store *self, const char *name, uint8_t **bytes, size_t *len);
 int store_get_meta(struct store *self, const char *name, char **text);
 uint64_t store_n_events(struct store *self);
@@ -85,13 +102,16 @@ uint64_t store_n_trials(struct store *self);
 uint64_t store_n_done(struct store *self);
 
 /* Walks, each over one snapshot of the store; the visitor returns false to stop. */
-int store_each_event(struct store *self, uint64_t from_seq, bool (*visit)(const struct event *, void *), void *ctx,
+int store_each_event(struct store *self, uint64_t from_seq,
+                     bool (*visit)(const struct event *, void *), void *ctx, struct why *why);
+int store_each_best(struct store *self, bool (*visit)(uint64_t trial, double fitness, void *),
+                    void *ctx); /* fittest first */
+int store_each_trial(struct store *self, uint64_t from,
+                     bool (*visit)(const struct trial_record *, void *), void *ctx,
                      struct why *why);
-int store_each_best(struct store *self, bool (*visit)(uint64_t trial, double fitness, void *), void *ctx); /* fittest first */
-int store_each_trial(struct store *self, uint64_t from, bool (*visit)(const struct trial_record *, void *), void *ctx,
-                     struct why *why);
-int store_each_population(struct store *self, bool (*visit)(uint64_t serial, uint64_t trial, double fitness, void *),
-                          void *ctx); /* oldest first */
+int store_each_population(struct store *self,
+                          bool (*visit)(uint64_t serial, uint64_t trial, double fitness, void *),
+                          void *ctx);     /* oldest first */
 uint64_t store_bytes(struct store *self); /* used pages */
 
 #endif

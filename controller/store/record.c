@@ -1,0 +1,340 @@
+/* record.c - see record.h. */
+#include "record.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void bytes_release(struct bytes *self)
+{
+    free(self->at);
+    *self = (struct bytes){0};
+}
+
+uint8_t *bytes_room(struct bytes *self, size_t len)
+{
+    if (self->failed)
+        return NULL;
+    if (self->cap - self->len < len) {
+        size_t cap = 2 * (self->len + len) + 256;
+        uint8_t *bigger = realloc(self->at, cap);
+
+        if (bigger == NULL) {
+            self->failed = true;
+            return NULL;
+        }
+        self->at = bigger;
+        self->cap = cap;
+    }
+    return self->at + self->len;
+}
+
+void bytes_used(struct bytes *self, size_t len)
+{
+    self->len += len;
+}
+
+void bytes_put(struct bytes *self, const void *data, size_t len)
+{
+    uint8_t *to = bytes_room(self, len);
+
+    if (to == NULL || len == 0)
+        return;
+    memcpy(to, data, len);
+    self->len += len;
+}
+
+void bytes_align(struct bytes *self, size_t to)
+{
+    static const uint8_t zeros[16];
+
+    bytes_put(self, zeros, (to - self->len % to) % to);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static void put_u8(struct bytes *out, unsigned v)
+{
+    uint8_t b = (uint8_t)v;
+
+    bytes_put(out, &b, 1);
+}
+
+static void put_whole(struct bytes *out, uint64_t v)
+{
+    uint8_t b[10];
+    size_t len = 0;
+
+    for (; v >= 0x80; v >>= 7)
+        b[len++] = (uint8_t)(v | 0x80);
+    b[len++] = (uint8_t)v;
+    bytes_put(out, b, len);
+}
+
+/* A trial, or none: UINT64_MAX wraps to 0. */
+static void put_trial_or_none(struct bytes *out, uint64_t v)
+{
+    put_whole(out, v + 1);
+}
+
+static void put_fixed(struct bytes *out, uint64_t v, size_t len)
+{
+    uint8_t b[8];
+
+    for (size_t i = 0; i < len; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
+    bytes_put(out, b, len);
+}
+
+static void put_double(struct bytes *out, double v)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    put_fixed(out, bits, 8);
+}
+
+static void put_text(struct bytes *out, const char *text, size_t room)
+{
+    size_t len = strnlen(text, room);
+
+    put_whole(out, len);
+    bytes_put(out, text, len);
+}
+
+static void put_genome(struct bytes *out, const struct genome *genome)
+{
+    uint8_t *to = bytes_room(out, genome_pack_max(genome->n));
+
+    if (to != NULL)
+        bytes_used(out, genome_pack(genome, to));
+}
+
+void record_put_event(struct bytes *out, const struct event *event)
+{
+    put_u8(out, event->kind);
+    put_whole(out, event->trial);
+    if (event->kind == EVENT_PROPOSED) {
+        put_trial_or_none(out, event->parent);
+        put_genome(out, event->genome);
+        return;
+    }
+    put_u8(out, event->outcome);
+    put_double(out, event->fitness);
+    put_trial_or_none(out, event->known_from);
+}
+
+void record_put_proposal(struct bytes *out, const struct trial_record *trial)
+{
+    put_trial_or_none(out, trial->parent);
+    bytes_put(out, trial->hash.bytes, sizeof trial->hash.bytes);
+    put_whole(out, trial->params);
+    put_whole(out, trial->macs);
+    put_whole(out, trial->activation_bytes);
+    put_whole(out, (uint64_t)trial->proposed_ms);
+    put_genome(out, trial->genome);
+}
+
+void record_put_result(struct bytes *out, const struct trial_record *trial)
+{
+    const struct result *r = &trial->result;
+
+    put_u8(out, r->outcome);
+    put_trial_or_none(out, trial->known_from);
+    put_whole(out, (uint64_t)trial->finished_ms);
+    put_double(out, r->fitness);
+    put_double(out, r->loss);
+    put_double(out, r->train_loss);
+    put_double(out, r->test_accuracy);
+    put_double(out, r->test_loss);
+    put_whole(out, r->n_validation);
+    put_whole(out, r->n_test);
+    put_whole(out, r->epochs);
+    put_whole(out, r->images);
+    put_double(out, r->train_s);
+    put_double(out, r->eval_s);
+    put_whole(out, r->peak_bytes);
+    put_fixed(out, r->blob_crc32, 4);
+    put_text(out, r->isa, sizeof r->isa - 1);
+    put_text(out, trial->worker, sizeof trial->worker - 1);
+    put_text(out, r->reason, sizeof r->reason - 1);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+struct cursor {
+    const uint8_t *at, *end;
+    bool failed;
+};
+
+static const uint8_t *take(struct cursor *in, size_t len)
+{
+    if (in->failed || (size_t)(in->end - in->at) < len) {
+        in->failed = true;
+        return NULL;
+    }
+    in->at += len;
+    return in->at - len;
+}
+
+static unsigned take_u8(struct cursor *in)
+{
+    const uint8_t *b = take(in, 1);
+
+    return b != NULL ? *b : 0;
+}
+
+static uint64_t take_whole(struct cursor *in)
+{
+    uint64_t v = 0;
+
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        unsigned b = take_u8(in);
+
+        v |= (uint64_t)(b & 0x7f) << shift;
+        if ((b & 0x80) == 0)
+            return v;
+    }
+    in->failed = true;
+    return 0;
+}
+
+static uint64_t take_fixed(struct cursor *in, size_t len)
+{
+    const uint8_t *b = take(in, len);
+    uint64_t v = 0;
+
+    for (size_t i = 0; b != NULL && i < len; i++)
+        v |= (uint64_t)b[i] << (8 * i);
+    return v;
+}
+
+static double take_double(struct cursor *in)
+{
+    uint64_t bits = take_fixed(in, 8);
+    double v;
+
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static void take_text(struct cursor *in, char *out, size_t room)
+{
+    uint64_t len = take_whole(in);
+    const uint8_t *b = len < room ? take(in, len) : NULL;
+
+    if (b == NULL) {
+        in->failed = true;
+        return;
+    }
+    memcpy(out, b, len);
+    out[len] = '\0';
+}
+
+/* The rest of the record. */
+static struct genome *take_genome(struct cursor *in)
+{
+    struct genome *genome = in->failed ? NULL : genome_unpack(in->at, (size_t)(in->end - in->at));
+
+    in->at = in->end;
+    in->failed |= genome == NULL;
+    return genome;
+}
+
+static int finish(const struct cursor *in)
+{
+    return in->failed || in->at != in->end ? FARM_ECORRUPT : FARM_OK;
+}
+
+int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
+{
+    struct cursor in = {bytes, bytes + len, false};
+
+    *out = (struct event){.parent = UINT64_MAX, .known_from = UINT64_MAX, .fitness = NAN};
+    out->kind = take_u8(&in);
+    out->trial = take_whole(&in);
+    if (out->kind == EVENT_PROPOSED) {
+        out->parent = take_whole(&in) - 1;
+        out->genome = take_genome(&in);
+        return finish(&in);
+    }
+    out->outcome = take_u8(&in);
+    out->fitness = take_double(&in);
+    out->known_from = take_whole(&in) - 1;
+    if (out->kind != EVENT_RESULT && out->kind != EVENT_FINAL)
+        return FARM_ECORRUPT;
+    return finish(&in);
+}
+
+int record_get_proposal(struct trial_record *out, const uint8_t *bytes, size_t len)
+{
+    struct cursor in = {bytes, bytes + len, false};
+    const uint8_t *hash;
+
+    out->parent = take_whole(&in) - 1;
+    if ((hash = take(&in, sizeof out->hash.bytes)) != NULL)
+        memcpy(out->hash.bytes, hash, sizeof out->hash.bytes);
+    out->params = take_whole(&in);
+    out->macs = take_whole(&in);
+    out->activation_bytes = take_whole(&in);
+    out->proposed_ms = (int64_t)take_whole(&in);
+    out->genome = take_genome(&in);
+    return finish(&in);
+}
+
+int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len)
+{
+    struct cursor in = {bytes, bytes + len, false};
+    struct result *r = &out->result;
+
+    r->outcome = take_u8(&in);
+    out->known_from = take_whole(&in) - 1;
+    out->finished_ms = (int64_t)take_whole(&in);
+    r->fitness = take_double(&in);
+    r->loss = take_double(&in);
+    r->train_loss = take_double(&in);
+    r->test_accuracy = take_double(&in);
+    r->test_loss = take_double(&in);
+    r->n_validation = (uint32_t)take_whole(&in);
+    r->n_test = (uint32_t)take_whole(&in);
+    r->epochs = (uint32_t)take_whole(&in);
+    r->images = take_whole(&in);
+    r->train_s = take_double(&in);
+    r->eval_s = take_double(&in);
+    r->peak_bytes = take_whole(&in);
+    r->blob_crc32 = (uint32_t)take_fixed(&in, 4);
+    take_text(&in, r->isa, sizeof r->isa);
+    take_text(&in, out->worker, sizeof out->worker);
+    take_text(&in, r->reason, sizeof r->reason);
+    return finish(&in);
+}
+
+/* ---------------------------------------------------------------- the checksum */
+
+uint32_t record_crc(unsigned table, const void *key, size_t key_len, const void *bytes, size_t len)
+{
+    uint8_t where[1 + 64 + 1] = {(uint8_t)table};
+
+    if (key_len > sizeof where - 1)
+        key_len = sizeof where - 1;
+    memcpy(where + 1, key, key_len);
+    return checksum_crc32(where, 1 + key_len) ^ checksum_crc32(bytes, len);
+}
+
+void record_seal(struct bytes *out, size_t start, unsigned table, const void *key, size_t key_len)
+{
+    if (!out->failed)
+        put_fixed(out, record_crc(table, key, key_len, out->at + start, out->len - start), 4);
+}
+
+bool record_intact(unsigned table, const void *key, size_t key_len, const uint8_t *bytes,
+                   size_t *len)
+{
+    struct cursor in;
+
+    if (*len < 4)
+        return false;
+    *len -= 4;
+    in = (struct cursor){bytes + *len, bytes + *len + 4, false};
+    return take_fixed(&in, 4) == record_crc(table, key, key_len, bytes, *len);
+}
