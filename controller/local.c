@@ -68,7 +68,7 @@ static int find_program(const char *name, const char *room, char out[PATH_BYTES]
             return FARM_OK;
         path += n + (path[n] == ':');
     }
-    return why_set(why, FARM_ENOTFOUND,
+    return why_set(why, FARM_EIO,
                    "%s is neither beside nasfarm nor in PATH; install it, or name a running broker "
                    "by --broker",
                    name);
