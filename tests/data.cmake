@@ -1,5 +1,8 @@
 set(shared_data NASFARM_DATA_DIR="${CMAKE_SOURCE_DIR}/../shared/data")
 
+farm_test(dataset data PkgConfig::ZLIB)
+farm_test(batch data)
+
 add_executable(bench_train bench/bench_train.c)
 target_link_libraries(bench_train PRIVATE evaluate m)
 target_compile_definitions(bench_train PRIVATE ${shared_data})

@@ -114,10 +114,13 @@ static int parse_line(struct csv *self, const char *line, const char *end, struc
         return rc;
     pixel = self->values + self->n * (fields - 1);
     for (size_t i = 0; i < fields; i++, line++) { /* line++: over the comma */
+        const char *field;
+
         skip_blanks(&line);
+        field = line;
         if (!parse_number(self, &line, &number))
             return why_set(why, FARM_EINPUT, "%s:%u: value %zu ('%.*s') is not a finite number",
-                           self->path, self->line, i + 1, quotable(line), line);
+                           self->path, self->line, i + 1, quotable(field), field);
         if (i == label_field) {
             if (!(number >= 0 && number < (float)LIMIT_CLASSES) || number != floorf(number))
                 return why_set(

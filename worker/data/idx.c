@@ -27,7 +27,7 @@ static int read_one(struct idx *self, bool images, uint64_t max_bytes, struct wh
     int rc;
 
     if ((rc = infile_open(&file, self->path, max_bytes, why)) != FARM_OK ||
-        (rc = infile_take(&file, 4, "the magic number", &head, why)) != FARM_OK)
+        (rc = infile_take(&file, 4, "magic number", &head, why)) != FARM_OK)
         goto out;
     magic = big_endian(head);
     if (images ? magic != 0x803 && magic != 0x804 : magic != 0x801) {
@@ -37,7 +37,7 @@ static int read_one(struct idx *self, bool images, uint64_t max_bytes, struct wh
                      images ? "0x00000803" : "0x00000801");
         goto out;
     }
-    if ((rc = infile_take(&file, 4 * (magic & 0xff), "the header", &dims, why)) != FARM_OK)
+    if ((rc = infile_take(&file, 4 * (magic & 0xff), "header", &dims, why)) != FARM_OK)
         goto out;
     for (uint32_t i = 0; i < (magic & 0xff); i++)
         side[i] = big_endian(dims + 4 * i);
@@ -49,7 +49,7 @@ static int read_one(struct idx *self, bool images, uint64_t max_bytes, struct wh
     self->w = side[2];
     self->c = side[3];
     if ((rc = infile_take(&file, (uint64_t)self->n * self->h * self->w * self->c,
-                          images ? "the pixels" : "the labels", &self->bytes, why)) == FARM_OK)
+                          images ? "pixels" : "labels", &self->bytes, why)) == FARM_OK)
         rc = infile_at_end(&file, why);
 out:
     infile_release(&file);

@@ -138,9 +138,9 @@ int infile_take(struct infile *self, uint64_t want, const char *what, uint8_t **
         free(*bytes);
         *bytes = NULL;
         return why_set(why, FARM_EINPUT,
-                       "%s is truncated: %s takes %llu bytes from byte %llu on, but there are "
-                       "%zu: fetch it again",
-                       self->path, what, (unsigned long long)want, (unsigned long long)from, len);
+                       "%s is truncated: %llu bytes of %s should follow byte %llu, but %zu do: "
+                       "fetch it again",
+                       self->path, (unsigned long long)want, what, (unsigned long long)from, len);
     }
     return FARM_OK;
 }
