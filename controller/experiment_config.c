@@ -10,7 +10,15 @@
 #include "experiment.h"
 
 /* HEX: 64 bits as "0x...", because a JSON number has not that many. */
-enum field_type { FIELD_U32, FIELD_COUNT, FIELD_HEX, FIELD_DOUBLE, FIELD_FLOAT, FIELD_BOOL, FIELD_TEXT };
+enum field_type {
+    FIELD_U32,
+    FIELD_COUNT,
+    FIELD_HEX,
+    FIELD_DOUBLE,
+    FIELD_FLOAT,
+    FIELD_BOOL,
+    FIELD_TEXT
+};
 
 struct field {
     const char *name;
@@ -18,34 +26,51 @@ struct field {
     size_t offset, size;
 };
 
-#define FIELD(type, of, member) {#member, type, offsetof(struct of, member), sizeof(((struct of *)0)->member)}
+#define FIELD(type, of, member)                                                                    \
+    {                                                                                              \
+#member, type, offsetof(struct of, member), sizeof(((struct of *)0)->member)               \
+    }
 
 static const struct field space_fields[] = {
-    FIELD(FIELD_TEXT, space_config, name),       FIELD(FIELD_U32, space_config, channels),
-    FIELD(FIELD_U32, space_config, cells),       FIELD(FIELD_U32, space_config, stages),
-    FIELD(FIELD_U32, space_config, stem_stride), FIELD(FIELD_FLOAT, space_config, drop_path),
-    FIELD(FIELD_U32, space_config, classes),     {"height", FIELD_U32, offsetof(struct space_config, input.h), 4},
+    FIELD(FIELD_TEXT, space_config, name),
+    FIELD(FIELD_U32, space_config, channels),
+    FIELD(FIELD_U32, space_config, cells),
+    FIELD(FIELD_U32, space_config, stages),
+    FIELD(FIELD_U32, space_config, stem_stride),
+    FIELD(FIELD_FLOAT, space_config, drop_path),
+    FIELD(FIELD_U32, space_config, classes),
+    {"height", FIELD_U32, offsetof(struct space_config, input.h), 4},
     {"width", FIELD_U32, offsetof(struct space_config, input.w), 4},
     {"depth", FIELD_U32, offsetof(struct space_config, input.c), 4},
 };
 
 static const struct field recipe_fields[] = {
-    FIELD(FIELD_U32, recipe, epochs),          FIELD(FIELD_U32, recipe, batch),
-    FIELD(FIELD_DOUBLE, recipe, lr),           FIELD(FIELD_DOUBLE, recipe, momentum),
-    FIELD(FIELD_BOOL, recipe, nesterov),       FIELD(FIELD_DOUBLE, recipe, weight_decay),
-    FIELD(FIELD_DOUBLE, recipe, warmup_epochs), FIELD(FIELD_DOUBLE, recipe, label_smoothing),
-    FIELD(FIELD_DOUBLE, recipe, grad_clip),    FIELD(FIELD_DOUBLE, recipe, drop_path),
-    FIELD(FIELD_BOOL, recipe, flip),           FIELD(FIELD_U32, recipe, crop_pad),
-    FIELD(FIELD_U32, recipe, cutout),          FIELD(FIELD_U32, recipe, train_images),
-    FIELD(FIELD_U32, recipe, memory_mb),       FIELD(FIELD_U32, recipe, time_limit_s),
-    FIELD(FIELD_DOUBLE, recipe, val_fraction), FIELD(FIELD_DOUBLE, recipe, test_fraction),
-    FIELD(FIELD_HEX, recipe, split_seed),      FIELD(FIELD_BOOL, recipe, final),
+    FIELD(FIELD_U32, recipe, epochs),
+    FIELD(FIELD_U32, recipe, batch),
+    FIELD(FIELD_DOUBLE, recipe, lr),
+    FIELD(FIELD_DOUBLE, recipe, momentum),
+    FIELD(FIELD_BOOL, recipe, nesterov),
+    FIELD(FIELD_DOUBLE, recipe, weight_decay),
+    FIELD(FIELD_DOUBLE, recipe, warmup_epochs),
+    FIELD(FIELD_DOUBLE, recipe, label_smoothing),
+    FIELD(FIELD_DOUBLE, recipe, grad_clip),
+    FIELD(FIELD_DOUBLE, recipe, drop_path),
+    FIELD(FIELD_BOOL, recipe, flip),
+    FIELD(FIELD_U32, recipe, crop_pad),
+    FIELD(FIELD_U32, recipe, cutout),
+    FIELD(FIELD_U32, recipe, train_images),
+    FIELD(FIELD_U32, recipe, memory_mb),
+    FIELD(FIELD_U32, recipe, time_limit_s),
+    FIELD(FIELD_DOUBLE, recipe, val_fraction),
+    FIELD(FIELD_DOUBLE, recipe, test_fraction),
+    FIELD(FIELD_HEX, recipe, split_seed),
+    FIELD(FIELD_BOOL, recipe, final),
 };
 
 static const struct field data_fields[] = {
-    FIELD(FIELD_TEXT, wire_data, name), FIELD(FIELD_HEX, wire_data, fingerprint),
-    FIELD(FIELD_U32, wire_data, h),     FIELD(FIELD_U32, wire_data, w),
-    FIELD(FIELD_U32, wire_data, c),     FIELD(FIELD_U32, wire_data, classes),
+    FIELD(FIELD_TEXT, wire_data, name),   FIELD(FIELD_HEX, wire_data, fingerprint),
+    FIELD(FIELD_U32, wire_data, h),       FIELD(FIELD_U32, wire_data, w),
+    FIELD(FIELD_U32, wire_data, c),       FIELD(FIELD_U32, wire_data, classes),
     FIELD(FIELD_U32, wire_data, n_train), FIELD(FIELD_U32, wire_data, n_test),
 };
 
@@ -70,12 +95,14 @@ static const struct section {
     size_t n;
 } sections[] = {
     {NULL, 0, config_fields, sizeof config_fields / sizeof config_fields[0]},
-    {"space", offsetof(struct experiment_config, space), space_fields, sizeof space_fields / sizeof space_fields[0]},
+    {"space", offsetof(struct experiment_config, space), space_fields,
+     sizeof space_fields / sizeof space_fields[0]},
     {"recipe", offsetof(struct experiment_config, recipe), recipe_fields,
      sizeof recipe_fields / sizeof recipe_fields[0]},
     {"final_recipe", offsetof(struct experiment_config, final_recipe), recipe_fields,
      sizeof recipe_fields / sizeof recipe_fields[0]},
-    {"data", offsetof(struct experiment_config, data), data_fields, sizeof data_fields / sizeof data_fields[0]},
+    {"data", offsetof(struct experiment_config, data), data_fields,
+     sizeof data_fields / sizeof data_fields[0]},
 };
 #define N_SECTIONS (sizeof sections / sizeof sections[0])
 
@@ -117,8 +144,9 @@ char *experiment_config_to_json(const struct experiment_config *self)
         for (size_t i = 0; i < sections[s].n && !bad; i++) {
             const struct field *f = &sections[s].fields[i];
 
-            bad = json_object_set_new(object, f->name,
-                                      field_to_json(f, (const char *)self + sections[s].offset + f->offset));
+            bad = json_object_set_new(
+                object, f->name,
+                field_to_json(f, (const char *)self + sections[s].offset + f->offset));
         }
         if (sections[s].name != NULL)
             bad |= json_object_set_new(root, sections[s].name, object);
@@ -215,22 +243,25 @@ static int section_from_json(const struct section *s, void *config, json_t *obje
 
     if (!json_is_object(object))
         return why_set(why, FARM_EINPUT, "the configuration has no object '%s'", prefix);
-    json_object_foreach (object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         size_t i = 0;
 
         while (i < s->n && strcmp(s->fields[i].name, key) != 0)
             i++;
         if (i == s->n && !(s->name == NULL && is_section(key)))
-            return why_set(why, FARM_EINPUT, "the configuration's '%s%s%.40s' is not known", prefix, dot, key);
+            return why_set(why, FARM_EINPUT, "the configuration's '%s%s%.40s' is not known", prefix,
+                           dot, key);
     }
     for (size_t i = 0; i < s->n; i++) {
         const struct field *f = &s->fields[i];
 
         if ((value = json_object_get(object, f->name)) == NULL)
-            return why_set(why, FARM_EINPUT, "the configuration lacks '%s%s%s'", prefix, dot, f->name);
+            return why_set(why, FARM_EINPUT, "the configuration lacks '%s%s%s'", prefix, dot,
+                           f->name);
         if (!field_from_json(f, (char *)config + s->offset + f->offset, value))
-            return why_set(why, FARM_EINPUT, "the configuration's '%s%s%s' must be %s", prefix, dot, f->name,
-                           type_name(f->type));
+            return why_set(why, FARM_EINPUT, "the configuration's '%s%s%s' must be %s", prefix, dot,
+                           f->name, type_name(f->type));
     }
     return FARM_OK;
 }
@@ -242,17 +273,21 @@ int experiment_config_from_json(struct experiment_config *out, const char *json,
     int rc = FARM_OK;
 
     if (root == NULL)
-        return why_set(why, FARM_EINPUT, "the configuration is no JSON: line %d: %s", error.line, error.text);
+        return why_set(why, FARM_EINPUT, "the configuration is no JSON: line %d: %s", error.line,
+                       error.text);
     memset(out, 0, sizeof *out);
     for (size_t s = 0; s < N_SECTIONS && rc == FARM_OK; s++)
-        rc = section_from_json(&sections[s], out,
-                               sections[s].name == NULL ? root : json_object_get(root, sections[s].name), why);
+        rc = section_from_json(
+            &sections[s], out,
+            sections[s].name == NULL ? root : json_object_get(root, sections[s].name), why);
     json_decref(root);
     if (rc == FARM_OK && (rc = recipe_check(&out->recipe, why)) != FARM_OK)
         (void)why_prefix(why, rc, "the configuration's recipe");
     if (rc == FARM_OK && (rc = recipe_check(&out->final_recipe, why)) != FARM_OK)
         (void)why_prefix(why, rc, "the configuration's final_recipe");
     if (rc == FARM_OK && !wire_name_ok(out->name))
-        rc = why_set(why, FARM_EINPUT, "the configuration's name '%s' is not 1 to 64 of A-Z a-z 0-9 . _ -", out->name);
+        rc =
+            why_set(why, FARM_EINPUT,
+                    "the configuration's name '%s' is not 1 to 64 of A-Z a-z 0-9 . _ -", out->name);
     return rc;
 }

@@ -15,7 +15,8 @@ int fold_open(struct fold *self, const struct experiment_config *config, struct 
     self->best_fitness = NAN;
     if ((rc = space_open(&self->space, &config->space, why)) != FARM_OK)
         return rc;
-    rc = strategy_create(&self->strategy, config->strategy, config->strategy_options, self->space, config->seed, why);
+    rc = strategy_create(&self->strategy, config->strategy, config->strategy_options, self->space,
+                         config->seed, why);
     if (rc == FARM_OK && (self->genome = genome_create(self->space->n_dims)) == NULL)
         rc = why_set(why, FARM_ENOMEM, "out of memory for a search");
     if (rc != FARM_OK)
@@ -46,17 +47,19 @@ static int exhausted(const struct bound *bounds, size_t n, struct why *why)
 {
     for (size_t i = 0; i < n; i++)
         if (bounds[i].most > 0 && bounds[i].least > bounds[i].most)
-            return why_set(why, FARM_EEXHAUSTED,
-                           "none of %d genomes in a row had at most %" PRIu64 " %s: the smallest had %" PRIu64
-                           "; raise --%s or choose a smaller skeleton (--channels, --cells)",
-                           FOLD_TRIES, bounds[i].most, bounds[i].name, bounds[i].least, bounds[i].option);
+            return why_set(
+                why, FARM_EEXHAUSTED,
+                "none of %d genomes in a row had at most %" PRIu64 " %s: the smallest had %" PRIu64
+                "; raise --%s or choose a smaller skeleton (--channels, --cells)",
+                FOLD_TRIES, bounds[i].most, bounds[i].name, bounds[i].least, bounds[i].option);
     return why_set(why, FARM_EEXHAUSTED,
-                   "none of %d genomes in a row kept all constraints together; raise one of them", FOLD_TRIES);
+                   "none of %d genomes in a row kept all constraints together; raise one of them",
+                   FOLD_TRIES);
 }
 
 /* Draws until a genome keeps the constraints. */
-static int ask_kept(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost,
-                    struct why *why)
+static int ask_kept(struct fold *self, uint64_t *parent, struct graph **graph,
+                    struct graph_cost *cost, struct why *why)
 {
     const struct experiment_config *config = self->config;
     struct bound bounds[] = {
@@ -102,14 +105,16 @@ static int ask_kept(struct fold *self, uint64_t *parent, struct graph **graph, s
     return exhausted(bounds, n_bounds, why);
 }
 
-int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost, struct why *why)
+int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost,
+             struct why *why)
 {
     uint8_t *before = NULL;
     size_t len = 0;
     int rc;
 
     /* Draws that led to no proposal leave no trace in the journal, so they must leave none in the state. */
-    if (has_constraints(self->config) && (rc = strategy_save(self->strategy, &before, &len)) != FARM_OK)
+    if (has_constraints(self->config) &&
+        (rc = strategy_save(self->strategy, &before, &len)) != FARM_OK)
         return why_set(why, rc, "out of memory for a search");
     rc = ask_kept(self, parent, graph, cost, why);
     if (rc != FARM_OK && before != NULL && strategy_load(self->strategy, before, len) != FARM_OK)
@@ -118,8 +123,8 @@ int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct g
     return rc;
 }
 
-int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, enum outcome outcome, double fitness,
-              bool known)
+int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, enum outcome outcome,
+              double fitness, bool known)
 {
     int rc = strategy_tell(self->strategy, trial, genome, outcome, fitness);
 
@@ -145,7 +150,8 @@ int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, en
 
 int fold_save(const struct fold *self, uint8_t **bytes, size_t *len)
 {
-    uint64_t words[WORDS] = {self->proposed, self->done, self->ok, self->failed, self->known, self->best_trial, 0};
+    uint64_t words[WORDS] = {self->proposed, self->done,       self->ok, self->failed,
+                             self->known,    self->best_trial, 0};
     uint8_t *state = NULL, *out;
     size_t state_len;
     int rc = strategy_save(self->strategy, &state, &state_len);

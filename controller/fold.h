@@ -26,11 +26,12 @@ void fold_close(struct fold *self); /* all zero is fine */
 /* The next proposal that keeps the constraints, into self->genome. With graph and cost (both or neither), also what it
  * decodes to; *graph is the caller's. FARM_EEXHAUSTED when FOLD_TRIES proposals in a row were past a constraint. */
 #define FOLD_TRIES 10000
-int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost, struct why *why);
+int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost,
+             struct why *why);
 
 /* A result; known: taken over from another trial. */
-int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, enum outcome outcome, double fitness,
-              bool known);
+int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, enum outcome outcome,
+              double fitness, bool known);
 
 /* Counters and strategy as bytes (malloc'd), and back into a fold that was just opened (FARM_ECORRUPT). */
 int fold_save(const struct fold *self, uint8_t **bytes, size_t *len);
