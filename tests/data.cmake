@@ -2,6 +2,7 @@ set(shared_data NASFARM_DATA_DIR="${CMAKE_SOURCE_DIR}/../shared/data")
 
 farm_test(dataset data PkgConfig::ZLIB)
 farm_test(batch data)
+farm_test(evaluate evaluate)
 
 add_executable(bench_train bench/bench_train.c)
 target_link_libraries(bench_train PRIVATE evaluate m)
