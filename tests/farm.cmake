@@ -1,0 +1,27 @@
+# The farm as a whole: real processes.
+add_library(farm_kit STATIC farm_kit.c)
+target_link_libraries(farm_kit PUBLIC farm_proto)
+set(farm_programs
+    BIN_BROKER="$<TARGET_FILE:nasfarm-broker>"
+    BIN_WORKER="$<TARGET_FILE:nasfarm-worker>"
+    BIN_NASFARM="$<TARGET_FILE:nasfarm>")
+
+farm_test(kill farm_kit store synthetic data)
+target_compile_definitions(test_kill PRIVATE ${farm_programs})
+add_dependencies(test_kill nasfarm nasfarm-broker nasfarm-worker)
+set_tests_properties(kill PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
+
+# `make soak`: the same, for longer.
+add_custom_target(soak
+    COMMAND ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>
+    DEPENDS test_kill USES_TERMINAL)
+
+# `make bench`
+add_executable(bench_overhead bench/bench_overhead.c)
+target_link_libraries(bench_overhead PRIVATE farm_kit store)
+target_compile_definitions(bench_overhead PRIVATE ${farm_programs})
+add_dependencies(bench_overhead nasfarm nasfarm-broker nasfarm-worker)
+add_custom_target(bench
+    COMMAND $<TARGET_FILE:bench_overhead>
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
+    DEPENDS bench_overhead nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)

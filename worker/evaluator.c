@@ -1,0 +1,441 @@
+/* evaluator.c - see evaluator.h. Three ends may come: the child's last line, its death, or one of its limits. */
+#include "evaluator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "evaluate.h"
+#include "exec_task.h"
+#include "lines.h"
+#include "log.h"
+#include "report.h"
+
+#define EXIT_NO_MEMORY 77 /* of our own child */
+#define READ_AT_ONCE   (256u * 1024)
+#define TICK_MS        250
+
+struct evaluator {
+    struct wire_key key;
+    pid_t pid;
+    int process;      /* pid file descriptor: readable when it has ended */
+    struct lines out; /* its report lines */
+    struct lines err; /* what it says to people (exec) */
+    int blob;         /* memory file for the weights of a final task, -1: none */
+    bool exec, final_seen;
+    struct result result;
+    char last_error[200]; /* last line of its standard error */
+    uint64_t progress;
+    int64_t started_ms, deadline_ms, stall_ms, moved_ms;
+    uint32_t time_limit_s;
+    enum { KILL_NONE, KILL_TIME, KILL_STALL } killed;
+    /* of the evaluator_turn() under way */
+    void (*report)(const struct progress *, void *);
+    void *ctx;
+};
+
+/* ---- the child ------------------------------------------------------------------------------------------ */
+
+struct child_end {
+    int lines;
+    int64_t next_tick_ms;
+};
+
+static void child_report(const struct progress *progress, void *ctx)
+{
+    (void)report_write_progress(((struct child_end *)ctx)->lines, progress);
+}
+
+static void child_tick(uint64_t steps, void *ctx)
+{
+    struct child_end *end = ctx;
+    int64_t now = clock_ms();
+
+    if (now < end->next_tick_ms)
+        return;
+    end->next_tick_ms = now + TICK_MS;
+    (void)report_write_tick(end->lines, steps);
+}
+
+static void limit(int what, uint64_t bytes)
+{
+    struct rlimit l = {bytes, bytes};
+
+    (void)setrlimit(what, &l);
+}
+
+/* What every child does first: dies with its parent, leaves its group, holds nothing of its parent's, has limits. */
+static void child_settle(pid_t parent, uint32_t memory_mb, const int *keep, size_t n_keep)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    (void)setpgid(0, 0);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGINT, SIG_IGN); /* Ctrl-C is for the supervisor, which lets us finish */
+    sigset_t none;
+
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    int next = 3;
+
+    for (size_t i = 0; i < n_keep; i++) { /* ascending */
+        if (keep[i] > next)
+            (void)syscall(SYS_close_range, next, keep[i] - 1, 0);
+        next = keep[i] + 1;
+    }
+    (void)syscall(SYS_close_range, next, ~0U, 0);
+    limit(RLIMIT_CORE, 0);
+#ifndef NASFARM_SANITIZED
+    if (memory_mb > 0)
+        limit(RLIMIT_DATA, (uint64_t)memory_mb << 20);
+#else
+    (void)memory_mb; /* a sanitizer's shadow memory would count */
+#endif
+}
+
+static bool write_all(int fd, const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void child_train(const struct task *task, const struct dataset *data, int lines, int blob_fd)
+{
+    struct child_end end = {.lines = lines};
+    struct evaluate_hooks hooks = {child_report, child_tick, &end};
+    struct result result;
+    uint8_t *blob = NULL;
+    size_t blob_len = 0;
+
+    evaluate_task(task, data, &hooks, &result, &blob, &blob_len);
+    if (blob != NULL && blob_fd >= 0 && !write_all(blob_fd, blob, blob_len))
+        _exit(EXIT_NO_MEMORY);
+    _exit(report_write_final(lines, &result) == FARM_OK ? 0 : 1);
+}
+
+static void child_exec(const char *command, int input, int output, int errors)
+{
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+        dup2(errors, STDERR_FILENO) < 0)
+        _exit(126);
+    (void)syscall(SYS_close_range, 3, ~0U, 0);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+/* ---- starting --------------------------------------------------------------------------------------------- */
+
+static int make_pipe(int fds[2])
+{
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return FARM_EIO;
+    (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    return FARM_OK;
+}
+
+static int make_input(const char *text)
+{
+    int fd = memfd_create("nasfarm-task", MFD_CLOEXEC);
+
+    if (fd >= 0 &&
+        (!write_all(fd, (const uint8_t *)text, strlen(text)) || lseek(fd, 0, SEEK_SET) < 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_if(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+int evaluator_start(struct evaluator **out, const struct wire_key *key, const struct task *task,
+                    const struct dataset *data, const struct evaluator_limits *limits,
+                    int64_t now_ms, struct why *why)
+{
+    struct evaluator *self = calloc(1, sizeof *self);
+    uint32_t memory = task->recipe.memory_mb > 0 ? task->recipe.memory_mb : limits->memory_mb;
+    int output[2] = {-1, -1}, errors[2] = {-1, -1}, input = -1, rc = FARM_OK;
+    pid_t parent = getpid();
+    char *json = NULL;
+
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for an evaluation");
+    self->key = *key;
+    self->exec = limits->exec != NULL;
+    self->process = self->blob = self->out.fd = self->err.fd = -1;
+    self->started_ms = self->moved_ms = now_ms;
+    self->time_limit_s =
+        task->recipe.time_limit_s > 0 ? task->recipe.time_limit_s : limits->time_limit_s;
+    self->deadline_ms =
+        self->time_limit_s > 0 ? now_ms + (int64_t)self->time_limit_s * 1000 : INT64_MAX;
+    self->stall_ms = limits->stall_s > 0 ? (int64_t)limits->stall_s * 1000 : INT64_MAX / 2;
+    if (self->exec && (rc = exec_task_json(&json, key, task, why)) != FARM_OK)
+        goto fail;
+    if (make_pipe(output) != FARM_OK || (self->exec && make_pipe(errors) != FARM_OK) ||
+        (self->exec && (input = make_input(json)) < 0) ||
+        (!self->exec && task->recipe.final &&
+         (self->blob = memfd_create("nasfarm-weights", MFD_CLOEXEC)) < 0) ||
+        (self->pid = fork()) < 0) {
+        rc = why_set(why, FARM_EIO, "cannot start an evaluation: %s", strerror(errno));
+        goto fail;
+    }
+    if (self->pid == 0) {
+        int keep[] = {output[1], errors[1], input, self->blob};
+        size_t first = 0, n = sizeof keep / sizeof keep[0];
+
+        qsort(keep, n, sizeof keep[0], ascending);
+        while (first < n && keep[first] < 3)
+            first++;
+        child_settle(parent, memory, keep + first, n - first);
+        if (self->exec)
+            child_exec(limits->exec, input, output[1], errors[1]);
+        child_train(task, data, output[1], self->blob);
+    }
+    (void)setpgid(self->pid, self->pid); /* whoever is first */
+    self->process = (int)syscall(SYS_pidfd_open, self->pid, 0);
+    lines_init(&self->out, output[0]);
+    lines_init(&self->err, errors[0]);
+    output[0] = errors[0] = -1;
+    *out = self;
+fail:
+    close_if(output[0]);
+    close_if(output[1]);
+    close_if(errors[0]);
+    close_if(errors[1]);
+    close_if(input);
+    free(json);
+    if (rc != FARM_OK) {
+        close_if(self->blob);
+        free(self);
+    }
+    return rc;
+}
+
+void evaluator_destroy(struct evaluator **self)
+{
+    struct evaluator *e = *self;
+    int status;
+
+    if (e == NULL)
+        return;
+    if (e->pid > 0) {
+        (void)kill(-e->pid, SIGKILL);
+        (void)kill(e->pid, SIGKILL);
+        while (waitpid(e->pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    lines_release(&e->out);
+    lines_release(&e->err);
+    close_if(e->process);
+    close_if(e->blob);
+    free(e);
+    *self = NULL;
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------- */
+
+size_t evaluator_fds(const struct evaluator *self, struct pollfd *fds)
+{
+    size_t n = 0;
+
+    if (self->out.fd >= 0)
+        fds[n++] = (struct pollfd){self->out.fd, POLLIN, 0};
+    if (self->err.fd >= 0)
+        fds[n++] = (struct pollfd){self->err.fd, POLLIN, 0};
+    if (self->process >= 0)
+        fds[n++] = (struct pollfd){self->process, POLLIN, 0};
+    return n;
+}
+
+static void take_output(char *line, size_t len, void *ctx)
+{
+    struct evaluator *self = ctx;
+    struct report report;
+    struct why why;
+
+    switch (report_parse(&report, line, len, &why)) {
+    case SAID_TICK: self->progress++; break;
+    case SAID_REPORT:
+        self->progress++;
+        if (self->report != NULL)
+            self->report(&report.progress, self->ctx);
+        break;
+    case SAID_FINAL:
+        self->progress++;
+        self->final_seen = true;
+        self->result = report.result;
+        if (report.result.outcome == OUTCOME_OK && !report.has_accuracy) {
+            self->result.outcome = OUTCOME_CRASHED;
+            (void)snprintf(self->result.reason, sizeof self->result.reason,
+                           "its final line has no \"accuracy\"");
+        }
+        break;
+    case SAID_WRONG:
+        log_warn("trial %" PRIu64 ": a line that is not right: %s", self->key.trial, why.text);
+        break;
+    case SAID_OTHER: log_debug("trial %" PRIu64 " prints: %.200s", self->key.trial, line); break;
+    }
+}
+
+static void take_errors(char *line, size_t len, void *ctx)
+{
+    struct evaluator *self = ctx;
+
+    if (len == 0)
+        return;
+    (void)snprintf(self->last_error, sizeof self->last_error, "%s", line);
+    log_info("trial %" PRIu64 ": %.300s", self->key.trial, line);
+}
+
+static void read_all(struct evaluator *self)
+{
+    uint64_t before = self->progress;
+
+    (void)lines_read(&self->out, READ_AT_ONCE, take_output, self);
+    (void)lines_read(&self->err, READ_AT_ONCE, take_errors, self);
+    if (self->progress != before)
+        self->moved_ms = clock_ms();
+}
+
+static void fail(struct result *out, enum outcome outcome, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void fail(struct result *out, enum outcome outcome, const char *format, ...)
+{
+    va_list args;
+
+    out->outcome = outcome;
+    out->fitness = NAN;
+    va_start(args, format);
+    (void)vsnprintf(out->reason, sizeof out->reason, format, args);
+    va_end(args);
+}
+
+/* What a dead child's status means, where its last line did not say. */
+static void judge(const struct evaluator *self, int status, struct result *out)
+{
+    const char *colon = self->last_error[0] != '\0' ? ": " : "";
+
+    *out = self->final_seen ? self->result
+                            : (struct result){.fitness = NAN, .loss = NAN, .test_accuracy = NAN};
+    if (self->killed == KILL_TIME) {
+        fail(out, OUTCOME_TIMEOUT, "not done within %u s", self->time_limit_s);
+    } else if (self->killed == KILL_STALL) {
+        fail(out, OUTCOME_TIMEOUT, "no progress for %" PRId64 " s", self->stall_ms / 1000);
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        fail(out, OUTCOME_CRASHED, "killed from outside (out of memory?)");
+    } else if (WIFSIGNALED(status)) {
+        fail(out, OUTCOME_CRASHED, "died of signal %d (%s)%s%.120s", WTERMSIG(status),
+             strsignal(WTERMSIG(status)), colon, self->last_error);
+    } else if (!self->exec && WEXITSTATUS(status) == EXIT_NO_MEMORY) {
+        fail(out, OUTCOME_OOM, "out of memory");
+    } else if (WEXITSTATUS(status) != 0) {
+        fail(out, OUTCOME_CRASHED, "ended with status %d%s%.150s", WEXITSTATUS(status), colon,
+             self->last_error);
+    } else if (!self->final_seen) {
+        fail(out, OUTCOME_CRASHED, "ended without a final line%s%.150s", colon, self->last_error);
+    }
+    if (out->isa[0] == '\0')
+        (void)snprintf(out->isa, sizeof out->isa, "%s", self->exec ? "exec" : "none");
+}
+
+static void take_blob(const struct evaluator *self, uint8_t **blob, size_t *len)
+{
+    off_t size = self->blob >= 0 ? lseek(self->blob, 0, SEEK_END) : 0;
+    uint8_t *bytes;
+
+    if (size <= 0 || (uint64_t)size > LIMIT_BLOB_BYTES || (bytes = malloc((size_t)size)) == NULL)
+        return;
+    if (pread(self->blob, bytes, (size_t)size, 0) != size) {
+        free(bytes);
+        return;
+    }
+    *blob = bytes;
+    *len = (size_t)size;
+}
+
+/* A limit that is reached kills the whole group; the next turn finds it dead. */
+static void keep_limits(struct evaluator *self, int64_t now)
+{
+    if (self->killed != KILL_NONE)
+        return;
+    if (now >= self->deadline_ms)
+        self->killed = KILL_TIME;
+    else if (now - self->moved_ms >= self->stall_ms)
+        self->killed = KILL_STALL;
+    else
+        return;
+    (void)kill(-self->pid, SIGKILL);
+    (void)kill(self->pid, SIGKILL);
+}
+
+bool evaluator_turn(struct evaluator *self, int64_t now_ms,
+                    void (*report)(const struct progress *, void *), void *ctx, struct result *out,
+                    uint8_t **blob, size_t *blob_len)
+{
+    int status;
+
+    self->report = report;
+    self->ctx = ctx;
+    *blob = NULL;
+    *blob_len = 0;
+    read_all(self);
+    if (waitpid(self->pid, &status, WNOHANG) != self->pid) {
+        keep_limits(self, now_ms);
+        return false;
+    }
+    (void)kill(-self->pid, SIGKILL); /* what it may have left behind in its group */
+    self->pid = 0;
+    read_all(self); /* what it said last */
+    judge(self, status, out);
+    if (out->eval_s <= 0)
+        out->eval_s = (double)(now_ms - self->started_ms) * 1e-3;
+    if (out->outcome == OUTCOME_OK)
+        take_blob(self, blob, blob_len);
+    return true;
+}
+
+uint64_t evaluator_progress(const struct evaluator *self)
+{
+    return self->progress;
+}
+
+int64_t evaluator_due_ms(const struct evaluator *self)
+{
+    int64_t stall = self->moved_ms + self->stall_ms;
+
+    if (self->killed != KILL_NONE)
+        return INT64_MAX;
+    return stall < self->deadline_ms ? stall : self->deadline_ms;
+}

@@ -1,0 +1,264 @@
+/* nasfarm-worker: evaluates networks for a broker. See supervisor.h. */
+#include <argp.h>
+#include <ctype.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "supervisor.h"
+
+#define EXIT_USAGE 2
+
+const char *argp_program_version = "nasfarm-worker " NASFARM_VERSION;
+
+static const char summary[] =
+    "Evaluates networks for the broker of a nasfarm.\v"
+    "Data sets (SPEC is [NAME=]FORMAT[:PATH]):\n"
+    "  digits             built in: 1,797 images of 8x8 pixels\n"
+    "  idx:DIR            MNIST's files, plain or .gz\n"
+    "  cifar:PATH         CIFAR-10's binary files\n"
+    "  npz:FILE  npy:X,Y  NumPy arrays\n"
+    "  csv:FILE           one image a line, the label last\n"
+    "\n"
+    "Examples:\n"
+    "  nasfarm-worker --broker tcp://127.0.0.1:5555 --data digits\n"
+    "  nasfarm-worker --broker tcp://127.0.0.1:5555 --data idx:/data/mnist --slots 4\n"
+    "  nasfarm-worker --broker tcp://127.0.0.1:5555 --exec 'python3 train.py'\n"
+    "\n"
+    "SIGTERM or Ctrl-C drains: what runs is finished, what waits is handed back; a second one "
+    "hands back all.\n"
+    "Exit status: 0 drained, 1 failure, 2 wrong usage.";
+
+enum {
+    OPTION_EXEC = 256,
+    OPTION_EVALUATOR,
+    OPTION_MEMORY,
+    OPTION_TIME,
+    OPTION_STALL,
+    OPTION_IDLE,
+    OPTION_FILE,
+    OPTION_DIE,
+    OPTION_AHEAD
+};
+
+static const struct argp_option options[] = {
+    {"broker", 'b', "ENDPOINT", 0, "where the broker listens, e.g. tcp://127.0.0.1:5555", 0},
+    {"broker-file", OPTION_FILE, "FILE", 0, "read that from FILE, again at each new connection", 0},
+    {"slots", 's', "N", 0, "evaluations at once (default: the CPUs this process may use)", 0},
+    {"ahead", OPTION_AHEAD, "N", 0, "tasks waiting in hand (default: as many as slots)", 0},
+    {"name", 'n', "NAME", 0, "of this worker: letters, digits, . _ - (default: HOST-PID)", 0},
+    {"data", 'd', "SPEC", 0, "a data set to offer; may be repeated", 0},
+    {"evaluator", OPTION_EVALUATOR, "KIND", 0,
+     "train (default), or synthetic[:MIN-MAX]: no training, MIN to MAX ms each", 0},
+    {"exec", OPTION_EXEC, "COMMAND", 0,
+     "evaluate with this command: the task as JSON on its input, results as JSON lines", 0},
+    {"memory", OPTION_MEMORY, "MB", 0, "limit of one evaluation (default: none)", 0},
+    {"time-limit", OPTION_TIME, "S", 0, "limit of one evaluation, seconds (default: none)", 0},
+    {"stall", OPTION_STALL, "S", 0,
+     "an evaluation without progress for so long is ended (default: 300; 0: never)", 0},
+    {"idle-exit", OPTION_IDLE, "S", 0, "drain and end after so long without work, seconds", 0},
+    {"die-with-parent", OPTION_DIE, NULL, OPTION_HIDDEN,
+     "end when the process that started this one ends", 0},
+    {"verbose", 'v', NULL, 0, "say more", 0},
+    {0}};
+
+struct arguments {
+    struct supervisor_options o;
+    const char *specs[WIRE_DATA_MAX];
+    size_t n_specs;
+    bool ahead_given, die_with_parent, verbose;
+};
+
+/* CPUs this process may use: its affinity, and its control group's quota. At least 1. */
+static uint32_t usable_cpus(void)
+{
+    unsigned long long quota = 0, period = 0;
+    cpu_set_t set;
+    uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+
+    if (f != NULL) {
+        if (fscanf(f, "%llu %llu", &quota, &period) == 2 && period > 0 && quota > 0 &&
+            quota / period < n)
+            n = (uint32_t)((quota + period - 1) / period);
+        (void)fclose(f);
+    }
+    return n > 0 ? n : 1;
+}
+
+static uint32_t number(const struct argp_state *state, const char *option, const char *text,
+                       uint32_t least, uint32_t most)
+{
+    char *end;
+    unsigned long v;
+
+    errno = 0;
+    v = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || v < least || v > most)
+        argp_error(state, "--%s %s: must be a whole number from %u to %u", option, text, least,
+                   most);
+    return (uint32_t)v;
+}
+
+static void take_evaluator(const struct argp_state *state, struct supervisor_options *o,
+                           const char *text)
+{
+    unsigned least, most;
+    char rest;
+
+    if (strcmp(text, "train") == 0)
+        return;
+    o->synthetic = true;
+    if (strcmp(text, "synthetic") == 0)
+        return;
+    if (sscanf(text, "synthetic:%u-%u%c", &least, &most, &rest) != 2 || least > most || most < 1 ||
+        most > 86400000)
+        argp_error(state,
+                   "--evaluator %s: must be train, synthetic or synthetic:MIN-MAX (milliseconds)",
+                   text);
+    o->least_ms = least;
+    o->most_ms = most;
+}
+
+static error_t take_option(int key, char *arg, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+
+    switch (key) {
+    case 'b': a->o.broker = arg; break;
+    case OPTION_FILE: a->o.broker_file = arg; break;
+    case 's': a->o.slots = number(state, "slots", arg, 1, LIMIT_SLOTS); break;
+    case OPTION_AHEAD:
+        a->o.ahead = number(state, "ahead", arg, 0, LIMIT_SLOTS);
+        a->ahead_given = true;
+        break;
+    case 'n':
+        if (!wire_name_ok(arg))
+            argp_error(state, "--name %s: must be 1 to %u of the characters A-Z a-z 0-9 . _ -", arg,
+                       LIMIT_NAME);
+        (void)snprintf(a->o.name, sizeof a->o.name, "%s", arg);
+        break;
+    case 'd':
+        if (a->n_specs == WIRE_DATA_MAX)
+            argp_error(state, "--data: at most %d data sets", WIRE_DATA_MAX);
+        a->specs[a->n_specs++] = arg;
+        break;
+    case OPTION_EVALUATOR: take_evaluator(state, &a->o, arg); break;
+    case OPTION_EXEC: a->o.limits.exec = arg; break;
+    case OPTION_MEMORY: a->o.limits.memory_mb = number(state, "memory", arg, 1, UINT32_MAX); break;
+    case OPTION_TIME:
+        a->o.limits.time_limit_s = number(state, "time-limit", arg, 1, UINT32_MAX / 1000);
+        break;
+    case OPTION_STALL:
+        a->o.limits.stall_s = number(state, "stall", arg, 0, UINT32_MAX / 1000);
+        break;
+    case OPTION_IDLE:
+        a->o.idle_exit_s = number(state, "idle-exit", arg, 1, UINT32_MAX / 1000);
+        break;
+    case OPTION_DIE: a->die_with_parent = true; break;
+    case 'v': a->verbose = true; break;
+    case ARGP_KEY_ARG: argp_error(state, "'%s': nothing is expected here", arg); break;
+    case ARGP_KEY_END:
+        if ((a->o.broker == NULL) == (a->o.broker_file == NULL))
+            argp_error(state, "one of --broker ENDPOINT and --broker-file FILE is needed");
+        if (a->o.synthetic && a->o.limits.exec != NULL)
+            argp_error(state, "--exec and --evaluator synthetic exclude each other");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* HOST-PID, of the characters that a name may have. */
+static void default_name(char *name, size_t size)
+{
+    char host[LIMIT_NAME - 11] = "worker";
+
+    (void)gethostname(host, sizeof host - 1);
+    host[sizeof host - 1] = '\0';
+    for (char *p = host; *p != '\0'; p++)
+        if (!isalnum((unsigned char)*p) && *p != '.' && *p != '-')
+            *p = '-';
+    (void)snprintf(name, size, "%s-%d", host[0] != '\0' ? host : "worker", (int)getpid());
+}
+
+/* Both signals arrive as readable bytes, between turns; a child's end wakes the loop, too. */
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -1;
+    (void)signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int open_data(struct arguments *a, struct dataset **sets, struct why *why)
+{
+    for (size_t i = 0; i < a->n_specs; i++) {
+        int rc = dataset_open(&sets[i], a->specs[i], why);
+
+        if (rc != FARM_OK)
+            return rc;
+        a->o.n_data = i + 1;
+        log_info("data set %s: %u images of %ux%ux%u, %u classes%s", sets[i]->name, sets[i]->n,
+                 sets[i]->h, sets[i]->w, sets[i]->c, sets[i]->classes,
+                 sets[i]->n_test > 0 ? ", with a test part" : "");
+    }
+    return FARM_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.o = {.limits = {.stall_s = 300}}};
+    struct argp argp = {options, take_option, NULL, summary, NULL, NULL, NULL};
+    struct dataset *sets[WIRE_DATA_MAX] = {NULL};
+    struct supervisor *supervisor = NULL;
+    struct why why = {""};
+    pid_t parent = getppid();
+    int rc;
+
+    /* One slot, one thread. OpenBLAS reads this when it is loaded, which was before main(): start again with it. */
+    if (getenv("OPENBLAS_NUM_THREADS") == NULL) {
+        (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
+        (void)execv("/proc/self/exe", argv);
+    }
+    argp_err_exit_status = EXIT_USAGE;
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &a);
+    log_open("nasfarm-worker", a.verbose ? LOG_DEBUG : LOG_INFO);
+    if (a.die_with_parent) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            return 1;
+    }
+    if (a.o.slots == 0)
+        a.o.slots = usable_cpus();
+    if (!a.ahead_given)
+        a.o.ahead = a.o.slots;
+    if (a.o.name[0] == '\0')
+        default_name(a.o.name, sizeof a.o.name);
+    a.o.data = sets;
+    if ((rc = open_data(&a, sets, &why)) == FARM_OK) {
+        if ((a.o.signals = open_signals()) < 0)
+            rc = why_set(&why, FARM_EIO, "cannot take signals: %s", strerror(errno));
+        else if ((rc = supervisor_create(&supervisor, &a.o, &why)) == FARM_OK)
+            rc = supervisor_run(supervisor, &why);
+    }
+    if (rc != FARM_OK)
+        log_error("%s", why.text);
+    supervisor_destroy(&supervisor);
+    for (size_t i = 0; i < WIRE_DATA_MAX; i++)
+        dataset_close(&sets[i]);
+    return rc == FARM_OK ? 0 : rc == FARM_EINPUT ? EXIT_USAGE : 1;
+}
