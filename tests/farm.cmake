@@ -1,5 +1,6 @@
 # The farm as a whole: real processes.
 add_library(farm_kit STATIC farm_kit.c)
+target_include_directories(farm_kit PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(farm_kit PUBLIC farm_proto)
 set(farm_programs
     BIN_BROKER="$<TARGET_FILE:nasfarm-broker>"

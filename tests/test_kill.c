@@ -43,7 +43,7 @@ static void start(struct farm_under_test *f, enum process which)
                             "digits",   "--evaluator", "synthetic:1-20",     NULL};
     const char *search[] = {BIN_NASFARM,    "search",  "--broker",    f->endpoint,  "--out",
                             f->run,         "--space", "nasbench201", "--data",     "digits",
-                            "--population", "20",      "--sample",    "5",          "--trials",
+                            "--strategy-options", "population=20,sample=5",          "--trials",
                             "1000000",      "--seed",  "7",           "--no-final", NULL};
     const char *resume[] = {BIN_NASFARM, "resume", f->run, "--broker", f->endpoint, NULL};
     const char *const *argv = which == BROKER       ? broker
