@@ -25,7 +25,7 @@ static struct why why;
 
 static void make_folder(void)
 {
-    strcpy(folder, "/tmp/nasfarm-store-XXXXXX");
+    (void)snprintf(folder, sizeof folder, "/tmp/nasfarm-store-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     (void)snprintf(dir, sizeof dir, "%s/run/one", folder);
     log_open("test_store", LOG_ERROR);
@@ -111,7 +111,7 @@ static void set_result(struct trial_record *record)
                                      .peak_bytes = 1u << 30,
                                      .isa = "avx2",
                                      .blob_crc32 = 0xdeadbeef};
-    strcpy(record->worker, "worker-1");
+    (void)snprintf(record->worker, sizeof record->worker, "%s", "worker-1");
 }
 
 /* Proposes trials from .. to-1: an event and a record each. */
@@ -188,7 +188,7 @@ static void check_trial(struct store *store, uint64_t trial, enum trial_state st
     ck_assert_int_eq(got.proposed_ms, want.proposed_ms);
     if (state == TRIAL_DONE) {
         set_result(&want);
-        ck_assert(memcmp(&got.result.fitness, &want.result.fitness, sizeof(double)) == 0);
+        ck_assert(got.result.fitness == want.result.fitness);
         ck_assert(isnan(got.result.test_accuracy));
         ck_assert_int_eq(got.finished_ms, want.finished_ms);
         ck_assert_uint_eq(got.result.images, want.result.images);
@@ -265,7 +265,9 @@ START_TEST(an_aborted_transaction_leaves_nothing)
     ck_assert_uint_eq(store_n_events(store), 0);
     ck_assert_uint_eq(store_n_trials(store), 0);
     ck_assert_uint_eq(store_n_done(store), 0);
+    trial = 77;
     ck_assert_int_eq(store_find_hash(store, &hash, &trial), FARM_ENOTFOUND);
+    ck_assert_uint_eq(trial, 77); /* what is not found changes nothing */
     commit_trials(store, 0, 2);
     check_trial(store, 1, TRIAL_DONE);
     ok(store_begin(store, &why));
@@ -360,7 +362,7 @@ START_TEST(creating_where_a_store_is_and_opening_where_none_is_are_refused)
     store_close(&store);
     ck_assert_int_eq(store_create(&store, dir, "{}", NULL, &why), FARM_EBUSY);
     ck_assert_ptr_nonnull(strstr(why.text, "already holds a store"));
-    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++) {
+    for (enum store_mode mode = STORE_READ; mode <= STORE_WRITE; mode++) {
         ck_assert_int_eq(store_open(&store, folder, mode, NULL, &why), FARM_ENOTFOUND);
         ck_assert_ptr_nonnull(strstr(why.text, folder));
         ck_assert_ptr_null(store);
@@ -380,7 +382,7 @@ START_TEST(a_newer_version_is_refused_and_both_versions_are_named)
     ok(store_put_meta(store, "schema", "7"));
     ok(store_commit(store, &why));
     store_close(&store);
-    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++) {
+    for (enum store_mode mode = STORE_READ; mode <= STORE_WRITE; mode++) {
         ck_assert_int_eq(store_open(&store, dir, mode, NULL, &why), FARM_EVERSION);
         ck_assert_ptr_nonnull(strstr(why.text, "version 7"));
         ck_assert_ptr_nonnull(strstr(why.text, "up to 1"));
@@ -479,14 +481,14 @@ START_TEST(a_file_that_was_cut_off_or_is_something_else_is_refused)
     store_close(&store);
     ck_assert_int_eq(stat(data_file(), &st), 0);
     ck_assert_int_eq(truncate(data_file(), st.st_size / 2), 0);
-    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++)
+    for (enum store_mode mode = STORE_READ; mode <= STORE_WRITE; mode++)
         ck_assert_int_eq(store_open(&store, dir, mode, NULL, &why), FARM_ECORRUPT);
     ck_assert_ptr_nonnull(strstr(why.text, "damaged"));
     FILE *f = fopen(data_file(), "wb");
     for (int i = 0; i < 3000; i++)
         (void)fputs("not a data base ", f);
     (void)fclose(f);
-    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++)
+    for (enum store_mode mode = STORE_READ; mode <= STORE_WRITE; mode++)
         ck_assert_int_eq(store_open(&store, dir, mode, NULL, &why), FARM_ECORRUPT);
 }
 END_TEST

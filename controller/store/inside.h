@@ -29,10 +29,11 @@ extern const struct table_kind {
     unsigned flags;
 } store_tables[TABLES];
 
+enum op_how { OP_PUT, OP_APPEND, OP_DELETE };
 /* One thing to be done to a table at the commit; key and value lie in store->bytes. */
 struct op {
     enum table table;
-    enum { OP_PUT, OP_APPEND, OP_DELETE } how;
+    enum op_how how;
     size_t key, key_len, value, value_len;
 };
 

@@ -446,7 +446,8 @@ static int find_waiting(struct store *self, const struct digest *hash, uint64_t 
         search.found = index_find(&self->index, hash, &search.trial);
     else
         rc = read_unindexed(self, compare_one, &search, &last, NULL);
-    *trial = search.trial;
+    if (search.found)
+        *trial = search.trial;
     return rc == FARM_OK && !search.found ? FARM_ENOTFOUND : rc;
 }
 

@@ -87,7 +87,7 @@ static int settle_attempt(struct store *self)
     MDB_envinfo info;
     int rc;
 
-    if (!a->failed || (rc = mdb_env_info(self->env, &info)) != 0 || info.me_last_txnid < a->txn_id)
+    if (!a->failed || mdb_env_info(self->env, &info) != 0 || info.me_last_txnid < a->txn_id)
         return 0;
     if ((rc = mdb_env_sync(self->env, 1)) != 0)
         return rc;
@@ -196,6 +196,7 @@ static int new_store(struct store **out, const char *dir, enum store_mode mode,
 {
     struct store *self = calloc(1, sizeof *self);
 
+    *out = NULL;
     if (self == NULL || (self->dir = strdup(dir)) == NULL) {
         free(self);
         return why_set(why, FARM_ENOMEM, "no memory for a store");
@@ -228,11 +229,11 @@ static int write_first_records(struct store *self, const char *config_json, stru
 int store_create(struct store **out, const char *dir, const char *config_json,
                  const struct store_options *options, struct why *why)
 {
-    struct store *self;
+    struct store *self = NULL;
     char *schema = NULL;
     int rc;
 
-    if ((rc = new_store(&self, dir, STORE_WRITE, options, why)) != FARM_OK)
+    if ((rc = new_store(&self, dir, STORE_WRITE, options, why)) != FARM_OK || self == NULL)
         return rc;
     if ((rc = file_make_folder(dir, why)) != FARM_OK ||
         (rc = file_lock(dir, &self->lock_fd, why)) != FARM_OK)
@@ -260,10 +261,10 @@ fail:
 int store_open(struct store **out, const char *dir, enum store_mode mode,
                const struct store_options *options, struct why *why)
 {
-    struct store *self;
+    struct store *self = NULL;
     int rc;
 
-    if ((rc = new_store(&self, dir, mode, options, why)) != FARM_OK)
+    if ((rc = new_store(&self, dir, mode, options, why)) != FARM_OK || self == NULL)
         return rc;
     if (file_size(dir) == 0) {
         rc = no_store(self, why);
@@ -606,7 +607,7 @@ static struct op op_start_number(struct store *self, enum table table, uint64_t 
     return op_start(self, table, &key, sizeof key);
 }
 
-static int op_end(struct store *self, struct op op, int how)
+static int op_end(struct store *self, struct op op, enum op_how how)
 {
     if (how != OP_DELETE && !self->bytes.failed) {
         uint8_t key[LIMIT_NAME + 8];

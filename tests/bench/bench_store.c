@@ -82,7 +82,7 @@ static void finish(struct run *r, uint64_t trial)
                                     .eval_s = 13.1,
                                     .peak_bytes = 60000000,
                                     .isa = "avx512"};
-    strcpy(record.worker, "worker-0a1b2c3d");
+    (void)snprintf(record.worker, sizeof record.worker, "%s", "worker-0a1b2c3d");
     must(store_append_event(r->store, &event), r);
     must(store_put_trial(r->store, &record), r);
     must(store_set_population(r->store, r->done, trial, event.fitness), r);
@@ -142,7 +142,8 @@ static double written(void)
     FILE *f = fopen("/proc/self/io", "r");
 
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        (void)sscanf(line, "wchar: %llu", &bytes);
+        if (strncmp(line, "wchar: ", 7) == 0)
+            bytes = strtoull(line + 7, NULL, 10);
     if (f != NULL)
         (void)fclose(f);
     return (double)bytes;
@@ -199,11 +200,11 @@ int main(int argc, char **argv)
     const char *folder = argc > 1 ? argv[1] : "bench_store.tmp";
     uint64_t largest = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     static const struct {
-        uint32_t genes;
         uint64_t batch;
+        uint32_t genes;
         bool no_sync;
-    } runs[] = {{40, 64, false}, {40, 128, false}, {6, 64, false},
-                {6, 128, false}, {40, 64, true},   {6, 64, true}};
+    } runs[] = {{64, 40, false}, {128, 40, false}, {64, 6, false},
+                {128, 6, false}, {64, 40, true},   {64, 6, true}};
 
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++)
         one(folder, runs[i].genes, runs[i].batch, runs[i].no_sync, largest);
