@@ -286,9 +286,15 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
 int experiment_final_result(struct store *store, uint64_t *trial, struct result *out)
 {
     uint8_t *bytes = NULL;
+    char *state = NULL;
     size_t len;
-    int rc = store_get_blob(store, "final.result", &bytes, &len);
+    int rc = store_get_meta(store, "final", &state);
 
+    if (rc == FARM_OK && strcmp(state, "done") != 0)
+        rc = FARM_ENOTFOUND; /* forgotten: the search was extended after it */
+    free(state);
+    if (rc == FARM_OK)
+        rc = store_get_blob(store, "final.result", &bytes, &len);
     if (rc == FARM_OK && len < 8)
         rc = FARM_ECORRUPT;
     if (rc == FARM_OK) {
@@ -539,6 +545,7 @@ static int fold_journal(struct experiment *self, struct why *why)
     uint8_t *bytes = NULL;
     uint64_t from = 0;
     size_t len;
+    bool damaged;
     int rc = store_get_snapshot(self->store, &from, &bytes, &len);
 
     if (rc == FARM_OK && from <= store_n_events(self->store))
@@ -546,8 +553,9 @@ static int fold_journal(struct experiment *self, struct why *why)
     else if (rc == FARM_OK)
         rc = FARM_ECORRUPT;
     free(bytes);
+    damaged = rc != FARM_OK && rc != FARM_ENOTFOUND;
     if (rc != FARM_OK) {
-        if (rc != FARM_ENOTFOUND)
+        if (damaged)
             log_warn("the snapshot cannot be used (%s); reading the whole journal instead",
                      farm_strerror(rc));
         fold_close(&self->fold); /* a load that failed half-way must leave nothing */
@@ -556,7 +564,7 @@ static int fold_journal(struct experiment *self, struct why *why)
         from = 0;
     }
     rc = store_each_event(self->store, from, fold_event, &tail, why);
-    self->next_snapshot = from + SNAPSHOT_EVENTS;
+    self->next_snapshot = damaged ? 0 : from + SNAPSHOT_EVENTS; /* 0: the next commit replaces it */
     return rc != FARM_OK ? rc : tail.rc;
 }
 

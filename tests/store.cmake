@@ -1,4 +1,5 @@
 # What is durable, and the search as a fold over it.
 farm_test(store store)
+farm_test(experiment experiment PkgConfig::LMDB)
 add_executable(bench_store bench/bench_store.c)
 target_link_libraries(bench_store PRIVATE store m)
