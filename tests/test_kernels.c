@@ -196,6 +196,16 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 4, 4, 16, 16, 1, 7, 1, 1, 1, 0, 3),
         window_of(1, 13, 13, 17, 47, 3, 3, 1, 1, 1, 1, 1),
         window_of(1, 6, 6, 12, 24, 3, 3, 2, 1, 3, 1, 1),
+        /* depthwise: channels that fill no vector, several rows, a stride, a border cut off */
+        window_of(2, 11, 10, 8, 8, 3, 3, 1, 1, 8, 1, 1),
+        window_of(2, 15, 9, 12, 12, 5, 5, 1, 1, 12, 2, 2),
+        window_of(1, 13, 13, 24, 24, 7, 7, 1, 1, 24, 3, 3),
+        window_of(1, 9, 9, 33, 33, 7, 7, 2, 1, 33, 3, 3),
+        window_of(2, 16, 16, 16, 16, 3, 3, 2, 1, 16, 1, 1),
+        window_of(1, 16, 16, 4, 4, 5, 5, 1, 2, 4, 4, 4),
+        window_of(2, 7, 7, 6, 6, 1, 1, 2, 1, 6, -1, -1),
+        window_of(1, 9, 9, 3, 3, 2, 4, 3, 2, 3, 0, 1),
+        window_of(1, 1, 2, 5, 5, 5, 3, 3, 1, 5, 2, 1),
     };
 
     if (kernels == NULL)
@@ -207,7 +217,8 @@ START_TEST(convolution_is_the_plain_loop)
 
         check_conv(kernels, &s);
     }
-    printf("kernels: convolution on %s: 212 shapes\n", kernels->isa);
+    printf("kernels: convolution on %s: %zu shapes\n", kernels->isa,
+           sizeof edges / sizeof edges[0] + 200);
 }
 END_TEST
 

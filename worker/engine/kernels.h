@@ -18,8 +18,8 @@
 
 /* Window geometry of conv and pools; graph.h says which pixel a tap reads. groups divides c and k. */
 struct window {
-    int n, h, w, c;          /* input */
-    int oh, ow, k;           /* output; k = c for pools */
+    int n, h, w, c; /* input */
+    int oh, ow, k;  /* output; k = c for pools */
     int kh, kw, stride, dilation, groups;
     int pad_y, pad_x;
 };
@@ -31,36 +31,39 @@ struct kernels {
     /* y (n,oh,ow,k) = x (n,h,w,c) * weight (+ bias (k) unless NULL).  2*n*oh*ow*k*kh*kw*c/groups FLOPs.
      * scratch: at least conv_scratch(shape) floats, for packed weights or gathered rows; contents irrelevant. */
     size_t (*conv_scratch)(const struct window *shape);
-    void (*conv_forward)(float *y, const float *x, const float *weight, const float *bias, const struct window *shape,
-                         float *scratch);
+    void (*conv_forward)(float *y, const float *x, const float *weight, const float *bias,
+                         const struct window *shape, float *scratch);
     /* dx += conv^T(dy) */
-    void (*conv_backward_input)(float *dx, const float *dy, const float *weight, const struct window *shape,
-                                float *scratch);
+    void (*conv_backward_input)(float *dx, const float *dy, const float *weight,
+                                const struct window *shape, float *scratch);
     /* dw += x^T dy, dbias += sum dy (dbias may be NULL) */
-    void (*conv_backward_weight)(float *dw, float *dbias, const float *dy, const float *x, const struct window *shape,
-                                 float *scratch);
+    void (*conv_backward_weight)(float *dw, float *dbias, const float *dy, const float *x,
+                                 const struct window *shape, float *scratch);
 
     /* Batch norm over `pixels` = n*h*w rows of c. Training: mean and inv_std (c) are written for backward, biased
      * variance normalises; running_mean/var (NULL: none) move by momentum towards mean and UNBIASED variance
      * (biased when pixels is 1). gamma, beta may be NULL (not affine). relu: y = max(0, .) in the same pass.
      * y may be x. */
-    void (*batch_norm_train)(float *y, const float *x, const float *gamma, const float *beta, float *mean,
-                             float *inv_std, float *running_mean, float *running_var, float momentum, float epsilon,
-                             bool relu, size_t pixels, int c);
+    void (*batch_norm_train)(float *y, const float *x, const float *gamma, const float *beta,
+                             float *mean, float *inv_std, float *running_mean, float *running_var,
+                             float momentum, float epsilon, bool relu, size_t pixels, int c);
     void (*batch_norm_infer)(float *y, const float *x, const float *gamma, const float *beta,
-                             const float *running_mean, const float *running_var, float epsilon, bool relu,
-                             size_t pixels, int c);
+                             const float *running_mean, const float *running_var, float epsilon,
+                             bool relu, size_t pixels, int c);
     /* dx += ...; dgamma, dbeta += (NULL when not affine). y is the forward output, only read when relu. */
-    void (*batch_norm_backward)(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
-                                const float *y, const float *gamma, const float *mean, const float *inv_std,
-                                bool relu, size_t pixels, int c);
+    void (*batch_norm_backward)(float *dx, float *dgamma, float *dbeta, const float *dy,
+                                const float *x, const float *y, const float *gamma,
+                                const float *mean, const float *inv_std, bool relu, size_t pixels,
+                                int c);
 
-    void (*relu_forward)(float *y, const float *x, size_t n);                     /* y may be x */
-    void (*relu_backward)(float *dx, const float *dy, const float *y, size_t n);  /* dx += dy where y > 0 */
+    void (*relu_forward)(float *y, const float *x, size_t n); /* y may be x */
+    void (*relu_backward)(float *dx, const float *dy, const float *y,
+                          size_t n); /* dx += dy where y > 0 */
 
     /* argmax (n*oh*ow*c): offset of the winner within the image, -1 when the window is all padding (y = 0) */
     void (*max_pool_forward)(float *y, int32_t *argmax, const float *x, const struct window *shape);
-    void (*max_pool_backward)(float *dx, const float *dy, const int32_t *argmax, const struct window *shape);
+    void (*max_pool_backward)(float *dx, const float *dy, const int32_t *argmax,
+                              const struct window *shape);
     /* padding is left out of the divisor */
     void (*avg_pool_forward)(float *y, const float *x, const struct window *shape);
     void (*avg_pool_backward)(float *dx, const float *dy, const struct window *shape);
@@ -68,17 +71,19 @@ struct kernels {
     void (*global_avg_pool_backward)(float *dx, const float *dy, int n, int pixels, int c);
 
     void (*add_forward)(float *y, const float *const *x, int n_inputs, size_t n);
-    void (*accumulate)(float *y, const float *x, size_t n);       /* y += x */
+    void (*accumulate)(float *y, const float *x, size_t n);          /* y += x */
     void (*scale)(float *y, const float *x, float factor, size_t n); /* y = factor x; y may be x */
 
     /* y (rows,k) = x (rows,c) weight (c,k) + bias; OpenBLAS where it wins */
-    void (*linear_forward)(float *y, const float *x, const float *weight, const float *bias, int rows, int c, int k);
-    void (*linear_backward)(float *dx, float *dw, float *dbias, const float *dy, const float *x, const float *weight,
-                            int rows, int c, int k); /* dx, dbias may be NULL */
+    void (*linear_forward)(float *y, const float *x, const float *weight, const float *bias,
+                           int rows, int c, int k);
+    void (*linear_backward)(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                            const float *weight, int rows, int c,
+                            int k); /* dx, dbias may be NULL */
 
     /* SGD with momentum as PyTorch does it: g += decay*w; v = momentum*v + g; w -= lr*(nesterov ? g + momentum*v : v) */
-    void (*sgd_step)(float *w, float *velocity, const float *g, float lr, float momentum, bool nesterov, float decay,
-                     size_t n);
+    void (*sgd_step)(float *w, float *velocity, const float *g, float lr, float momentum,
+                     bool nesterov, float decay, size_t n);
     double (*dot)(const float *a, const float *b, size_t n); /* float64 sum: norms */
 };
 

@@ -460,109 +460,6 @@ static void conv_backward_weight_dense(float *dw, const float *dy, const float *
     }
 }
 
-/* ---- depthwise ---------------------------------------------------------------------------------------- */
-
-/* The loops over channels are plain: the compiler makes vectors of them, whatever c is. */
-static void depthwise_forward(float *y, const float *x, const float *weight, const float *bias,
-                              const struct window *s, float *scratch)
-{
-    struct padded p = padded_input(s);
-    size_t c = (size_t)s->c;
-    bool pad = needs_padding(s);
-
-    if (!pad)
-        p.w = s->w;
-    for (int i = 0; i < s->n; i++) {
-        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * c;
-
-        if (pad) {
-            spread_image(scratch, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
-            in = scratch;
-        }
-        for (int oy = 0; oy < s->oh; oy++)
-            for (int ox = 0; ox < s->ow; ox++, y += c) {
-                const float *at = in + ((ptrdiff_t)oy * p.w + ox) * s->stride * s->c;
-                size_t ch = 0;
-
-                for (; ch + LANES <= c; ch += LANES) {
-                    vec sum = bias != NULL ? *(const vec *)(bias + ch) : (vec){0};
-                    const float *w = weight + ch;
-
-                    for (int ky = 0; ky < s->kh; ky++)
-                        for (int kx = 0; kx < s->kw; kx++, w += c)
-                            sum += *(const vec *)(at +
-                                                  ((ptrdiff_t)ky * p.w + kx) * s->dilation * s->c +
-                                                  ch) *
-                                   *(const vec *)w;
-                    *(vec *)(y + ch) = sum;
-                }
-                for (; ch < c; ch++) {
-                    float sum = bias != NULL ? bias[ch] : 0;
-                    const float *w = weight + ch;
-
-                    for (int ky = 0; ky < s->kh; ky++)
-                        for (int kx = 0; kx < s->kw; kx++, w += c)
-                            sum += at[((ptrdiff_t)ky * p.w + kx) * s->dilation * s->c +
-                                      (ptrdiff_t)ch] *
-                                   *w;
-                    y[ch] = sum;
-                }
-            }
-    }
-}
-
-/* dx += and dw +=, whichever is not NULL, through a padded image of gradients that is added back in the end */
-static void depthwise_backward(float *dx, float *dw, const float *dy, const float *x,
-                               const float *weight, const struct window *s, float *scratch)
-{
-    struct padded p = padded_input(s);
-    size_t c = (size_t)s->c, in_size = (size_t)s->h * (size_t)s->w * c;
-    float *image = scratch;
-
-    for (int i = 0; i < s->n; i++) {
-        if (dx != NULL)
-            memset(image, 0, padded_size(p) * sizeof *image);
-        else
-            spread_image(image, p, x + (size_t)i * in_size, s->h, s->w, s->pad_y, s->pad_x, 1);
-        for (int oy = 0; oy < s->oh; oy++)
-            for (int ky = 0; ky < s->kh; ky++)
-                for (int kx = 0; kx < s->kw; kx++) {
-                    const float *g =
-                        dy + (((size_t)i * (size_t)s->oh + (size_t)oy) * (size_t)s->ow) * c;
-                    float *at = image + (((ptrdiff_t)oy * s->stride + ky * s->dilation) * p.w +
-                                         kx * s->dilation) *
-                                            s->c;
-                    size_t tap = (size_t)(ky * s->kw + kx) * c;
-
-                    for (int ox = 0; ox < s->ow; ox++, g += c, at += s->stride * s->c) {
-                        if (dx != NULL)
-                            for (size_t ch = 0; ch < c; ch++)
-                                at[ch] += g[ch] * weight[tap + ch];
-                        else
-                            for (size_t ch = 0; ch < c; ch++)
-                                dw[tap + ch] += g[ch] * at[ch];
-                    }
-                }
-        if (dx == NULL)
-            continue;
-        for (int yy = 0; yy < s->h; yy++) {
-            int py = yy + s->pad_y;
-
-            if (py < 0 || py >= p.h)
-                continue;
-            for (int xx = 0; xx < s->w; xx++) {
-                int px = xx + s->pad_x;
-
-                if (px < 0 || px >= p.w)
-                    continue;
-                for (size_t ch = 0; ch < c; ch++)
-                    dx[(size_t)i * in_size + ((size_t)yy * (size_t)s->w + (size_t)xx) * c + ch] +=
-                        image[((size_t)py * (size_t)p.w + (size_t)px) * c + ch];
-            }
-        }
-    }
-}
-
 /* ---- groups: each as a dense convolution over gathered channels ------------------------------------------ */
 
 static struct window one_group(const struct window *s)
@@ -664,7 +561,7 @@ static size_t scratch_size(const struct window *s)
     size_t dense, weight;
 
     if (is_depthwise(s))
-        return round_up(padded_size(padded_input(s)));
+        return ISA(depthwise_scratch)(s);
     if (s->groups > 1)
         return group_scratch(s);
     dense = conv_scratch(s);
@@ -676,7 +573,7 @@ static void conv_forward(float *y, const float *x, const float *weight, const fl
                          const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        depthwise_forward(y, x, weight, bias, s, scratch);
+        ISA(depthwise_forward)(y, x, weight, bias, s, scratch);
     else if (s->groups > 1)
         grouped(FORWARD, y, (float *)x, (float *)weight, bias, s, scratch); /* only read */
     else
@@ -687,7 +584,7 @@ static void conv_backward_input(float *dx, const float *dy, const float *weight,
                                 const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        depthwise_backward(dx, NULL, dy, NULL, weight, s, scratch);
+        ISA(depthwise_backward_input)(dx, dy, weight, s, scratch);
     else if (s->groups > 1)
         grouped(INPUT, (float *)dy, dx, (float *)weight, NULL, s,
                 scratch); /* dy, weight only read */
@@ -703,7 +600,7 @@ static void conv_backward_weight(float *dw, float *dbias, const float *dy, const
             for (int ch = 0; ch < s->k; ch++)
                 dbias[ch] += dy[i * (size_t)s->k + (size_t)ch];
     if (is_depthwise(s))
-        depthwise_backward(NULL, dw, dy, x, NULL, s, scratch);
+        ISA(depthwise_backward_weight)(dw, dy, x, s, scratch);
     else if (s->groups > 1)
         grouped(WEIGHT, (float *)dy, (float *)x, dw, NULL, s, scratch); /* dy, x only read */
     else

@@ -34,4 +34,13 @@ void ISA(kernels_conv)(struct kernels *table);
 void ISA(kernels_norm)(struct kernels *table);
 void ISA(kernels_plain)(struct kernels *table);
 
+/* kernels_depthwise.c: groups == c == k, as in kernels.h */
+size_t ISA(depthwise_scratch)(const struct window *s);
+void ISA(depthwise_forward)(float *y, const float *x, const float *weight, const float *bias,
+                            const struct window *s, float *scratch);
+void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weight,
+                                   const struct window *s, float *scratch);
+void ISA(depthwise_backward_weight)(float *dw, const float *dy, const float *x,
+                                    const struct window *s, float *scratch);
+
 #endif

@@ -1,0 +1,369 @@
+/* bench_kernels.c - how fast the kernels are on one core, beside the fastest that this core multiplies and adds.
+ *
+ * Batch 32. Convolutions: GFLOP/s (and the share of the peak) of the forward pass, the input gradient and the weight
+ * gradient. Pools and batch norm wait for memory, so GB/s of what they must at least read and write. Each number is the
+ * median of several runs with warm code and whatever of the data the caches keep.
+ *
+ *   usage: bench_kernels [WORD]      only the kinds whose name contains WORD; NASFARM_ISA chooses the table
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "kernels.h"
+
+enum { BATCH = 32, RUNS = 7 };
+#define RUN_S 0.004
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* ---- the peak ------------------------------------------------------------------------------------------ */
+
+/* 16 sums that wait only for themselves; floating point operations done in `turns`. */
+#define CHAINS 16
+#if defined(__x86_64__)
+#define PEAK(isa, features, vec, lanes, set, fma)                                                  \
+    __attribute__((target(features))) static double turn_##isa(long turns)                         \
+    {                                                                                              \
+        vec sum[CHAINS], a = set(1e-9f), b = set(0.999f);                                          \
+        float out[lanes];                                                                          \
+        volatile float keep;                                                                       \
+        for (int i = 0; i < CHAINS; i++)                                                           \
+            sum[i] = set(1.0f);                                                                    \
+        for (long t = 0; t < turns; t++)                                                           \
+            _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++) sum[i] = fma(sum[i], b, a);  \
+        for (int i = 0; i < CHAINS; i++) {                                                         \
+            memcpy(out, &sum[i], sizeof out);                                                      \
+            keep = out[0];                                                                         \
+            (void)keep;                                                                            \
+        }                                                                                          \
+        return 2.0 * (lanes)*CHAINS * (double)turns;                                               \
+    }
+#define MUL_ADD(x, y, z) _mm_add_ps(_mm_mul_ps(x, y), z)
+PEAK(avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
+PEAK(avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
+PEAK(sse2, "sse2", __m128, 4, _mm_set1_ps, MUL_ADD)
+
+static double turn(const char *isa, long turns)
+{
+    if (strcmp(isa, "avx512") == 0)
+        return turn_avx512(turns);
+    return strcmp(isa, "avx2") == 0 ? turn_avx2(turns) : turn_sse2(turns);
+}
+#else
+static double turn(const char *isa, long turns)
+{
+    typedef float vec __attribute__((vector_size(16)));
+    vec sum[CHAINS], a = {1e-9f, 1e-9f, 1e-9f, 1e-9f}, b = {0.999f, 0.999f, 0.999f, 0.999f};
+    volatile float keep;
+
+    (void)isa;
+    for (int i = 0; i < CHAINS; i++)
+        sum[i] = b;
+    for (long t = 0; t < turns; t++)
+        for (int i = 0; i < CHAINS; i++)
+            sum[i] = sum[i] * b + a;
+    for (int i = 0; i < CHAINS; i++) {
+        keep = sum[i][0];
+        (void)keep;
+    }
+    return 2.0 * 4 * CHAINS * (double)turns;
+}
+#endif
+
+static double peak_gflops(const char *isa)
+{
+    double best = 0;
+
+    for (int i = 0; i < 10; i++) {
+        double start = now_s(), done = turn(isa, 1000000);
+        double rate = done / (now_s() - start) / 1e9;
+
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+/* ---- one case ------------------------------------------------------------------------------------------ */
+
+struct bench {
+    const struct kernels *k;
+    struct window s;
+    float *x, *y, *dx, *dy, *w, *dw, *scratch, *gamma, *beta, *mean, *inv, *running;
+    int32_t *argmax;
+};
+
+static float *filled(size_t n)
+{
+    float *a = aligned_alloc(64, (n * sizeof *a + 127) & ~(size_t)63);
+
+    if (a == NULL) {
+        (void)fprintf(stderr, "bench_kernels: out of memory for %zu floats\n", n);
+        exit(1);
+    }
+    for (size_t i = 0; i < n; i++)
+        a[i] = (float)(i * 2654435761u % 1000) * 1e-3f - 0.5f;
+    return a;
+}
+
+static struct bench bench_of(const struct kernels *k, const struct window *s)
+{
+    size_t nx = (size_t)s->n * (size_t)(s->h * s->w) * (size_t)s->c;
+    size_t ny = (size_t)s->n * (size_t)(s->oh * s->ow) * (size_t)s->k;
+    size_t nw = (size_t)(s->kh * s->kw) * (size_t)(s->c / s->groups) * (size_t)s->k;
+    size_t c = (size_t)s->c;
+    struct bench b = {.k = k, .s = *s};
+
+    b.x = filled(nx), b.dx = filled(nx), b.y = filled(ny), b.dy = filled(ny);
+    b.w = filled(nw), b.dw = filled(nw), b.scratch = filled(k->conv_scratch(s));
+    b.gamma = filled(c), b.beta = filled(c), b.mean = filled(c), b.inv = filled(c);
+    b.running = filled(2 * c);
+    b.argmax = aligned_alloc(64, (ny * sizeof *b.argmax + 127) & ~(size_t)63);
+    return b;
+}
+
+static void bench_release(struct bench *b)
+{
+    free(b->x), free(b->dx), free(b->y), free(b->dy), free(b->w), free(b->dw), free(b->scratch);
+    free(b->gamma), free(b->beta), free(b->mean), free(b->inv), free(b->running), free(b->argmax);
+}
+
+/* Seconds of one call: the median of RUNS runs of at least RUN_S each. */
+static double seconds(void (*call)(struct bench *), struct bench *b)
+{
+    double run[RUNS], start = now_s(), once;
+    long calls;
+
+    call(b);
+    start = now_s();
+    call(b);
+    once = now_s() - start;
+    calls = once < RUN_S ? (long)(RUN_S / once) + 1 : 1;
+    for (int i = 0; i < RUNS; i++) {
+        start = now_s();
+        for (long j = 0; j < calls; j++)
+            call(b);
+        run[i] = (now_s() - start) / (double)calls;
+    }
+    qsort(run, RUNS, sizeof run[0], by_value);
+    return run[RUNS / 2];
+}
+
+static void conv_forward(struct bench *b)
+{
+    b->k->conv_forward(b->y, b->x, b->w, NULL, &b->s, b->scratch);
+}
+
+static void conv_input(struct bench *b)
+{
+    b->k->conv_backward_input(b->dx, b->dy, b->w, &b->s, b->scratch);
+}
+
+static void conv_weight(struct bench *b)
+{
+    b->k->conv_backward_weight(b->dw, NULL, b->dy, b->x, &b->s, b->scratch);
+}
+
+static size_t bn_pixels(const struct bench *b)
+{
+    return (size_t)b->s.n * (size_t)(b->s.h * b->s.w);
+}
+
+static void bn_train(struct bench *b)
+{
+    b->k->batch_norm_train(b->dx, b->x, b->gamma, b->beta, b->mean, b->inv, b->running,
+                           b->running + b->s.c, 0.1f, 1e-5f, true, bn_pixels(b), b->s.c);
+}
+
+static void bn_infer(struct bench *b)
+{
+    for (int i = 0; i < b->s.c; i++)
+        b->inv[i] = 1;
+    b->k->batch_norm_infer(b->dx, b->x, b->gamma, b->beta, b->mean, b->inv, 1e-5f, true,
+                           bn_pixels(b), b->s.c);
+}
+
+/* dy's place holds the sums: values do not matter for the time, as long as they stay finite */
+static void bn_backward(struct bench *b)
+{
+    b->k->batch_norm_backward(b->dx, b->gamma, b->beta, b->dy, b->x, b->y, b->gamma, b->mean,
+                              b->inv, true, bn_pixels(b), b->s.c);
+    b->gamma[0] = b->beta[0] = 1;
+}
+
+static void max_forward(struct bench *b)
+{
+    b->k->max_pool_forward(b->y, b->argmax, b->x, &b->s);
+}
+
+static void max_backward(struct bench *b)
+{
+    b->k->max_pool_backward(b->dx, b->dy, b->argmax, &b->s);
+}
+
+static void avg_forward(struct bench *b)
+{
+    b->k->avg_pool_forward(b->y, b->x, &b->s);
+}
+
+static void avg_backward(struct bench *b)
+{
+    b->k->avg_pool_backward(b->dx, b->dy, &b->s);
+}
+
+/* ---- the tables ---------------------------------------------------------------------------------------- */
+
+static const int sides[] = {32, 16, 8};
+static const int channels[] = {8, 12, 16, 24, 32, 64, 128};
+#define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
+
+static struct window same(int side, int c, int k, int kernel, int stride, int groups)
+{
+    int out = (side + stride - 1) / stride, pad = (kernel - 1) / 2;
+    struct window s = {BATCH,  side,   side,   c, out,    out, k,
+                       kernel, kernel, stride, 1, groups, pad, pad};
+
+    return s;
+}
+
+static void conv_row(const struct kernels *k, const char *name, const struct window *s, double peak)
+{
+    static void (*const calls[])(struct bench *) = {conv_forward, conv_input, conv_weight};
+    struct bench b = bench_of(k, s);
+    double flops = 2.0 * s->n * s->oh * s->ow * s->k * s->kh * s->kw * (s->c / s->groups);
+
+    printf("%-18s %3d -> %3d  %2dx%-2d", name, s->c, s->k, s->h, s->w);
+    for
+        EACH(i, calls)
+        {
+            double rate = flops / seconds(calls[i], &b) / 1e9;
+
+            printf("  %6.1f %3.0f%%", rate, 100 * rate / peak);
+        }
+    printf("\n");
+    (void)fflush(stdout);
+    bench_release(&b);
+}
+
+static bool wanted(const char *word, const char *name)
+{
+    return word == NULL || strstr(name, word) != NULL;
+}
+
+static void convolutions(const struct kernels *k, const char *word, double peak)
+{
+    static const struct {
+        const char *name;
+        int c, kernel, stride; /* c 0: as many as out */
+        bool depthwise;
+    } kinds[] = {
+        {"dense 3x3", 0, 3, 1, false},         {"dense 1x1", 0, 1, 1, false},
+        {"dense 3x3 by 2", 0, 3, 2, false},    {"stem 3x3", 3, 3, 1, false},
+        {"stem 3x3", 1, 3, 1, false},          {"depthwise 3x3", 0, 3, 1, true},
+        {"depthwise 5x5", 0, 5, 1, true},      {"depthwise 7x7", 0, 7, 1, true},
+        {"depthwise 3x3 by 2", 0, 3, 2, true}, {"depthwise 5x5 by 2", 0, 5, 2, true},
+    };
+
+    printf("GFLOP/s                               forward       input grad   weight grad\n");
+    for
+        EACH(i, kinds)
+        {
+            if (!wanted(word, kinds[i].name))
+                continue;
+        for
+            EACH(j, sides)
+            for
+                EACH(l, channels)
+                {
+                    int n = channels[l], c = kinds[i].c > 0 ? kinds[i].c : n;
+                    struct window s = same(sides[j], c, n, kinds[i].kernel, kinds[i].stride,
+                                           kinds[i].depthwise ? n : 1);
+
+                    conv_row(k, kinds[i].name, &s, peak);
+                }
+        }
+}
+
+/* name, the call, and how often it at least passes over x, y (floats) and argmax */
+static void memory_bound(const struct kernels *k, const char *word)
+{
+    static const struct {
+        const char *name;
+        int kernel, stride;
+        void (*call)(struct bench *);
+        int x, y;
+    } kinds[] = {
+        {"max pool forward", 3, 1, max_forward, 1, 2},
+        {"max pool backward", 3, 1, max_backward, 2, 2},
+        {"avg pool forward", 3, 1, avg_forward, 1, 1},
+        {"avg pool backward", 3, 1, avg_backward, 2, 1},
+        {"max pool forward by 2", 3, 2, max_forward, 1, 2},
+        {"avg pool forward by 2", 3, 2, avg_forward, 1, 1},
+        {"batch norm train", 1, 1, bn_train, 4, 0}, /* mean, variance, y */
+        {"batch norm infer", 1, 1, bn_infer, 2, 0},
+        {"batch norm backward", 1, 1, bn_backward, 6, 2}, /* dy x; dy x y, dx twice; y */
+    };
+
+    printf("GB/s                         channels:");
+    for
+        EACH(l, channels)
+    printf(" %6d", channels[l]);
+    printf("\n");
+    for
+        EACH(i, kinds)
+        {
+            if (!wanted(word, kinds[i].name))
+                continue;
+        for
+            EACH(j, sides)
+            {
+                printf("%-26s %4dx%-2d     ", kinds[i].name, sides[j], sides[j]);
+            for
+                EACH(l, channels)
+                {
+                    int c = channels[l];
+                    struct window s = same(sides[j], c, c, kinds[i].kernel, kinds[i].stride, 1);
+                    struct bench b = bench_of(k, &s);
+                    double floats =
+                        (double)kinds[i].x * s.h * s.w + (double)kinds[i].y * s.oh * s.ow;
+
+                    max_forward(&b); /* an argmax to go back by */
+                    printf(" %6.1f", 4 * floats * c * BATCH / seconds(kinds[i].call, &b) / 1e9);
+                    bench_release(&b);
+                }
+            printf("\n");
+            (void)fflush(stdout);
+            }
+        }
+}
+
+int main(int argc, char **argv)
+{
+    const struct kernels *k = kernels_get();
+    const char *word = argc > 1 ? argv[1] : NULL;
+    double peak = peak_gflops(k->isa);
+
+    printf("%s, %d lanes: %.1f GFLOP/s of multiply-adds at most, batch %d\n", k->isa, k->lanes,
+           peak, BATCH);
+    convolutions(k, word, peak);
+    memory_bound(k, word);
+    return 0;
+}
