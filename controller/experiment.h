@@ -103,8 +103,11 @@ struct replay_report {
 };
 int experiment_replay(const char *dir, struct replay_report *out, struct why *why);
 
-/* The configuration as JSON (malloc'd), and back; the text in a store. */
+/* The configuration as JSON (malloc'd; NULL: out of memory, or a text that is not UTF-8), and back; the text in a
+ * store. FARM_EINPUT names the key that is unknown, of another type or out of its range. */
 char *experiment_config_to_json(const struct experiment_config *self);
 int experiment_config_from_json(struct experiment_config *out, const char *json, struct why *why);
+/* What from_json checks beyond the types: trials, the data set's name, both recipes. */
+int experiment_config_check(const struct experiment_config *self, struct why *why);
 
 #endif

@@ -1,196 +1,505 @@
-/* fold.c - see fold.h. */
-#include "fold.h"
-
+/* fold.c - the state of a search out of its journal: from a snapshot when it is opened, from the start when it is
+ * replayed. Each proposal of the journal must be what the strategy proposes again. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-int fold_open(struct fold *self, const struct experiment_config *config, struct why *why)
-{
-    int rc;
+#include "experiment_inside.h"
+#include "log.h"
 
-    memset(self, 0, sizeof *self);
-    self->config = config;
-    self->best_fitness = NAN;
-    if ((rc = space_open(&self->space, &config->space, why)) != FARM_OK)
-        return rc;
-    rc = strategy_create(&self->strategy, config->strategy, config->strategy_options, self->space,
-                         config->seed, why);
-    if (rc == FARM_OK && (self->genome = genome_create(self->space->n_dims)) == NULL)
-        rc = why_set(why, FARM_ENOMEM, "out of memory for a search");
-    if (rc != FARM_OK)
-        fold_close(self);
+#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_WORDS   9 /* before the pending trials */
+
+/* ---------------------------------------------------------------- snapshots */
+
+static void put_word(uint8_t **at, uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++)
+        *(*at)++ = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t take_word(const uint8_t **at)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        v |= (uint64_t) * (*at)++ << (8 * i);
+    return v;
+}
+
+int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
+{
+    const struct tally *t = &self->tally;
+    struct pending_trial **all = pending_sorted(&self->pending);
+    uint8_t *strategy = NULL, *at;
+    size_t strategy_len = 0;
+    uint64_t fitness;
+    int rc = all != NULL ? strategy_save(self->strategy, &strategy, &strategy_len) : FARM_ENOMEM;
+
+    memcpy(&fitness, &t->best_fitness, sizeof fitness);
+    *len = 8 * (SNAPSHOT_WORDS + self->pending.n) + strategy_len;
+    if (rc == FARM_OK && (*bytes = malloc(*len)) == NULL)
+        rc = FARM_ENOMEM;
+    if (rc == FARM_OK) {
+        const uint64_t words[SNAPSHOT_WORDS] = {
+            SNAPSHOT_VERSION, t->proposed,   t->done, t->ok,          t->failed,
+            t->known,         t->best_trial, fitness, self->pending.n};
+
+        at = *bytes;
+        for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
+            put_word(&at, words[i]);
+        for (size_t i = 0; i < self->pending.n; i++)
+            put_word(&at, all[i]->record.trial);
+        if (strategy_len > 0)
+            memcpy(at, strategy, strategy_len);
+    }
+    free(all);
+    free(strategy);
     return rc;
 }
 
-void fold_close(struct fold *self)
+/* During a fold nobody waits for anybody: the graphs' hashes are not in the journal. The number stands for it. */
+static int add_folded(struct experiment *self, uint64_t trial, struct genome *genome)
 {
-    strategy_destroy(&self->strategy);
-    space_close(&self->space);
-    free(self->genome);
-    self->genome = NULL;
+    struct trial_record record = {.trial = trial, .genome = genome};
+
+    memcpy(record.hash.bytes, &trial, sizeof trial);
+    if (genome != NULL && pending_add(&self->pending, &record, false) != NULL)
+        return FARM_OK;
+    free(genome);
+    return FARM_ENOMEM;
 }
 
-/* One constraint: what it is called, what was asked for, the least that was seen. */
-struct bound {
-    const char *name, *option;
-    uint64_t most, value, least;
+static int load_pending(struct experiment *self, uint64_t trial)
+{
+    struct trial_record record;
+    int rc =
+        trial < self->tally.proposed ? store_get_trial(self->store, trial, &record) : FARM_ECORRUPT;
+
+    return rc == FARM_OK ? add_folded(self, trial, record.genome) : rc;
+}
+
+static int load_snapshot(struct experiment *self, const uint8_t *bytes, size_t len)
+{
+    const uint8_t *at = bytes, *end = bytes + len;
+    uint64_t words[SNAPSHOT_WORDS];
+    struct tally *t = &self->tally;
+    int rc = FARM_OK;
+
+    if (len < 8 * SNAPSHOT_WORDS)
+        return FARM_ECORRUPT;
+    for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
+        words[i] = take_word(&at);
+    *t = (struct tally){words[1], words[2], words[3], words[4], words[5], words[6], 0};
+    memcpy(&t->best_fitness, &words[7], sizeof t->best_fitness);
+    if (words[0] != SNAPSHOT_VERSION || words[8] > (size_t)(end - at) / 8 ||
+        t->done + words[8] != t->proposed || t->proposed > store_n_trials(self->store))
+        return FARM_ECORRUPT;
+    for (uint64_t i = 0; i < words[8] && rc == FARM_OK; i++)
+        rc = load_pending(self, take_word(&at));
+    return rc == FARM_OK ? strategy_load(self->strategy, at, (size_t)(end - at)) : rc;
+}
+
+/* *next is where the fold begins: 0 when there is no snapshot, or none that can be used. */
+static int start_from_snapshot(struct experiment *self, uint64_t *next, struct why *why)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = store_get_snapshot(self->store, next, &bytes, &len);
+
+    if (rc == FARM_OK && *next > store_n_events(self->store))
+        rc = FARM_ECORRUPT;
+    if (rc == FARM_OK)
+        rc = load_snapshot(self, bytes, len);
+    free(bytes);
+    if (rc == FARM_OK)
+        return rc;
+    *next = 0;
+    if (rc == FARM_ENOMEM)
+        return why_set(why, rc, "no memory for the search's state");
+    if (rc != FARM_ENOTFOUND)
+        log_warn("the snapshot of the search cannot be used (%s): its whole journal is read",
+                 farm_strerror(rc));
+    return experiment_reset(self, why);
+}
+
+/* ---------------------------------------------------------------- the fold */
+
+struct fold {
+    struct experiment *self;
+    uint64_t next; /* the event that must come now */
+    struct digest journal;
+    uint8_t *snapshot; /* replay: the stored one, and where it belongs */
+    size_t snapshot_len;
+    uint64_t snapshot_seq;
+    int rc;
+    struct why why;
 };
 
-static bool has_constraints(const struct experiment_config *config)
+static int differs(struct fold *f, const struct event *e, const char *what)
 {
-    return config->max_params > 0 || config->max_macs > 0 || config->max_activation_bytes > 0;
+    static const char *const kinds[] = {"?", "proposal", "result", "final", "exhaustion"};
+
+    return why_set(&f->why, FARM_ECORRUPT,
+                   "event %" PRIu64 " of the journal (%s, trial %" PRIu64 "): %s", e->seq,
+                   e->kind < sizeof kinds / sizeof kinds[0] ? kinds[e->kind] : "?", e->trial, what);
 }
 
-static int exhausted(const struct bound *bounds, size_t n, struct why *why)
+static int out_of_memory(struct fold *f, const struct event *e, int rc)
 {
-    for (size_t i = 0; i < n; i++)
-        if (bounds[i].most > 0 && bounds[i].least > bounds[i].most)
-            return why_set(
-                why, FARM_EEXHAUSTED,
-                "none of %d genomes in a row had at most %" PRIu64 " %s: the smallest had %" PRIu64
-                "; raise --%s or choose a smaller skeleton (--channels, --cells)",
-                FOLD_TRIES, bounds[i].most, bounds[i].name, bounds[i].least, bounds[i].option);
-    return why_set(why, FARM_EEXHAUSTED,
-                   "none of %d genomes in a row kept all constraints together; raise one of them",
-                   FOLD_TRIES);
+    return why_set(&f->why, rc, "event %" PRIu64 " of the journal: %s", e->seq, farm_strerror(rc));
 }
 
-/* Draws until a genome keeps the constraints. */
-static int ask_kept(struct fold *self, uint64_t *parent, struct graph **graph,
-                    struct graph_cost *cost, struct why *why)
+/* Asks as often as the search did: proposals that the constraints throw away are no events. */
+static int ask_again(struct fold *f, const struct event *e)
 {
-    const struct experiment_config *config = self->config;
-    struct bound bounds[] = {
-        {"parameters", "max-params", config->max_params, 0, UINT64_MAX},
-        {"multiply-adds", "max-macs", config->max_macs, 0, UINT64_MAX},
-        {"bytes of activations", "max-memory", config->max_activation_bytes, 0, UINT64_MAX},
-    };
-    const size_t n_bounds = sizeof bounds / sizeof bounds[0];
+    struct experiment *self = f->self;
+    struct rejections rejections = {0};
+    struct graph_cost cost;
+    uint64_t parent;
+    int rc;
 
-    for (int try = 0; try < FOLD_TRIES; try++) {
-        struct graph *decoded = NULL;
-        struct graph_cost costs;
-        bool kept = true;
-        int rc = strategy_ask(self->strategy, self->genome, parent);
+    for (unsigned tries = 0; tries < ASK_TRIES; tries++) {
+        struct graph *graph = NULL;
 
+        if ((rc = strategy_ask(self->strategy, self->asked, &parent)) == FARM_EEXHAUSTED)
+            break;
         if (rc != FARM_OK)
-            return why_set(why, rc, "strategy %s: %s", config->strategy, farm_strerror(rc));
-        if (graph == NULL && !has_constraints(config))
-            return FARM_OK;
-        if ((rc = space_decode(self->space, self->genome, &decoded, why)) != FARM_OK)
-            return rc;
-        if ((rc = graph_cost(decoded, &costs)) != FARM_OK) {
-            graph_destroy(&decoded);
-            return why_set(why, rc, "out of memory for a graph");
+            return out_of_memory(f, e, rc);
+        if (genome_equal(self->asked, e->genome))
+            return parent == e->parent ? FARM_OK
+                                       : differs(f, e, "the strategy proposes another parent");
+        if ((rc = experiment_consider(self, &graph, &cost, &rejections)) != FARM_OK)
+            return out_of_memory(f, e, rc);
+        if (graph != NULL) {
+            graph_destroy(&graph);
+            break;
         }
-        bounds[0].value = costs.params;
-        bounds[1].value = costs.macs;
-        bounds[2].value = costs.activation_bytes;
-        for (size_t i = 0; i < n_bounds; i++) {
-            kept = kept && (bounds[i].most == 0 || bounds[i].value <= bounds[i].most);
-            if (bounds[i].value < bounds[i].least)
-                bounds[i].least = bounds[i].value;
-        }
-        if (kept && graph != NULL) {
-            *graph = decoded;
-            *cost = costs;
-            return FARM_OK;
-        }
-        graph_destroy(&decoded);
-        if (kept)
-            return FARM_OK;
     }
-    return exhausted(bounds, n_bounds, why);
+    return differs(f, e, "the strategy proposes another genome");
 }
 
-int fold_ask(struct fold *self, uint64_t *parent, struct graph **graph, struct graph_cost *cost,
-             struct why *why)
+static int fold_proposal(struct fold *f, const struct event *e)
 {
-    uint8_t *before = NULL;
+    struct experiment *self = f->self;
+    int rc;
+
+    if (e->trial != self->tally.proposed || e->genome->n != self->space->n_dims)
+        return differs(f, e, "it is not the next trial of this space");
+    if ((rc = ask_again(f, e)) != FARM_OK)
+        return rc;
+    self->tally.proposed++;
+    rc = add_folded(self, e->trial, genome_copy(e->genome));
+    return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
+}
+
+static int fold_result(struct fold *f, const struct event *e)
+{
+    struct experiment *self = f->self;
+    struct pending_trial *t = pending_find(&self->pending, e->trial);
+    int rc;
+
+    if (t == NULL)
+        return differs(f, e, "the trial is not pending");
+    if (e->outcome == OUTCOME_OK && !isfinite(e->fitness))
+        return differs(f, e, "a success without a fitness");
+    if (e->known_from != UINT64_MAX && e->known_from >= self->tally.proposed)
+        return differs(f, e, "taken over from a trial that is not there");
+    rc = strategy_tell(self->strategy, e->trial, t->record.genome, e->outcome, e->fitness);
+    if (rc != FARM_OK)
+        return out_of_memory(f, e, rc);
+    tally_result(&self->tally, e->trial, e->outcome, e->fitness, e->known_from != UINT64_MAX);
+    pending_remove(&self->pending, t);
+    return FARM_OK;
+}
+
+static int fold_exhausted(struct fold *f, const struct event *e)
+{
+    uint64_t parent;
+    int rc;
+
+    if (e->trial > ASK_TRIES)
+        return differs(f, e, "more tries than there can be");
+    for (uint64_t i = 0; i < e->trial; i++)
+        if ((rc = strategy_ask(f->self->strategy, f->self->asked, &parent)) != FARM_OK)
+            return differs(f, e, "the strategy proposes less");
+    return FARM_OK;
+}
+
+static int fold_event(struct fold *f, const struct event *e)
+{
+    if (e->seq != f->next)
+        return differs(f, e, "events before it are missing");
+    f->next++;
+    switch (e->kind) {
+    case EVENT_PROPOSED: return fold_proposal(f, e);
+    case EVENT_RESULT: return fold_result(f, e);
+    case EVENT_FINAL:
+        return e->trial < f->self->tally.proposed ? FARM_OK
+                                                  : differs(f, e, "there is no such trial");
+    case EVENT_EXHAUSTED: return fold_exhausted(f, e);
+    }
+    return differs(f, e, "of no known kind");
+}
+
+static bool visit_event(const struct event *e, void *ctx)
+{
+    struct fold *f = ctx;
+
+    f->rc = fold_event(f, e);
+    return f->rc == FARM_OK;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static bool visit_member(uint64_t serial, uint64_t trial, double fitness, void *ctx)
+{
+    struct experiment *self = ctx;
+
+    (void)fitness;
+    if (self->n_members == self->cap_members) {
+        size_t cap = self->cap_members > 0 ? 2 * self->cap_members : 256;
+        struct stored_member *bigger = realloc(self->members, cap * sizeof *bigger);
+
+        if (bigger == NULL)
+            return false;
+        self->members = bigger;
+        self->cap_members = cap;
+    }
+    self->members[self->n_members++] = (struct stored_member){serial, trial};
+    self->next_serial = serial + 1;
+    return true;
+}
+
+/* Who waits for whom, now that the fold has said who is pending. */
+static int complete_pending(struct experiment *self)
+{
+    struct pending whole = {0};
+    struct pending_trial **all = pending_sorted(&self->pending);
+    int rc = all != NULL ? FARM_OK : FARM_ENOMEM;
+
+    for (size_t i = 0; rc == FARM_OK && i < self->pending.n; i++) {
+        struct trial_record record;
+
+        rc = store_get_trial(self->store, all[i]->record.trial, &record);
+        if (rc == FARM_OK &&
+            pending_add(&whole, &record, !self->config.train_known_again) == NULL) {
+            trial_record_release(&record);
+            rc = FARM_ENOMEM;
+        }
+    }
+    free(all);
+    pending_release(&self->pending);
+    self->pending = whole;
+    return rc;
+}
+
+int fold_open(struct experiment *self, struct why *why)
+{
+    struct fold f = {.self = self};
+    struct result final;
+    uint64_t trial;
+    int rc = start_from_snapshot(self, &f.next, why);
+
+    self->snapshot_seq = f.next;
+    if (rc != FARM_OK)
+        return rc;
+    rc = store_each_event(self->store, f.next, visit_event, &f, why);
+    if (rc == FARM_OK && f.rc != FARM_OK) {
+        if (why != NULL)
+            *why = f.why;
+        return f.rc;
+    }
+    if (rc != FARM_OK)
+        return rc;
+    if (f.next != store_n_events(self->store) ||
+        self->tally.proposed != store_n_trials(self->store))
+        return why_set(why, FARM_ECORRUPT,
+                       "the journal has %" PRIu64 " events and %" PRIu64
+                       " trials, the store %" PRIu64 " and %" PRIu64,
+                       f.next, self->tally.proposed, store_n_events(self->store),
+                       store_n_trials(self->store));
+    if ((rc = complete_pending(self)) == FARM_OK)
+        rc = store_each_population(self->store, visit_member, self);
+    if (rc == FARM_OK)
+        rc = experiment_final_result(self->store, &trial, &final);
+    self->final_done = rc == FARM_OK;
+    return rc == FARM_OK || rc == FARM_ENOTFOUND
+               ? FARM_OK
+               : why_set(why, rc, "cannot read the search's state: %s", farm_strerror(rc));
+}
+
+/* ---------------------------------------------------------------- replay */
+
+static void add_to_digest(struct digest *digest, const struct event *e, uint8_t *buffer)
+{
+    uint8_t *at = buffer;
+    uint64_t fitness;
+
+    memcpy(&fitness, &e->fitness, sizeof fitness);
+    memcpy(at, digest->bytes, sizeof digest->bytes);
+    at += sizeof digest->bytes;
+    put_word(&at, e->seq);
+    put_word(&at, e->kind);
+    put_word(&at, e->trial);
+    put_word(&at, e->kind == EVENT_PROPOSED ? e->parent : e->known_from);
+    put_word(&at, e->kind == EVENT_PROPOSED ? 0 : (uint64_t)e->outcome);
+    put_word(&at, e->kind == EVENT_PROPOSED ? 0 : fitness);
+    if (e->genome != NULL)
+        at += genome_pack(e->genome, at);
+    digest_of(digest, buffer, (size_t)(at - buffer));
+}
+
+/* The trial's record says the same as the event. */
+static int compare_record(struct fold *f, const struct event *e)
+{
+    struct trial_record record;
+    bool same;
+    int rc;
+
+    if (e->kind != EVENT_PROPOSED && e->kind != EVENT_RESULT)
+        return FARM_OK;
+    if ((rc = store_get_trial(f->self->store, e->trial, &record)) != FARM_OK)
+        return differs(f, e, "the trial's record cannot be read");
+    if (e->kind == EVENT_PROPOSED)
+        same = genome_equal(record.genome, e->genome) && record.parent == e->parent;
+    else
+        same = record.state == TRIAL_DONE && record.result.outcome == e->outcome &&
+               memcmp(&record.result.fitness, &e->fitness, sizeof e->fitness) == 0 &&
+               record.known_from == e->known_from;
+    trial_record_release(&record);
+    return same ? FARM_OK : differs(f, e, "the trial's record says something else");
+}
+
+static int compare_snapshot(struct fold *f)
+{
+    uint8_t *bytes = NULL;
     size_t len = 0;
     int rc;
 
-    /* Draws that led to no proposal leave no trace in the journal, so they must leave none in the state. */
-    if (has_constraints(self->config) &&
-        (rc = strategy_save(self->strategy, &before, &len)) != FARM_OK)
-        return why_set(why, rc, "out of memory for a search");
-    rc = ask_kept(self, parent, graph, cost, why);
-    if (rc != FARM_OK && before != NULL && strategy_load(self->strategy, before, len) != FARM_OK)
-        rc = why_set(why, FARM_ENOMEM, "out of memory for a search");
-    free(before);
+    if (f->snapshot == NULL || f->next != f->snapshot_seq)
+        return FARM_OK;
+    rc = fold_save(f->self, &bytes, &len);
+    if (rc == FARM_OK && (len != f->snapshot_len || memcmp(bytes, f->snapshot, len) != 0))
+        rc = why_set(&f->why, FARM_ECORRUPT,
+                     "event %" PRIu64 " of the journal: the state before it is not the one that "
+                     "was saved",
+                     f->next);
+    free(bytes);
     return rc;
 }
 
-int fold_tell(struct fold *self, uint64_t trial, const struct genome *genome, enum outcome outcome,
-              double fitness, bool known)
+static bool visit_replayed(const struct event *e, void *ctx)
 {
-    int rc = strategy_tell(self->strategy, trial, genome, outcome, fitness);
+    struct fold *f = ctx;
+    uint8_t *buffer = malloc(80 + (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
 
-    if (rc != FARM_OK)
-        return rc;
-    self->done++;
-    self->known += known;
-    if (outcome != OUTCOME_OK) {
-        self->failed++;
-        return FARM_OK;
+    if (buffer == NULL) {
+        f->rc = out_of_memory(f, e, FARM_ENOMEM);
+        return false;
     }
-    self->ok++;
-    if (!(fitness <= self->best_fitness)) { /* also the first: NaN */
-        self->best_fitness = fitness;
-        self->best_trial = trial;
-    }
-    return FARM_OK;
+    add_to_digest(&f->journal, e, buffer);
+    free(buffer);
+    f->rc = compare_snapshot(f);
+    if (f->rc == FARM_OK && (f->rc = fold_event(f, e)) == FARM_OK)
+        f->rc = compare_record(f, e);
+    return f->rc == FARM_OK;
 }
 
-/* ---- as bytes: seven words of counters, then the strategy's own --------------------------------------- */
+struct comparison {
+    const struct strategy_member *members;
+    size_t n, i;
+    bool same;
+};
 
-#define WORDS 7
-
-int fold_save(const struct fold *self, uint8_t **bytes, size_t *len)
+static bool compare_member(uint64_t serial, uint64_t trial, double fitness, void *ctx)
 {
-    uint64_t words[WORDS] = {self->proposed, self->done,       self->ok, self->failed,
-                             self->known,    self->best_trial, 0};
-    uint8_t *state = NULL, *out;
-    size_t state_len;
-    int rc = strategy_save(self->strategy, &state, &state_len);
+    struct comparison *c = ctx;
 
-    if (rc != FARM_OK)
-        return rc;
-    memcpy(&words[6], &self->best_fitness, sizeof words[6]);
-    if ((out = malloc(8 * WORDS + state_len)) == NULL) {
-        free(state);
-        return FARM_ENOMEM;
-    }
-    for (size_t i = 0; i < WORDS; i++)
-        for (size_t k = 0; k < 8; k++)
-            out[8 * i + k] = (uint8_t)(words[i] >> (8 * k));
-    memcpy(out + 8 * WORDS, state, state_len);
-    free(state);
-    *bytes = out;
-    *len = 8 * WORDS + state_len;
-    return FARM_OK;
+    (void)serial;
+    c->same = c->i < c->n && c->members[c->i].trial == trial &&
+              memcmp(&c->members[c->i].fitness, &fitness, sizeof fitness) == 0;
+    c->i++;
+    return c->same;
 }
 
-int fold_load(struct fold *self, const uint8_t *bytes, size_t len)
+static int compare_population(struct experiment *self, struct why *why)
 {
-    uint64_t words[WORDS] = {0};
+    struct comparison c = {.same = true};
     int rc;
 
-    if (len < 8 * WORDS)
-        return FARM_ECORRUPT;
-    for (size_t i = 0; i < WORDS; i++)
-        for (size_t k = 0; k < 8; k++)
-            words[i] |= (uint64_t)bytes[8 * i + k] << (8 * k);
-    if ((rc = strategy_load(self->strategy, bytes + 8 * WORDS, len - 8 * WORDS)) != FARM_OK)
-        return rc;
-    self->proposed = words[0];
-    self->done = words[1];
-    self->ok = words[2];
-    self->failed = words[3];
-    self->known = words[4];
-    self->best_trial = words[5];
-    memcpy(&self->best_fitness, &words[6], sizeof self->best_fitness);
+    c.n = strategy_population(self->strategy, &c.members);
+    if ((rc = store_each_population(self->store, compare_member, &c)) != FARM_OK)
+        return why_set(why, rc, "cannot read the population: %s", farm_strerror(rc));
+    if (!c.same || c.i != c.n)
+        return why_set(why, FARM_ECORRUPT,
+                       "the stored population differs from the journal's at its member %zu",
+                       c.same ? c.i : c.i - 1);
     return FARM_OK;
+}
+
+static int fill_report(struct fold *f, struct replay_report *out, struct why *why)
+{
+    const struct experiment *self = f->self;
+    const struct strategy_member *members;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+
+    if (strategy_save(self->strategy, &bytes, &len) != FARM_OK)
+        return why_set(why, FARM_ENOMEM, "no memory for the search's state");
+    *out = (struct replay_report){.events = f->next,
+                                  .trials = self->tally.proposed,
+                                  .known = self->tally.known,
+                                  .failed = self->tally.failed,
+                                  .journal = f->journal,
+                                  .population = strategy_population(self->strategy, &members)};
+    digest_of(&out->state, bytes, len);
+    free(bytes);
+    return FARM_OK;
+}
+
+/* All of it over one snapshot of the store, for a search may be going on. */
+static int replay(struct fold *f, struct replay_report *out, struct why *why)
+{
+    struct store *store = f->self->store;
+    int rc = store_get_snapshot(store, &f->snapshot_seq, &f->snapshot, &f->snapshot_len);
+
+    if (rc != FARM_OK && rc != FARM_ENOTFOUND)
+        return why_set(why, rc, "cannot read the snapshot of the search: %s", farm_strerror(rc));
+    if ((rc = store_each_event(store, 0, visit_replayed, f, why)) != FARM_OK)
+        return rc;
+    if ((rc = f->rc) == FARM_OK)
+        rc = compare_snapshot(f);
+    if (rc != FARM_OK) {
+        if (why != NULL)
+            *why = f->why;
+        return rc;
+    }
+    if ((rc = compare_population(f->self, why)) == FARM_OK)
+        rc = fill_report(f, out, why);
+    return rc;
+}
+
+int experiment_replay(const char *dir, struct replay_report *out, struct why *why)
+{
+    struct experiment *self = calloc(1, sizeof *self);
+    struct fold f = {.self = self};
+    int rc;
+
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "no memory for a replay");
+    if ((rc = store_open(&self->store, dir, STORE_READ, NULL, why)) != FARM_OK ||
+        (rc = experiment_config_from_json(&self->config, store_config(self->store), why)) !=
+            FARM_OK ||
+        (rc = experiment_prepare(self, why)) != FARM_OK)
+        goto out;
+    if ((rc = store_pin(self->store, why)) != FARM_OK)
+        goto out;
+    rc = replay(&f, out, why);
+    store_unpin(self->store);
+out:
+    free(f.snapshot);
+    experiment_free(&self);
+    return rc;
 }

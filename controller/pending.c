@@ -1,207 +1,174 @@
-/* pending.c - see pending.h. Two chained tables over the same entries; both double when full. */
+/* pending.c - see pending.h. */
 #include "pending.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "err.h"
-#include "rng.h"
-
-struct pending_set {
-    struct pending **trials, **hashes;
-    size_t buckets, count, running;
-};
-
-int pending_set_create(struct pending_set **out)
+void pending_release(struct pending *self)
 {
-    struct pending_set *self = calloc(1, sizeof *self);
-
-    if (self == NULL)
-        return FARM_ENOMEM;
-    self->buckets = 256;
-    self->trials = calloc(self->buckets, sizeof(struct pending *));
-    self->hashes = calloc(self->buckets, sizeof(struct pending *));
-    if (self->trials == NULL || self->hashes == NULL) {
-        pending_set_destroy(&self);
-        return FARM_ENOMEM;
-    }
-    *out = self;
-    return FARM_OK;
-}
-
-void pending_free(struct pending *entry)
-{
-    if (entry != NULL)
-        free(entry->genome);
-    free(entry);
-}
-
-void pending_set_destroy(struct pending_set **self)
-{
-    struct pending_set *set = *self;
-
-    if (set == NULL)
-        return;
-    for (size_t i = 0; set->trials != NULL && i < set->buckets; i++)
-        for (struct pending *e = set->trials[i], *next; e != NULL; e = next) {
-            next = e->by_trial;
-            pending_free(e);
+    for (size_t i = 0; i < self->n_buckets; i++)
+        for (struct pending_trial *t = self->by_trial[i], *next; t != NULL; t = next) {
+            next = t->chain_trial;
+            trial_record_release(&t->record);
+            free(t);
         }
-    free(set->trials);
-    free(set->hashes);
-    free(set);
-    *self = NULL;
+    free(self->by_trial);
+    free(self->by_hash);
+    *self = (struct pending){0};
 }
 
-static size_t trial_bucket(const struct pending_set *self, uint64_t trial)
+/* Numbers are dense and digests uniform: their low bits serve. */
+static struct pending_trial **trial_bucket(const struct pending *self, uint64_t trial)
 {
-    return (size_t)rng_mix(trial, 1) & (self->buckets - 1);
+    return &self->by_trial[trial & (self->n_buckets - 1)];
 }
 
-static size_t hash_bucket(const struct pending_set *self, const struct digest *hash)
+static struct pending_trial **hash_bucket(const struct pending *self, const struct digest *hash)
 {
-    uint64_t word;
+    uint64_t bits;
 
-    memcpy(&word, hash->bytes, sizeof word); /* a digest is mixed already */
-    return (size_t)word & (self->buckets - 1);
+    memcpy(&bits, hash->bytes, sizeof bits);
+    return &self->by_hash[bits & (self->n_buckets - 1)];
 }
 
-static void link_trial(struct pending_set *self, struct pending *e)
+static void link_trial(struct pending *self, struct pending_trial *t)
 {
-    struct pending **at = &self->trials[trial_bucket(self, e->trial)];
+    struct pending_trial **bucket = trial_bucket(self, t->record.trial);
 
-    e->by_trial = *at;
-    *at = e;
+    t->chain_trial = *bucket;
+    *bucket = t;
 }
 
-static void link_hash(struct pending_set *self, struct pending *e)
+static void link_hash(struct pending *self, struct pending_trial *t)
 {
-    struct pending **at = &self->hashes[hash_bucket(self, &e->hash)];
+    struct pending_trial **bucket = hash_bucket(self, &t->record.hash);
 
-    e->by_hash = *at;
-    *at = e;
+    t->chain_hash = *bucket;
+    *bucket = t;
 }
 
-static int double_tables(struct pending_set *self)
+static int grow(struct pending *self)
 {
-    struct pending **old = self->trials, **trials, **hashes;
-    size_t n = self->buckets;
+    size_t n = self->n_buckets > 0 ? 2 * self->n_buckets : 256;
+    struct pending old = *self;
+    struct pending_trial **by_trial = calloc(n, sizeof(struct pending_trial *));
+    struct pending_trial **by_hash = calloc(n, sizeof(struct pending_trial *));
 
-    trials = calloc(2 * n, sizeof(struct pending *));
-    hashes = calloc(2 * n, sizeof(struct pending *));
-    if (trials == NULL || hashes == NULL) {
-        free(trials);
-        free(hashes);
+    if (by_trial == NULL || by_hash == NULL) {
+        free(by_trial);
+        free(by_hash);
         return FARM_ENOMEM;
     }
-    free(self->hashes);
-    self->trials = trials;
-    self->hashes = hashes;
-    self->buckets = 2 * n;
-    for (size_t i = 0; i < n; i++)
-        for (struct pending *e = old[i], *next; e != NULL; e = next) {
-            next = e->by_trial;
-            link_trial(self, e);
-            if (!e->waits)
-                link_hash(self, e);
+    self->by_trial = by_trial;
+    self->by_hash = by_hash;
+    self->n_buckets = n;
+    for (size_t i = 0; i < old.n_buckets; i++)
+        for (struct pending_trial *t = old.by_trial[i], *next; t != NULL; t = next) {
+            next = t->chain_trial;
+            link_trial(self, t);
+            if (t->leader == NULL)
+                link_hash(self, t);
         }
-    free(old);
+    free(old.by_trial);
+    free(old.by_hash);
     return FARM_OK;
 }
 
-int pending_set_add(struct pending_set *self, struct pending *entry, bool share)
+static struct pending_trial *leader_of(const struct pending *self, const struct digest *hash)
 {
-    struct pending *first = share ? pending_set_find_hash(self, &entry->hash) : NULL;
+    struct pending_trial *t = *hash_bucket(self, hash);
 
-    if (self->count >= self->buckets && double_tables(self) != FARM_OK)
-        return FARM_ENOMEM;
-    entry->waiting = entry->next = NULL;
-    entry->waits = first != NULL;
-    link_trial(self, entry);
-    self->count++;
-    if (first != NULL) {
-        struct pending **at = &first->waiting;
-
-        while (*at != NULL && (*at)->trial < entry->trial)
-            at = &(*at)->next;
-        entry->next = *at;
-        *at = entry;
-    } else {
-        link_hash(self, entry);
-        self->running++;
-    }
-    return FARM_OK;
+    while (t != NULL && memcmp(&t->record.hash, hash, sizeof *hash) != 0)
+        t = t->chain_hash;
+    return t;
 }
 
-struct pending *pending_set_find(const struct pending_set *self, uint64_t trial)
+struct pending_trial *pending_add(struct pending *self, const struct trial_record *record,
+                                  bool twins)
 {
-    struct pending *e = self->trials[trial_bucket(self, trial)];
+    struct pending_trial *t, **end;
 
-    while (e != NULL && e->trial != trial)
-        e = e->by_trial;
-    return e;
-}
-
-struct pending *pending_set_find_hash(const struct pending_set *self, const struct digest *hash)
-{
-    struct pending *e = self->hashes[hash_bucket(self, hash)];
-
-    while (e != NULL && memcmp(&e->hash, hash, sizeof *hash) != 0)
-        e = e->by_hash;
-    return e;
-}
-
-static void unlink_trial(struct pending_set *self, struct pending *entry)
-{
-    struct pending **at = &self->trials[trial_bucket(self, entry->trial)];
-
-    while (*at != entry)
-        at = &(*at)->by_trial;
-    *at = entry->by_trial;
-    self->count--;
-}
-
-void pending_set_remove(struct pending_set *self, struct pending *entry)
-{
-    struct pending **at = &self->hashes[hash_bucket(self, &entry->hash)];
-
-    while (*at != entry)
-        at = &(*at)->by_hash;
-    *at = entry->by_hash;
-    unlink_trial(self, entry);
-    self->running--;
-    for (struct pending *e = entry->waiting; e != NULL; e = e->next)
-        unlink_trial(self, e);
-}
-
-size_t pending_set_running(const struct pending_set *self)
-{
-    return self->running;
-}
-
-size_t pending_set_count(const struct pending_set *self)
-{
-    return self->count;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    const struct pending *x = *(struct pending *const *)a, *y = *(struct pending *const *)b;
-
-    return (x->trial > y->trial) - (x->trial < y->trial);
-}
-
-struct pending **pending_set_sorted(const struct pending_set *self, bool waiting_too, size_t *n)
-{
-    struct pending **out = self->count > 0 ? malloc(self->count * sizeof(struct pending *)) : NULL;
-
-    *n = 0;
-    if (out == NULL)
+    if (self->n == self->n_buckets && grow(self) != FARM_OK)
         return NULL;
-    for (size_t i = 0; i < self->buckets; i++)
-        for (struct pending *e = self->trials[i]; e != NULL; e = e->by_trial)
-            if (waiting_too || !e->waits)
-                out[(*n)++] = e;
-    qsort(out, *n, sizeof(struct pending *), by_number);
-    return out;
+    if ((t = calloc(1, sizeof *t)) == NULL)
+        return NULL;
+    t->record = *record;
+    t->leader = twins ? leader_of(self, &record->hash) : NULL;
+    link_trial(self, t);
+    self->n++;
+    if (t->leader == NULL) {
+        link_hash(self, t);
+        self->n_leaders++;
+        return t;
+    }
+    for (end = &t->leader->waiting; *end != NULL; end = &(*end)->waiting)
+        ;
+    *end = t;
+    return t;
+}
+
+struct pending_trial *pending_find(const struct pending *self, uint64_t trial)
+{
+    struct pending_trial *t = self->n > 0 ? *trial_bucket(self, trial) : NULL;
+
+    while (t != NULL && t->record.trial != trial)
+        t = t->chain_trial;
+    return t;
+}
+
+static void unlink_leader(struct pending *self, struct pending_trial *t)
+{
+    struct pending_trial **at = hash_bucket(self, &t->record.hash), *first = t->waiting;
+
+    while (*at != t)
+        at = &(*at)->chain_hash;
+    *at = t->chain_hash;
+    self->n_leaders--;
+    if (first == NULL)
+        return;
+    first->leader = NULL; /* the rest of the list hangs on it already */
+    for (struct pending_trial *w = first->waiting; w != NULL; w = w->waiting)
+        w->leader = first;
+    link_hash(self, first);
+    self->n_leaders++;
+}
+
+void pending_remove(struct pending *self, struct pending_trial *trial)
+{
+    struct pending_trial **at = trial_bucket(self, trial->record.trial);
+
+    while (*at != trial)
+        at = &(*at)->chain_trial;
+    *at = trial->chain_trial;
+    if (trial->leader == NULL) {
+        unlink_leader(self, trial);
+    } else {
+        for (at = &trial->leader->waiting; *at != trial; at = &(*at)->waiting)
+            ;
+        *at = trial->waiting;
+    }
+    self->n--;
+    trial_record_release(&trial->record);
+    free(trial);
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = (*(struct pending_trial *const *)a)->record.trial;
+    uint64_t y = (*(struct pending_trial *const *)b)->record.trial;
+
+    return x < y ? -1 : x > y;
+}
+
+struct pending_trial **pending_sorted(const struct pending *self)
+{
+    struct pending_trial **all = malloc((self->n + 1) * sizeof(struct pending_trial *));
+    size_t n = 0;
+
+    for (size_t i = 0; all != NULL && i < self->n_buckets; i++)
+        for (struct pending_trial *t = self->by_trial[i]; t != NULL; t = t->chain_trial)
+            all[n++] = t;
+    if (all != NULL)
+        qsort(all, n, sizeof(struct pending_trial *), compare);
+    return all;
 }

@@ -20,7 +20,7 @@ static struct why why;
 
 static void make_folder(void)
 {
-    (void)snprintf(folder, sizeof folder, "/tmp/nasfarm-experiment-XXXXXX");
+    strcpy(folder, "/tmp/nasfarm-experiment-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     (void)snprintf(dir, sizeof dir, "%s/a", folder);
     (void)snprintf(other, sizeof other, "%s/b", folder);
@@ -54,15 +54,15 @@ static struct experiment_config make_config(const char *space, const char *strat
                                   .id = 99,
                                   .data = {"tiny", 0xfedcba9876543210, 8, 8, 1, 10, 100, 20}};
 
-    (void)snprintf(c.name, sizeof c.name, "%s", "test");
-    (void)snprintf(c.space.name, sizeof c.space.name, "%s", space);
+    strcpy(c.name, "test");
+    strcpy(c.space.name, space);
     c.space.input = (struct graph_shape){8, 8, 1};
     c.space.classes = 10;
     c.space.channels = 8;
     c.space.cells = 1;
     c.space.stages = 1;
-    (void)snprintf(c.strategy, sizeof c.strategy, "%s", strategy);
-    (void)snprintf(c.strategy_options, sizeof c.strategy_options, "%s", options);
+    strcpy(c.strategy, strategy);
+    strcpy(c.strategy_options, options);
     recipe_init(&c.recipe);
     recipe_init(&c.final_recipe);
     c.final_recipe.epochs = 30;
@@ -111,7 +111,7 @@ static struct result evaluate(const uint8_t *bytes, size_t len, struct digest *h
     if (bits % 13 == 0) {
         result.outcome = OUTCOME_OOM;
         result.fitness = NAN;
-        (void)snprintf(result.reason, sizeof result.reason, "%s", "it wanted too much");
+        strcpy(result.reason, "it wanted too much");
     }
     graph_destroy(&graph);
     free(hold);
@@ -434,8 +434,7 @@ START_TEST(a_graph_is_evaluated_once_and_equal_ones_take_its_result_over)
             ck_assert_int_eq(first.result.outcome, record.result.outcome);
             ck_assert_str_eq(first.result.reason, record.result.reason);
             ck_assert_str_eq(first.worker, record.worker);
-            ck_assert(first.result.fitness == record.result.fitness ||
-                      (isnan(first.result.fitness) && isnan(record.result.fitness)));
+            ck_assert(memcmp(&first.result.fitness, &record.result.fitness, 8) == 0);
             same_failure += record.result.outcome == OUTCOME_OOM;
             trial_record_release(&first);
         }
@@ -556,7 +555,8 @@ START_TEST(a_second_copy_of_a_result_is_not_fresh_and_a_strangers_is_not_ours)
     ok(experiment_record(e, &key, &result, "w2", NULL, 0, &fresh, &why));
     ck_assert(!fresh);
     ck_assert_uint_eq(store_n_events(experiment_store(e)), events);
-    const struct wire_key strange[] = {{98, 0, 0}, {99, 3, 0}, {99, 1, 1}, {99, UINT64_MAX, 0}};
+    const struct wire_key strange[] = {
+        {98, 0, 0}, {99, 3, 0}, {99, 1, 1}, {99, UINT64_MAX, 0}, {99, 1, WIRE_RUNG_FINAL}};
     for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++)
         ck_assert_int_eq(experiment_record(e, &strange[i], &result, "w", NULL, 0, &fresh, &why),
                          FARM_ENOTFOUND);
@@ -605,19 +605,21 @@ START_TEST(a_constraint_that_leaves_nothing_is_named_with_the_smallest_network_s
     struct experiment_config config = make_config("nasbench201", "random", "");
     struct experiment *e;
     struct proposal p;
+    struct replay_report report;
 
     config.max_params = 10;
     e = create(dir, &config);
-    for (int i = 0; i < 2; i++) { /* asking in vain leaves the search as it was */
+    for (int i = 0; i < 2; i++) { /* the vain asking is in the journal */
         ck_assert_int_eq(experiment_propose(e, &p, &why), FARM_EEXHAUSTED);
-        ck_assert_ptr_nonnull(strstr(why.text, "max-params"));
-        ck_assert_ptr_nonnull(strstr(why.text, "at most 10 parameters"));
-        ck_assert_ptr_nonnull(strstr(why.text, "the smallest had "));
+        ck_assert_ptr_nonnull(strstr(why.text, "max_params 10 "));
+        ck_assert_ptr_nonnull(strstr(why.text, " parameters"));
         ok(experiment_commit(e, &why));
         e = reopen(e);
     }
     experiment_close(&e);
-    ck_assert_uint_eq(replay(dir).trials, 0);
+    report = replay(dir);
+    ck_assert_uint_eq(report.events, 2);
+    ck_assert_uint_eq(report.trials, 0);
 }
 END_TEST
 
@@ -734,12 +736,9 @@ START_TEST(a_damaged_snapshot_costs_time_only)
     ok(store_commit(store, &why));
     store_close(&store);
     ck_assert_int_eq(experiment_replay(dir, &after, &why), FARM_ECORRUPT);
-    ck_assert_ptr_nonnull(strstr(why.text, "event 100"));
-    log_open("test_experiment", LOG_ERROR); /* a warning says so */
+    ck_assert_ptr_nonnull(strstr(why.text, "event 100 "));
     ok(experiment_open(&e, dir, NULL, &why));
-    ok(experiment_extend(e, TRIALS + 1, &why));
-    ok(experiment_commit(e, &why)); /* replaces it */
-    experiment_close(&e);
+    experiment_close(&e); /* writes a good one */
     after = replay(dir);
     ck_assert_mem_eq(&after.state, &before.state, sizeof before.state);
     free(f);
@@ -836,7 +835,7 @@ START_TEST(a_configuration_comes_back_from_json_as_it_was)
     config.space.drop_path = 0.1f;
     config.max_macs = 123456789012;
     config.train_known_again = true;
-    (void)snprintf(config.data_spec, sizeof config.data_spec, "%s", "idx:/\"data\"/\xc3\xa9");
+    strcpy(config.data_spec, "idx:/\"data\"/\xc3\xa9");
     ck_assert_ptr_nonnull(json = experiment_config_to_json(&config));
     ok(experiment_config_from_json(&back, json, &why));
     ck_assert_ptr_nonnull(again = experiment_config_to_json(&back));
@@ -848,49 +847,45 @@ START_TEST(a_configuration_comes_back_from_json_as_it_was)
     ck_assert_str_eq(back.data_spec, config.data_spec);
     free(json);
     free(again);
-    (void)snprintf(config.name, sizeof config.name, "%s", "\xff");
+    strcpy(config.name, "\xff");
     ck_assert_ptr_null(experiment_config_to_json(&config));
 }
 END_TEST
 
-/* A configuration that is right, with the first `from` in it replaced. */
+#define REST "\"trials\":1,\"data\":{\"name\":\"d\"}"
 static const struct {
-    const char *from, *to, *names;
+    const char *json, *names;
 } bad[] = {
-    {"{", "", "line"},
-    {"{", "[{}, {", "line"},
-    {"\"trials\"", "\"trails\"", "trails"},
-    {"\"channels\"", "\"color\"", "space.color"},
-    {"\"trials\": 500", "\"trials\": -1", "trials"},
-    {"\"trials\": 500", "\"trials\": 1.5", "trials"},
-    {"\"trials\": 500", "\"trials\": \"500\"", "trials"},
-    {"\"trials\": 500,", "", "trials"},
-    {"\"trials\": 500", "\"trials\": 500, \"trials\": 500", "line"},
-    {"\"seed\": \"0x", "\"seed\": \"", "seed"},
-    {"\"seed\": \"0x", "\"seed\": \"0x1", "seed"},
-    {"\"strategy\": \"evolution\"", "\"strategy\": \"a longer name than fits into thirty-two\"",
-     "strategy"},
-    {"\"strategy\": \"evolution\"", "\"strategy\": null", "strategy"},
-    {"\"height\": 8", "\"height\": 4294967296", "space.height"},
-    {"\"epochs\": 3,", "\"epochs\": 0,", "recipe: epochs"},
-    {"\"epochs\": 30,", "\"epochs\": 0,", "final_recipe: epochs"},
-    {"\"lr\": ", "\"lr\": \"big\", \"x\": ", "recipe.x"},
-    {"\"nesterov\": true", "\"nesterov\": 1", "recipe.nesterov"},
-    {"\"name\": \"test\"", "\"name\": \"a b\"", "name"},
+    {"", "line"},
+    {"[]", "must be an object"},
+    {"{" REST ",\"trails\":5}", "no key trails"},
+    {"{" REST ",\"space\":{\"color\":5}}", "no key space.color"},
+    {"{" REST ",\"space\":5}", "space must be an object"},
+    {"{" REST ",\"seed\":-1}", "seed must be a whole number"},
+    {"{" REST ",\"seed\":1.5}", "seed must be a whole number"},
+    {"{" REST ",\"seed\":\"0x5\"}", "seed must be a whole number"},
+    {"{" REST ",\"seed\":\"18446744073709551616\"}", "seed must be a whole number"},
+    {"{" REST ",\"strategy\":\"an even longer name than fits into thirty-two\"}", "strategy must"},
+    {"{" REST ",\"strategy\":null}", "strategy must be a text"},
+    {"{" REST ",\"space\":{\"height\":5000}}",
+     "space.height must be a whole number from 0 to 4096"},
+    {"{" REST ",\"space\":{\"drop_path\":2}}", "space.drop_path must be a number from 0 to 1"},
+    {"{" REST ",\"recipe\":{\"epochs\":0}}", "recipe: epochs"},
+    {"{" REST ",\"recipe\":{\"epochs\":4294967296}}", "recipe.epochs"},
+    {"{" REST ",\"recipe\":{\"lr\":\"big\"}}", "recipe.lr must be a number"},
+    {"{" REST ",\"recipe\":{\"flip\":1}}", "recipe.flip must be true or false"},
+    {"{" REST ",\"final_recipe\":{\"batch\":0}}", "final_recipe: batch"},
+    {"{\"trials\":1,\"trials\":2}", "line"},
+    {"{\"trials\":0,\"data\":{\"name\":\"d\"}}", "trials is 0"},
+    {"{\"trials\":1,\"data\":{\"name\":\"a b\"}}", "data.name"},
 };
 
 START_TEST(a_configuration_with_a_mistake_is_refused_and_the_key_is_named)
 {
-    struct experiment_config config = make_config("nasbench201", "evolution", ""), out;
-    char *json = experiment_config_to_json(&config), *at = strstr(json, bad[_i].from);
-    char *wrong = malloc(strlen(json) + 100);
+    struct experiment_config config;
 
-    ck_assert_msg(at != NULL, "%s is not in %s", bad[_i].from, json);
-    (void)sprintf(wrong, "%.*s%s%s", (int)(at - json), json, bad[_i].to, at + strlen(bad[_i].from));
-    ck_assert_int_eq(experiment_config_from_json(&out, wrong, &why), FARM_EINPUT);
-    ck_assert_msg(strstr(why.text, bad[_i].names) != NULL, "%s: %s", bad[_i].to, why.text);
-    free(wrong);
-    free(json);
+    ck_assert_int_eq(experiment_config_from_json(&config, bad[_i].json, &why), FARM_EINPUT);
+    ck_assert_msg(strstr(why.text, bad[_i].names) != NULL, "%s: %s", bad[_i].json, why.text);
 }
 END_TEST
 

@@ -52,6 +52,16 @@ void read_end(struct store *self)
     self->reading = NULL;
 }
 
+int store_pin(struct store *self, struct why *why)
+{
+    return read_begin(self, why);
+}
+
+void store_unpin(struct store *self)
+{
+    read_end(self);
+}
+
 static int check(const struct store *self, enum table table, const MDB_val *key, MDB_val *value,
                  struct why *why)
 {

@@ -119,6 +119,8 @@ void record_put_event(struct bytes *out, const struct event *event)
         put_genome(out, event->genome);
         return;
     }
+    if (event->kind == EVENT_EXHAUSTED)
+        return;
     put_u8(out, event->outcome);
     put_double(out, event->fitness);
     put_trial_or_none(out, event->known_from);
@@ -258,6 +260,8 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
         out->genome = take_genome(&in);
         return finish(&in);
     }
+    if (out->kind == EVENT_EXHAUSTED)
+        return finish(&in);
     out->outcome = take_u8(&in);
     out->fitness = take_double(&in);
     out->known_from = take_whole(&in) - 1;

@@ -738,6 +738,18 @@ int store_put_blob(struct store *self, const char *name, const void *bytes, size
     return put_named(self, TABLE_BLOBS, name, bytes, len);
 }
 
+int store_drop_blob(struct store *self, const char *name)
+{
+    struct mark before = mark(self);
+    size_t len = strlen(name);
+
+    assert(self->in_txn);
+    if (len == 0 || len > LIMIT_NAME)
+        return FARM_EINPUT;
+    struct op op = op_start(self, TABLE_BLOBS, name, len);
+    return op_end(self, op, OP_DELETE) == FARM_OK ? FARM_OK : take_back(self, before);
+}
+
 int store_put_meta(struct store *self, const char *name, const char *text)
 {
     return put_named(self, TABLE_META, name, text, strlen(text));

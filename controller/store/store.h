@@ -33,7 +33,13 @@ struct trial_record {
 };
 void trial_record_release(struct trial_record *self);
 
-enum event_kind { EVENT_PROPOSED = 1, EVENT_RESULT = 2, EVENT_FINAL = 3 };
+enum event_kind {
+    EVENT_PROPOSED = 1,
+    EVENT_RESULT = 2,
+    EVENT_FINAL = 3,
+    EVENT_EXHAUSTED =
+        4, /* the strategy was asked `trial` times, and no answer was within the constraints */
+};
 /* One entry of the journal: what the search's state is a fold of. */
 struct event {
     uint64_t seq; /* 0, 1, 2 ... */
@@ -84,6 +90,7 @@ int store_drop_population(struct store *self, uint64_t serial);
 int store_put_snapshot(struct store *self, uint64_t next_seq, const uint8_t *bytes,
                        size_t len); /* keeps the latest */
 int store_put_blob(struct store *self, const char *name, const void *bytes, size_t len);
+int store_drop_blob(struct store *self, const char *name); /* absent is fine */
 int store_put_meta(struct store *self, const char *name,
                    const char *text); /* "status", "final", ... */
 
@@ -100,6 +107,10 @@ int store_get_meta(struct store *self, const char *name, char **text);
 uint64_t store_n_events(struct store *self);
 uint64_t store_n_trials(struct store *self);
 uint64_t store_n_done(struct store *self);
+
+/* Between these, all reads and walks see one snapshot; nothing is put or committed meanwhile. */
+int store_pin(struct store *self, struct why *why);
+void store_unpin(struct store *self);
 
 /* Walks, each over one snapshot of the store; the visitor returns false to stop. */
 int store_each_event(struct store *self, uint64_t from_seq,
