@@ -2,7 +2,7 @@
  *
  * Batch 32. Convolutions: GFLOP/s (and the share of the peak) of the forward pass, the input gradient and the weight
  * gradient. Pools and batch norm wait for memory, so GB/s of what they must at least read and write. Each number is the
- * median of several runs with warm code and whatever of the data the caches keep.
+ * median of several runs, in processor time, with warm code and whatever of the data the caches keep.
  *
  *   usage: bench_kernels [WORD]      only the kinds whose name contains WORD; NASFARM_ISA chooses the table
  */
@@ -24,7 +24,7 @@ static double now_s(void)
 {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

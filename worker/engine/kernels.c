@@ -10,7 +10,8 @@
 #define DECLARE(isa)                                                                               \
     void kernels_conv_##isa(struct kernels *table);                                                \
     void kernels_norm_##isa(struct kernels *table);                                                \
-    void kernels_plain_##isa(struct kernels *table);
+    void kernels_plain_##isa(struct kernels *table);                                               \
+    void kernels_pool_##isa(struct kernels *table);
 #if defined(__x86_64__)
 DECLARE(sse2)
 DECLARE(avx2)
@@ -26,6 +27,7 @@ DECLARE(generic)
         kernels_conv_##set(&(table));                                                              \
         kernels_norm_##set(&(table));                                                              \
         kernels_plain_##set(&(table));                                                             \
+        kernels_pool_##set(&(table));                                                              \
     } while (0)
 
 /* Best first; those this processor has. */

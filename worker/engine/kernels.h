@@ -60,7 +60,8 @@ struct kernels {
     void (*relu_backward)(float *dx, const float *dy, const float *y,
                           size_t n); /* dx += dy where y > 0 */
 
-    /* argmax (n*oh*ow*c): offset of the winner within the image, -1 when the window is all padding (y = 0) */
+    /* argmax (n*oh*ow*c): offset of the winner (the first of equals) within the image, -1 when the window is all padding
+     * (y = 0). forward: NULL when no backward will follow. */
     void (*max_pool_forward)(float *y, int32_t *argmax, const float *x, const struct window *shape);
     void (*max_pool_backward)(float *dx, const float *dy, const int32_t *argmax,
                               const struct window *shape);

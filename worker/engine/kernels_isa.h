@@ -33,6 +33,7 @@ static inline vec vec_all(float f)
 void ISA(kernels_conv)(struct kernels *table);
 void ISA(kernels_norm)(struct kernels *table);
 void ISA(kernels_plain)(struct kernels *table);
+void ISA(kernels_pool)(struct kernels *table);
 
 /* kernels_depthwise.c: groups == c == k, as in kernels.h */
 size_t ISA(depthwise_scratch)(const struct window *s);
