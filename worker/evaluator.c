@@ -24,9 +24,8 @@
 #include "log.h"
 #include "report.h"
 
-#define EXIT_NO_MEMORY 77 /* of our own child */
-#define READ_AT_ONCE   (256u * 1024)
-#define TICK_MS        250
+#define READ_AT_ONCE (256u * 1024)
+#define TICK_MS      250
 
 struct evaluator {
     struct wire_key key;
@@ -36,8 +35,10 @@ struct evaluator {
     struct lines err; /* what it says to people (exec) */
     int blob;         /* memory file for the weights of a final task, -1: none */
     bool exec, final_seen;
+    bool is_final; /* the task: measured on the test part, so there may be no accuracy */
     struct result result;
     char last_error[200]; /* last line of its standard error */
+    struct why wrong;     /* what is not right in its last line that was meant for us */
     uint64_t progress;
     int64_t started_ms, deadline_ms, stall_ms, moved_ms;
     uint32_t time_limit_s;
@@ -77,8 +78,24 @@ static void limit(int what, uint64_t bytes)
     (void)setrlimit(what, &l);
 }
 
+#ifndef NASFARM_SANITIZED
+/* What a limit of data counts already: the data sets, which are shared with the parent, are in it. */
+static uint64_t data_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long long pages = 0;
+
+    if (file != NULL && fscanf(file, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+        pages = 0;
+    if (file != NULL)
+        (void)fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+#endif
+
 /* What every child does first: dies with its parent, leaves its group, holds nothing of its parent's, has limits. */
-static void child_settle(pid_t parent, uint32_t memory_mb, const int *keep, size_t n_keep)
+static void child_settle(pid_t parent, uint32_t memory_mb, bool exec, const int *keep,
+                         size_t n_keep)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -102,9 +119,10 @@ static void child_settle(pid_t parent, uint32_t memory_mb, const int *keep, size
     limit(RLIMIT_CORE, 0);
 #ifndef NASFARM_SANITIZED
     if (memory_mb > 0)
-        limit(RLIMIT_DATA, (uint64_t)memory_mb << 20);
+        limit(RLIMIT_DATA, ((uint64_t)memory_mb << 20) + (exec ? 0 : data_bytes()));
 #else
     (void)memory_mb; /* a sanitizer's shadow memory would count */
+    (void)exec;
 #endif
 }
 
@@ -133,7 +151,7 @@ static void child_train(const struct task *task, const struct dataset *data, int
 
     evaluate_task(task, data, &hooks, &result, &blob, &blob_len);
     if (blob != NULL && blob_fd >= 0 && !write_all(blob_fd, blob, blob_len))
-        _exit(EXIT_NO_MEMORY);
+        _exit(EVALUATOR_EXIT_MEMORY);
     _exit(report_write_final(lines, &result) == FARM_OK ? 0 : 1);
 }
 
@@ -194,6 +212,7 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
         return why_set(why, FARM_ENOMEM, "out of memory for an evaluation");
     self->key = *key;
     self->exec = limits->exec != NULL;
+    self->is_final = task->recipe.final;
     self->process = self->blob = self->out.fd = self->err.fd = -1;
     self->started_ms = self->moved_ms = now_ms;
     self->time_limit_s =
@@ -218,7 +237,7 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
         qsort(keep, n, sizeof keep[0], ascending);
         while (first < n && keep[first] < 3)
             first++;
-        child_settle(parent, memory, keep + first, n - first);
+        child_settle(parent, memory, self->exec, keep + first, n - first);
         if (self->exec)
             child_exec(limits->exec, input, output[1], errors[1]);
         child_train(task, data, output[1], self->blob);
@@ -279,6 +298,39 @@ size_t evaluator_fds(const struct evaluator *self, struct pollfd *fds)
     return n;
 }
 
+static void fail(struct result *out, enum outcome outcome, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void fail(struct result *out, enum outcome outcome, const char *format, ...)
+{
+    va_list args;
+
+    out->outcome = outcome;
+    out->fitness = 0;
+    va_start(args, format);
+    (void)vsnprintf(out->reason, sizeof out->reason, format, args);
+    va_end(args);
+}
+
+/* What a command says of itself must hold together. */
+static void check_final(struct evaluator *self, bool has_accuracy)
+{
+    struct result *r = &self->result;
+    bool measured = self->is_final && isfinite(r->test_accuracy);
+
+    if (r->outcome == OUTCOME_OK && !has_accuracy && !measured)
+        fail(r, OUTCOME_CRASHED, "its final line has no \"accuracy\"");
+    else if (r->outcome == OUTCOME_OK && !isfinite(r->fitness) && !measured)
+        fail(r, OUTCOME_DIVERGED, "its final accuracy is not a finite number");
+    else if (r->outcome != OUTCOME_OK && r->reason[0] == '\0')
+        fail(r, r->outcome, "it says: %s", outcome_name(r->outcome));
+    else if (r->outcome != OUTCOME_OK)
+        r->fitness = 0;
+    if (!isfinite(r->train_s))
+        r->train_s = 0;
+    if (!isfinite(r->eval_s))
+        r->eval_s = 0; /* not said: measured here */
+}
+
 static void take_output(char *line, size_t len, void *ctx)
 {
     struct evaluator *self = ctx;
@@ -296,14 +348,12 @@ static void take_output(char *line, size_t len, void *ctx)
         self->progress++;
         self->final_seen = true;
         self->result = report.result;
-        if (report.result.outcome == OUTCOME_OK && !report.has_accuracy) {
-            self->result.outcome = OUTCOME_CRASHED;
-            (void)snprintf(self->result.reason, sizeof self->result.reason,
-                           "its final line has no \"accuracy\"");
-        }
+        if (self->exec)
+            check_final(self, report.has_accuracy);
         break;
     case SAID_WRONG:
         log_warn("trial %" PRIu64 ": a line that is not right: %s", self->key.trial, why.text);
+        self->wrong = why;
         break;
     case SAID_OTHER: log_debug("trial %" PRIu64 " prints: %.200s", self->key.trial, line); break;
     }
@@ -329,17 +379,17 @@ static void read_all(struct evaluator *self)
         self->moved_ms = clock_ms();
 }
 
-static void fail(struct result *out, enum outcome outcome, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void fail(struct result *out, enum outcome outcome, const char *format, ...)
+/* "SIGSEGV"; of a real-time signal, its description. */
+static const char *signal_name(int number)
 {
-    va_list args;
+    static char name[32];
+    const char *of = sigabbrev_np(number);
 
-    out->outcome = outcome;
-    out->fitness = NAN;
-    va_start(args, format);
-    (void)vsnprintf(out->reason, sizeof out->reason, format, args);
-    va_end(args);
+    if (of != NULL)
+        (void)snprintf(name, sizeof name, "SIG%s", of);
+    else
+        (void)snprintf(name, sizeof name, "signal %d", number);
+    return name;
 }
 
 /* What a dead child's status means, where its last line did not say. */
@@ -347,22 +397,26 @@ static void judge(const struct evaluator *self, int status, struct result *out)
 {
     const char *colon = self->last_error[0] != '\0' ? ": " : "";
 
-    *out = self->final_seen ? self->result
-                            : (struct result){.fitness = NAN, .loss = NAN, .test_accuracy = NAN};
+    *out = self->final_seen
+               ? self->result
+               : (struct result){
+                     .loss = NAN, .train_loss = NAN, .test_accuracy = NAN, .test_loss = NAN};
     if (self->killed == KILL_TIME) {
-        fail(out, OUTCOME_TIMEOUT, "not done within %u s", self->time_limit_s);
+        fail(out, OUTCOME_TIMEOUT, "past its time limit of %u s", self->time_limit_s);
     } else if (self->killed == KILL_STALL) {
         fail(out, OUTCOME_TIMEOUT, "no progress for %" PRId64 " s", self->stall_ms / 1000);
     } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
         fail(out, OUTCOME_CRASHED, "killed from outside (out of memory?)");
     } else if (WIFSIGNALED(status)) {
-        fail(out, OUTCOME_CRASHED, "died of signal %d (%s)%s%.120s", WTERMSIG(status),
-             strsignal(WTERMSIG(status)), colon, self->last_error);
-    } else if (!self->exec && WEXITSTATUS(status) == EXIT_NO_MEMORY) {
-        fail(out, OUTCOME_OOM, "out of memory");
+        fail(out, OUTCOME_CRASHED, "died of %s%s%.150s", signal_name(WTERMSIG(status)), colon,
+             self->last_error);
+    } else if (WEXITSTATUS(status) == EVALUATOR_EXIT_MEMORY) {
+        fail(out, OUTCOME_OOM, "out of memory%s%.150s", colon, self->last_error);
     } else if (WEXITSTATUS(status) != 0) {
         fail(out, OUTCOME_CRASHED, "ended with status %d%s%.150s", WEXITSTATUS(status), colon,
              self->last_error);
+    } else if (!self->final_seen && self->wrong.text[0] != '\0') {
+        fail(out, OUTCOME_CRASHED, "ended without a good final line: %.180s", self->wrong.text);
     } else if (!self->final_seen) {
         fail(out, OUTCOME_CRASHED, "ended without a final line%s%.150s", colon, self->last_error);
     }

@@ -13,6 +13,9 @@
 #include "task.h"
 #include "wire.h"
 
+/* A child that ends with this status says: out of memory. */
+#define EVALUATOR_EXIT_MEMORY 77
+
 struct evaluator_limits {
     const char *exec;      /* command line for /bin/sh, or NULL: the built-in training */
     uint32_t memory_mb;    /* of one evaluation, where the task names none; 0: none */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "graph.h"
 
@@ -55,6 +56,7 @@ int exec_task_json(char **out, const struct wire_key *key, const struct task *ta
         fingerprint[24]; /* 64 bits are more than a JSON number has */
     struct graph *graph = NULL;
     json_t *root;
+    char *text;
     int rc = graph_unpack(&graph, task->graph, task->graph_len, why);
 
     if (rc != FARM_OK)
@@ -68,7 +70,10 @@ int exec_task_json(char **out, const struct wire_key *key, const struct task *ta
                      (json_int_t)key->rung, "seed", seed, "split_seed", split, "data", "name",
                      task->data, "fingerprint", fingerprint, "recipe", recipe_json(&task->recipe),
                      "graph", graph_json(graph));
-    *out = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    text = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    if (text == NULL || asprintf(out, "%s\n", text) < 0) /* a whole line, for who reads lines */
+        *out = NULL;
+    free(text);
     json_decref(root);
     graph_destroy(&graph);
     return *out != NULL ? FARM_OK : why_set(why, FARM_ENOMEM, "out of memory for a task");

@@ -76,20 +76,33 @@ struct arguments {
     bool ahead_given, die_with_parent, verbose;
 };
 
+/* How many were read; -1, "max" and a file that is not there are none. */
+static int read_numbers(const char *path, const char *format, unsigned long long *a,
+                        unsigned long long *b)
+{
+    FILE *f = fopen(path, "re");
+    int n = 0;
+
+    if (f == NULL)
+        return 0;
+    n = b != NULL ? fscanf(f, format, a, b) : fscanf(f, format, a);
+    (void)fclose(f);
+    return n;
+}
+
 /* CPUs this process may use: its affinity, and its control group's quota. At least 1. */
 static uint32_t usable_cpus(void)
 {
     unsigned long long quota = 0, period = 0;
     cpu_set_t set;
     uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
 
-    if (f != NULL) {
-        if (fscanf(f, "%llu %llu", &quota, &period) == 2 && period > 0 && quota > 0 &&
-            quota / period < n)
-            n = (uint32_t)((quota + period - 1) / period);
-        (void)fclose(f);
-    }
+    if (read_numbers("/sys/fs/cgroup/cpu.max", "%llu %llu", &quota, &period) != 2 &&
+        (read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "%llu", &quota, NULL) != 1 ||
+         read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "%llu", &period, NULL) != 1))
+        return n > 0 ? n : 1;
+    if (period > 0 && quota > 0 && quota <= INT64_MAX && quota / period < n)
+        n = (uint32_t)((quota + period - 1) / period);
     return n > 0 ? n : 1;
 }
 

@@ -320,8 +320,7 @@ static void finish(struct supervisor *self, struct hand *h, struct result *resul
     size_t len = 0;
 
     evaluator_destroy(&h->evaluator);
-    if (blob != NULL)
-        result->blob_crc32 = checksum_crc32(blob, blob_len);
+    result->blob_crc32 = blob != NULL ? checksum_crc32(blob, blob_len) : 0;
     if (result->outcome != OUTCOME_OK)
         log_warn("trial %" PRIu64 ": %s: %s", h->lease.key.trial, outcome_name(result->outcome),
                  result->reason);
@@ -348,8 +347,11 @@ static void finish(struct supervisor *self, struct hand *h, struct result *resul
 
 static void reject(struct supervisor *self, struct hand *h, const char *reason, int64_t now)
 {
-    struct result result = {
-        .outcome = OUTCOME_REJECTED, .fitness = NAN, .loss = NAN, .test_accuracy = NAN};
+    struct result result = {.outcome = OUTCOME_REJECTED,
+                            .loss = NAN,
+                            .train_loss = NAN,
+                            .test_accuracy = NAN,
+                            .test_loss = NAN};
 
     (void)snprintf(result.reason, sizeof result.reason, "%s", reason);
     finish(self, h, &result, NULL, 0, now);
@@ -376,6 +378,12 @@ static const struct dataset *data_of(const struct supervisor *self, const struct
     return NULL;
 }
 
+/* Who evaluates by a command, or not at all, may have no data here; but what is said to be here must be it. */
+static bool needs_data(const struct supervisor_options *o)
+{
+    return o->n_data > 0 || (!o->synthetic && o->limits.exec == NULL);
+}
+
 /* Takes a waiting task into a slot; what cannot be started is a result at once. */
 static void start_one(struct supervisor *self, struct hand *h, int64_t now)
 {
@@ -388,6 +396,8 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
     if (task_unpack(&task, &hold, zmq_msg_data(&h->payload), zmq_msg_size(&h->payload), &why) !=
         FARM_OK) {
         reject(self, h, why.text, now);
+    } else if (needs_data(o) && (data = data_of(self, &task, &why)) == NULL) {
+        reject(self, h, why.text, now);
     } else if (o->synthetic) {
         hand_move(self, h, HAND_RUNNING);
         synthetic_result(&task, &h->result);
@@ -399,8 +409,6 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
         } else {
             finish(self, h, &h->result, NULL, 0, now);
         }
-    } else if (o->limits.exec == NULL && (data = data_of(self, &task, &why)) == NULL) {
-        reject(self, h, why.text, now);
     } else if (evaluator_start(&h->evaluator, &h->lease.key, &task, data, &o->limits, now, &why) !=
                FARM_OK) {
         h->evaluator = NULL;
@@ -504,13 +512,19 @@ static int on_refuse(struct supervisor *self, const struct wire_refuse *r, int64
                        r->sentence);
     case REFUSE_VERSION:
     case REFUSE_LIMIT:
-    case REFUSE_ROLE:
         return why_set(why, FARM_EVERSION, "the broker at %s refuses this worker: %s",
                        self->endpoint, r->sentence);
-    case REFUSE_MALFORMED: break;
+    case REFUSE_MALFORMED:
+    case REFUSE_ROLE: break;
     }
     log_warn("the broker refused a message: %s", r->sentence);
     return FARM_OK;
+}
+
+/* Without those that are finished. */
+static size_t in_hand(const struct supervisor *self)
+{
+    return self->lists[HAND_WAITING].n + self->lists[HAND_RUNNING].n;
 }
 
 static void on_task(struct supervisor *self, struct wire_message *m, int64_t now)
@@ -518,14 +532,16 @@ static void on_task(struct supervisor *self, struct wire_message *m, int64_t now
     const struct wire_lease *lease = &m->u.task;
     struct hand *h = find(self, &lease->key);
 
-    if (h != NULL) { /* it comes again under a newer lease: one evaluation serves both */
+    if (h != NULL && h->state != HAND_FINISHED) { /* again, under a newer lease: that goes on */
         if (lease->lease > h->lease.lease)
             h->lease.lease = lease->lease;
-        if (h->state == HAND_FINISHED)
-            send_result(self, h, now);
         return;
     }
-    if (self->draining) {
+    if (h != NULL && lease->lease <= h->lease.lease)
+        return;
+    if (h != NULL)
+        hand_forget(self, h); /* the controller asks for another try: the old result is settled */
+    if (self->draining || in_hand(self) >= self->options->slots + self->options->ahead) {
         send_list(self, WIRE_RETURN, &m->u.task, 1, now);
         return;
     }
