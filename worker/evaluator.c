@@ -71,7 +71,7 @@ static void child_tick(uint64_t steps, void *ctx)
     (void)report_write_tick(end->lines, steps);
 }
 
-static void limit(int what, uint64_t bytes)
+static void limit(__rlimit_resource_t what, uint64_t bytes)
 {
     struct rlimit l = {bytes, bytes};
 

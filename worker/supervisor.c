@@ -32,7 +32,7 @@
 /* A task in hand, from its TASK to the ACK of its result. */
 struct hand {
     struct wire_lease lease;
-    enum { HAND_WAITING, HAND_RUNNING, HAND_FINISHED } state;
+    enum hand_state { HAND_WAITING, HAND_RUNNING, HAND_FINISHED } state;
     struct hand *by_key;         /* chain of the table */
     struct hand *prev, *next;    /* in the list of its state, oldest first */
     zmq_msg_t payload;           /* WAITING: the task; FINISHED: the result */
@@ -132,7 +132,7 @@ static struct hand *hand_new(struct supervisor *self, const struct wire_lease *l
     return h;
 }
 
-static void hand_move(struct supervisor *self, struct hand *h, int state)
+static void hand_move(struct supervisor *self, struct hand *h, enum hand_state state)
 {
     list_remove(&self->lists[h->state], h);
     h->state = state;
