@@ -307,7 +307,7 @@ START_TEST(batch_norm_is_the_plain_formula)
         return;
     for (int i = 0; i < 60; i++)
         check_batch_norm(kernels, i == 0 ? 1 : (size_t)draw(2, 700),
-                         i % 3 == 0 ? draw(60, 140) : draw(1, 40), i % 2 == 0, i % 4 < 2);
+                         i % 3 == 0 ? draw(60, 300) : draw(1, 40), i % 2 == 0, i % 4 < 2);
 }
 END_TEST
 

@@ -317,7 +317,7 @@ static void memory_bound(const struct kernels *k, const char *word)
         {"avg pool backward", 3, 1, avg_backward, 2, 1},
         {"max pool forward by 2", 3, 2, max_forward, 1, 2},
         {"avg pool forward by 2", 3, 2, avg_forward, 1, 1},
-        {"batch norm train", 1, 1, bn_train, 4, 0}, /* mean, variance, y */
+        {"batch norm train", 1, 1, bn_train, 3, 0}, /* x; x to y */
         {"batch norm infer", 1, 1, bn_infer, 2, 0},
         {"batch norm backward", 1, 1, bn_backward, 6, 2}, /* dy x; dy x y, dx twice; y */
     };
