@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Trains one network of a nasfarm with PyTorch: the evaluator of
+
+    nasfarm-worker --broker tcp://127.0.0.1:5555 --data mnist=npz:mnist.npz \
+                   --exec 'python3 torch_evaluator.py mnist.npz'
+
+The task comes as one line of JSON on standard input; reports and the result go out as lines of JSON. The file is the one
+that the worker offers: x_train (n,h,w) or (n,h,w,c), y_train, and x_test, y_test for a final task, which may be absent.
+docs/exec-evaluator.md describes both sides.
+"""
+import json
+import math
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def say(**fields):
+    """One line, at once. What is not finite is null: JSON has no NaN."""
+    for key, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            fields[key] = None
+    print(json.dumps(fields), flush=True)
+
+
+# ---- the network -------------------------------------------------------------------------------------------------
+
+
+def pad_for(node, x, value=0.0):
+    """Tap (i, j) of output (y, x) reads input (y*stride + i*dilation - pad_y, ...): pad in front by `pad`, and behind by what
+    the last window still needs. Either may be negative, which crops."""
+    sides = []
+    for axis, size in ((1, x.shape[3]), (0, x.shape[2])):  # F.pad() begins with the last dimension
+        front = 0 if node["valid"] else node["pad"][axis]
+        reach = (node["shape"][axis] - 1) * node["stride"] + node["dilation"] * (node["kernel"][axis] - 1) + 1
+        sides += [front, reach - size - front]
+    return F.pad(x, sides, value=value)
+
+
+class Network(nn.Module):
+    def __init__(self, graph):
+        super().__init__()
+        self.graph = graph
+        self.layers = nn.ModuleDict()
+        self.drop_path = 0.0  # of the recipe; 0: each node's own
+        for node in graph["nodes"]:
+            layer = self.make_layer(node)
+            if layer is not None:
+                self.layers[str(node["id"])] = layer
+
+    def make_layer(self, n):
+        if not n["inputs"]:
+            return None
+        c_in = self.graph["nodes"][n["inputs"][0]]["shape"][2]
+        if n["op"] == "conv":
+            return nn.Conv2d(c_in, n["shape"][2], n["kernel"], n["stride"], 0, n["dilation"], n["groups"], n["bias"])
+        if n["op"] == "batch_norm":
+            return nn.BatchNorm2d(c_in, eps=n["rate"], affine=n["affine"])
+        if n["op"] == "linear":
+            return nn.Linear(c_in, n["shape"][2], n["bias"])
+        return None
+
+    def run(self, n, x):
+        op, layer = n["op"], self.layers[str(n["id"])] if str(n["id"]) in self.layers else None
+        if op == "conv":
+            return layer(pad_for(n, x[0]))
+        if op == "batch_norm":
+            return layer(x[0])
+        if op == "linear":
+            return layer(x[0].flatten(1))[:, :, None, None]
+        if op == "relu":
+            return F.relu(x[0])
+        if op == "max_pool":
+            y = F.max_pool2d(pad_for(n, x[0], -math.inf), n["kernel"], n["stride"])
+            return torch.where(torch.isinf(y), torch.zeros_like(y), y)  # a window that is all padding
+        if op == "avg_pool":  # padding is left out of the divisor
+            inside = F.avg_pool2d(pad_for(n, torch.ones_like(x[0][:1, :1])), n["kernel"], n["stride"])
+            return F.avg_pool2d(pad_for(n, x[0]), n["kernel"], n["stride"]) / inside.clamp(min=1e-6)
+        if op == "global_avg_pool":
+            return x[0].mean((2, 3), keepdim=True)
+        if op == "add":
+            return sum(x[1:], x[0])
+        if op == "concat":
+            return torch.cat(x, 1)
+        if op == "identity":
+            return x[0]
+        if op == "zero":
+            h, w, c = n["shape"]
+            return x[0].new_zeros(x[0].shape[0], c, h, w)
+        if op == "dropout":
+            return F.dropout(x[0], n["rate"], self.training)
+        if op == "drop_path":
+            rate = self.drop_path or n["rate"]
+            if not self.training or rate == 0:
+                return x[0]
+            keep = torch.rand(x[0].shape[0], 1, 1, 1, device=x[0].device) >= rate
+            return x[0] * keep / (1 - rate)
+        raise ValueError(f"node {n['id']} is a '{op}', which this evaluator does not know")
+
+    def forward(self, x):
+        values = [x]  # node 0 is the image
+        for node in self.graph["nodes"][1:]:
+            values.append(self.run(node, [values[i] for i in node["inputs"]]))
+        return values[self.graph["output"]].flatten(1)
+
+
+# ---- the data ----------------------------------------------------------------------------------------------------
+
+
+def images(x):
+    x = x[..., None] if x.ndim == 3 else x
+    x = np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)
+    return torch.from_numpy(x)
+
+
+def load(path, task):
+    """The parts to train on and to measure, standardised by what is trained on."""
+    recipe, arrays = task["recipe"], np.load(path)
+    x, y = images(arrays["x_train"]), torch.from_numpy(arrays["y_train"].reshape(-1).astype(np.int64))
+    order = torch.from_numpy(np.random.default_rng(int(task["split_seed"], 16)).permutation(len(x)))
+    if "x_test" in arrays:
+        test_x = images(arrays["x_test"])
+        test_y = torch.from_numpy(arrays["y_test"].reshape(-1).astype(np.int64))
+    else:
+        n_test = round(recipe["test_fraction"] * len(x))
+        test_x, test_y = x[order[:n_test]], y[order[:n_test]]
+        order = order[n_test:]
+    if recipe["final"]:
+        held_x, held_y = test_x, test_y
+    else:
+        n_held = round(recipe["val_fraction"] * len(order))
+        held_x, held_y = x[order[:n_held]], y[order[:n_held]]
+        order = order[n_held:]
+    if recipe["train_images"] > 0:
+        order = order[: recipe["train_images"]]
+    x, y = x[order], y[order]
+    mean = x.mean((0, 2, 3), keepdim=True)
+    scale = x.std((0, 2, 3), keepdim=True).clamp(min=1e-6)
+    return (x - mean) / scale, y, (held_x - mean) / scale, held_y
+
+
+def augment(x, recipe):
+    n, _, h, w = x.shape
+    if recipe["flip"]:
+        mirrored = torch.rand(n, 1, 1, 1) < 0.5
+        x = torch.where(mirrored, x.flip(3), x)
+    if recipe["crop_pad"] > 0:
+        p = recipe["crop_pad"]
+        padded = F.pad(x, [p] * 4)
+        at = torch.randint(0, 2 * p + 1, (n, 2)).tolist()
+        x = torch.stack([padded[i, :, t : t + h, l : l + w] for i, (t, l) in enumerate(at)])
+    if recipe["cutout"] > 0:
+        side = recipe["cutout"]
+        rows = torch.arange(h)[None, :] - torch.randint(0, h, (n, 1)) + side // 2
+        columns = torch.arange(w)[None, :] - torch.randint(0, w, (n, 1)) + side // 2
+        rows, columns = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+        x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return x
+
+
+# ---- training ----------------------------------------------------------------------------------------------------
+
+
+def learning_rate(step, steps, warmup, peak):
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Ticker:
+    """A worker ends an evaluation that says nothing for too long (--stall): a tick a second is proof of life."""
+
+    def __init__(self):
+        self.steps, self.next = 0, 0.0
+
+    def __call__(self):
+        self.steps += 1
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + 1
+            say(tick=self.steps)
+
+
+@torch.no_grad()
+def measure(net, x, y, batch, device, tick):
+    net.eval()
+    right, loss = 0, 0.0
+    for i in range(0, len(x), batch):
+        logits, labels = net(x[i : i + batch].to(device)), y[i : i + batch].to(device)
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        right += (logits.argmax(1) == labels).sum().item()
+        tick()
+    return (right / len(x), loss / len(x)) if len(x) else (math.nan, math.nan)
+
+
+def evaluate(task, path):
+    recipe, tick, begun = task["recipe"], Ticker(), time.monotonic()
+    torch.set_num_threads(1)  # a slot is a thread
+    torch.manual_seed(int(task["seed"], 16) & (2**63 - 1))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x, y, held_x, held_y = load(path, task)
+    net = Network(task["graph"]).to(device)
+    optimizer = torch.optim.SGD(
+        net.parameters(), recipe["lr"], recipe["momentum"], weight_decay=recipe["weight_decay"],
+        nesterov=recipe["nesterov"] and recipe["momentum"] > 0)
+    starts = [i for i in range(0, len(x), recipe["batch"]) if len(x) - i > 1 or recipe["batch"] == 1]
+    steps, step, train_s = len(starts) * recipe["epochs"], 0, 0.0
+    warmup = recipe["warmup_epochs"] * len(starts)
+    accuracy = loss = train_loss = math.nan
+
+    for epoch in range(recipe["epochs"]):
+        net.train()
+        order, total, seen, start = torch.randperm(len(x)), 0.0, 0, time.monotonic()
+        for i in starts:
+            some = order[i : i + recipe["batch"]]
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, warmup, recipe["lr"])
+            net.drop_path = recipe["drop_path"] * (step + 1) / steps
+            batch_loss = F.cross_entropy(net(augment(x[some], recipe).to(device)), y[some].to(device),
+                                         label_smoothing=recipe["label_smoothing"])
+            if not math.isfinite(batch_loss.item()):
+                say(final=True, outcome="diverged", reason=f"the loss became {batch_loss.item()} in epoch {epoch + 1}",
+                    epochs=epoch, eval_s=time.monotonic() - begun)
+                return
+            optimizer.zero_grad()
+            batch_loss.backward()
+            if recipe["grad_clip"] > 0:
+                nn.utils.clip_grad_norm_(net.parameters(), recipe["grad_clip"])
+            optimizer.step()
+            total, seen, step = total + batch_loss.item() * len(some), seen + len(some), step + 1
+            tick()
+        train_loss, train_s = total / seen, train_s + time.monotonic() - start
+        if not recipe["final"]:
+            accuracy, loss = measure(net, held_x, held_y, recipe["batch"], device, tick)
+        say(epoch=epoch + 1, epochs=recipe["epochs"], accuracy=accuracy, loss=loss, train_loss=train_loss)
+
+    result = {"accuracy": accuracy, "loss": loss, "n_validation": len(held_x)}
+    if recipe["final"]:  # the test part, once
+        test_accuracy, test_loss = measure(net, held_x, held_y, recipe["batch"], device, tick)
+        result = {"test_accuracy": test_accuracy, "test_loss": test_loss, "n_test": len(held_x)}
+    say(final=True, train_loss=train_loss, epochs=recipe["epochs"], images=seen * recipe["epochs"], train_s=train_s,
+        eval_s=time.monotonic() - begun, isa="torch", **result)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: torch_evaluator.py DATA.npz < task.json")
+    task = json.load(sys.stdin)
+    if task["protocol"] != 1:
+        sys.exit(f"the task is of protocol {task['protocol']}; this evaluator reads 1")
+    try:
+        evaluate(task, sys.argv[1])
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        say(final=True, outcome="out of memory", reason=str(error).splitlines()[0] if str(error) else "out of memory")
+
+
+if __name__ == "__main__":
+    main()
