@@ -111,10 +111,11 @@ INLINE void merge(struct moments *m, int to, double n, double mean, double squar
 /* `rows` rows of `width` columns, read twice. */
 static void add_chunk(struct moments *m, const float *x, size_t stride, int rows, int width)
 {
-    float sum[BLOCK], square[BLOCK], centre[BLOCK];
+    float sum[BLOCK], square[BLOCK], centre[BLOCK], off[BLOCK];
 
     memset(sum, 0, sizeof sum);
     memset(square, 0, sizeof square);
+    memset(off, 0, sizeof off);
     for (int k = 0; k < rows; k++)
         for (int i = 0; i < width; i++)
             sum[i] += x[(size_t)k * stride + (size_t)i];
@@ -124,10 +125,15 @@ static void add_chunk(struct moments *m, const float *x, size_t stride, int rows
         for (int i = 0; i < width; i++) {
             float d = x[(size_t)k * stride + (size_t)i] - centre[i];
 
+            off[i] += d;
             square[i] += d * d;
         }
-    for (int i = 0; i < width; i++)
-        merge(m, i, rows, (double)centre[i], (double)square[i]);
+    for (int i = 0; i < width;
+         i++) { /* the centre was rounded: the second sum tells how far off it is */
+        double shift = (double)off[i] / rows;
+
+        merge(m, i, rows, (double)centre[i] + shift, (double)square[i] - rows * shift * shift);
+    }
 }
 
 static void moments_of(struct moments *m, const float *x, const struct rows *r)
@@ -162,7 +168,7 @@ static void batch_norm_train(float *y, const float *x, const float *gamma, const
             mean[ch] = centre[i] = (float)m.mean[i];
             inv_std[ch] = (float)(1 / sqrt(var + (double)epsilon));
             a[i] = (gamma != NULL ? gamma[ch] : 1) * inv_std[ch];
-            b[i] = beta != NULL ? beta[ch] : 0;
+            b[i] = (beta != NULL ? beta[ch] : 0) + (float)((double)centre[i] - m.mean[i]) * a[i];
             if (running_mean != NULL) {
                 double unbiased = pixels > 1 ? m.square[i] / (double)(pixels - 1) : var;
 
