@@ -528,31 +528,33 @@ static int ask_final(struct farm *self, struct why *why)
     return rc == FARM_OK ? rc : why_set(why, rc, "no memory for the final task");
 }
 
-/* One durable transaction for the turn. A full disk pauses the farm: nothing is asked, acknowledged or published until a
- * later try succeeds. */
-static int commit(struct farm *self, int64_t now, struct why *why)
+/* What the store said. A full disk pauses the farm: nothing is asked, acknowledged or published until a later try to
+ * commit succeeds. Anything else that is wrong is returned. */
+static int store_said(struct farm *self, int rc, int64_t now, const struct why *why)
 {
-    int rc = experiment_commit(self->experiment, why);
-    if (rc == FARM_OK) {
-        if (self->view.paused != NULL)
-            log_info("the store takes records again; going on");
-        self->view.paused = NULL;
-        self->n_durable = self->n_acks;
-        return FARM_OK;
-    }
     if (rc != FARM_ESTORE && rc != FARM_EIO && rc != FARM_ENOMEM)
         return rc;
     if (self->view.paused == NULL) {
-        if (why != NULL)
-            self->paused = *why;
-        else
-            why_set(&self->paused, rc, "%s", farm_strerror(rc));
+        self->paused = *why;
         self->view.paused = self->paused.text;
         log_error(
             "PAUSED: %s; free some space: a new try is made every %.1f s, and nothing is lost",
             self->paused.text, self->options.pause_ms / 1000.0);
     }
     self->paused_until_ms = now + self->options.pause_ms;
+    return FARM_OK;
+}
+
+/* One durable transaction for the turn. */
+static int commit(struct farm *self, int64_t now, struct why *why)
+{
+    int rc = experiment_commit(self->experiment, why);
+    if (rc != FARM_OK)
+        return store_said(self, rc, now, why);
+    if (self->view.paused != NULL)
+        log_info("the store takes records again; going on");
+    self->view.paused = NULL;
+    self->n_durable = self->n_acks;
     return FARM_OK;
 }
 
@@ -725,6 +727,8 @@ static void show(struct farm *self, int64_t now)
 
 int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *end, struct why *why)
 {
+    struct why unasked;
+    why = why != NULL ? why : &unasked;
     self->experiment = experiment;
     self->heard_ms = clock_ms();
     self->beat_at_ms = 0; /* the demand is known now: tell it */
@@ -744,7 +748,7 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
         else
             rc = take_messages(self, now, why);
         if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
-            rc = ask(self, why);
+            rc = store_said(self, ask(self, why), now, why);
         if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
             rc = ask_final(self, why);
         if (rc == FARM_OK && (!paused || now >= self->paused_until_ms || stop >= 2))
@@ -801,7 +805,7 @@ static int not_offered(const struct farm *self, const char *name, struct why *wh
 }
 
 int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
-                   bool (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
+                   int (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
                    struct why *why)
 {
     int64_t until = clock_ms() + timeout_ms;
@@ -822,8 +826,8 @@ int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
         }
         if (told_to_stop(self) > 0)
             return why_set(why, FARM_EBUSY, "stopped before a worker was there");
-        if (keep_on != NULL && !keep_on(ctx, why))
-            return FARM_ENOTFOUND;
+        if (keep_on != NULL && (rc = keep_on(ctx, why)) != FARM_OK)
+            return rc;
         if (now >= until)
             return not_offered(self, name, why);
     }

@@ -23,8 +23,9 @@ struct farm_view {
         window;         /* as the broker last said, all controllers together */
     size_t outstanding; /* tasks of this experiment that are out */
     uint64_t fresh, duplicates, retried, malformed;
-    double busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact after farm_run() */
-    double slot_s;     /* slot-seconds behind it */
+    double
+        busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact after farm_run() */
+    double slot_s; /* slot-seconds behind it */
     bool draining;
     bool finishing;     /* the final training is out */
     const char *paused; /* why nothing moves (a full disk), or NULL */
@@ -62,10 +63,10 @@ int farm_create(struct farm **out, const struct farm_options *options, struct wh
 void farm_destroy(struct farm **self);
 
 /* Turns until a worker offers data set `name` ("": the only one there is), and copies its description.
- *   keep_on   asked once a turn; false gives up (NULL: never). It writes its own sentence to why.
+ *   keep_on   asked once a turn (NULL: nobody is); what it returns other than FARM_OK ends the wait and is returned
  * FARM_ENOTFOUND when the time is over: the sentence names what is there instead. FARM_EBUSY when told to stop. */
 int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
-                   bool (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
+                   int (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
                    struct why *why);
 /* From now on HELLO asks for workers with this data set. */
 void farm_need_data(struct farm *self, const char *name);

@@ -16,6 +16,8 @@
 #include "clock.h"
 #include "log.h"
 
+#define BROKER         "nasfarm-broker"
+#define WORKER         "nasfarm-worker"
 #define PATH_BYTES     4096
 #define READY_MS       10000 /* for the broker to listen */
 #define RESTART_MIN_MS 200
@@ -208,8 +210,8 @@ int local_start(struct local **out, const struct local_options *options, struct 
         why_set(why, rc, "no memory for the local farm");
         goto fail;
     }
-    if ((rc = find_program("nasfarm-broker", "broker", self->broker_path, why)) != FARM_OK ||
-        (rc = find_program("nasfarm-worker", "worker", self->worker_path, why)) != FARM_OK ||
+    if ((rc = find_program(BROKER, "broker", self->broker_path, why)) != FARM_OK ||
+        (rc = find_program(WORKER, "worker", self->worker_path, why)) != FARM_OK ||
         (rc = start_broker(self, why)) != FARM_OK)
         goto fail;
     for (uint32_t i = 0; i < options->workers; i++)
@@ -232,26 +234,25 @@ void local_settled(struct local *self)
     self->settled = true;
 }
 
-/* The last line of the log, from its "error: " on: why a child left. */
-static void last_sentence(const struct local *self, char *out, size_t size)
+/* Why a child left: the last line of the log that its program wrote, without what stands in front of the sentence. */
+static void last_sentence(const struct local *self, const char *program, char *out, size_t size)
 {
-    char tail[2048];
+    char line[1024];
     FILE *file = self->log_file != NULL ? fopen(self->log_file, "r") : NULL;
     snprintf(out, size, "see its log above");
     if (file == NULL)
         return;
-    if (fseek(file, -(long)(sizeof tail - 1), SEEK_END) != 0)
+    if (fseek(file, -8192, SEEK_END) != 0)
         rewind(file);
-    size_t n = fread(tail, 1, sizeof tail - 1, file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *error = strstr(line, "error: "), *name = strstr(line, program);
+        if (name == NULL || strstr(line, " info: ") != NULL || strncmp(line, "Try ", 4) == 0)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        const char *said = error != NULL ? error + 7 : name + strlen(program);
+        snprintf(out, size, "%.*s", (int)(size - 1), said + strspn(said, ": "));
+    }
     fclose(file);
-    tail[n] = '\0';
-    while (n > 0 && tail[n - 1] == '\n')
-        tail[--n] = '\0';
-    const char *line = strrchr(tail, '\n');
-    line = line != NULL ? line + 1 : tail;
-    const char *error = strstr(line, "error: ");
-    if (line[0] != '\0')
-        snprintf(out, size, "%.*s", (int)(size - 1), error != NULL ? error + 7 : line);
 }
 
 static void describe_end(int status, char *out, size_t size)
@@ -264,39 +265,38 @@ static void describe_end(int status, char *out, size_t size)
 }
 
 /* Whether this child is as it should be; an accident is planned away. */
-static bool check_child(struct local *self, struct child *child, const char *what, int64_t now,
-                        struct why *why)
+static int check_child(struct local *self, struct child *child, const char *program, int64_t now,
+                       struct why *why)
 {
     int status;
     if (child->pid == 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
-        return true;
+        return FARM_OK;
     char end[96], said[200];
     child->pid = 0;
     describe_end(status, end, sizeof end);
-    last_sentence(self, said, sizeof said);
-    if (!self->settled) {
-        why_set(why, FARM_EIO, "the local %s %s: %s", what, end, said);
-        return false;
-    }
+    last_sentence(self, program, said, sizeof said);
+    if (!self->settled) /* exit code 2: what a person wrote */
+        return why_set(why, WIFEXITED(status) && WEXITSTATUS(status) == 2 ? FARM_EINPUT : FARM_EIO,
+                       "the local %s %s: %s", program, end, said);
     bool healthy = now - child->started_ms >= HEALTHY_MS;
     child->pause_ms = healthy || child->pause_ms == 0 ? RESTART_MIN_MS : 2 * child->pause_ms;
     if (child->pause_ms > RESTART_MAX_MS)
         child->pause_ms = RESTART_MAX_MS;
     child->start_at_ms = now + child->pause_ms;
-    log_warn("the local %s %s (%s); starting it again in %.1f s", what, end, said,
+    log_warn("the local %s %s (%s); starting it again in %.1f s", program, end, said,
              (double)child->pause_ms / 1000.0);
-    return true;
+    return FARM_OK;
 }
 
-bool local_check(struct local *self, struct why *why)
+int local_check(struct local *self, struct why *why)
 {
     int64_t now = clock_ms();
     struct why trouble;
-    bool ok = check_child(self, &self->broker, "broker", now, why);
-    for (uint32_t i = 0; ok && i < self->options.workers; i++)
-        ok = check_child(self, &self->workers[i], "worker", now, why);
-    if (!ok)
-        return false;
+    int rc = check_child(self, &self->broker, BROKER, now, why);
+    for (uint32_t i = 0; rc == FARM_OK && i < self->options.workers; i++)
+        rc = check_child(self, &self->workers[i], WORKER, now, why);
+    if (rc != FARM_OK)
+        return rc;
     if (self->broker.pid == 0 && now >= self->broker.start_at_ms &&
         start_broker(self, &trouble) != FARM_OK) {
         log_error("%s", trouble.text);
@@ -310,7 +310,7 @@ bool local_check(struct local *self, struct why *why)
             child->start_at_ms = now + RESTART_MAX_MS;
         }
     }
-    return true;
+    return FARM_OK;
 }
 
 /* ------------------------------------------------------------------ the end */

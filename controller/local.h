@@ -29,8 +29,9 @@ int local_start(struct local **out, const struct local_options *options, struct 
 const char *local_endpoint(const struct local *self);
 
 /* To be called often: starts again what has died and whose pause is over.
- * Before local_settled() a death is an error: false, and why holds the child's own last sentence. */
-bool local_check(struct local *self, struct why *why);
+ * Before local_settled() a death is an error, and why holds the child's own last sentence: FARM_EINPUT when it blames its
+ * command line (exit code 2), else FARM_EIO. Afterwards always FARM_OK. */
+int local_check(struct local *self, struct why *why);
 /* A worker was seen at work: from now on a death is an accident. */
 void local_settled(struct local *self);
 

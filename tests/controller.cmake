@@ -1,2 +1,5 @@
 farm_test(farm_loop farm_loop pthread)
 farm_test(text text)
+farm_test(cli farm_kit PkgConfig::JANSSON)
+target_compile_definitions(test_cli PRIVATE BIN_NASFARM="$<TARGET_FILE:nasfarm>")
+add_dependencies(test_cli nasfarm nasfarm-broker nasfarm-worker)

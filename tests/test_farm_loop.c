@@ -284,7 +284,8 @@ static void say_result_of(uint64_t id, uint64_t trial, uint32_t rung, uint64_t l
                           enum outcome outcome)
 {
     struct wire_message message;
-    struct result result = {.outcome = outcome, .fitness = 0.5, .test_accuracy = NAN, .eval_s = 1000};
+    struct result result = {
+        .outcome = outcome, .fitness = 0.5, .test_accuracy = NAN, .eval_s = 1000};
     uint8_t *bytes = NULL;
     size_t len = 0;
     ck_assert_int_eq(result_pack(&result, &bytes, &len), FARM_OK);

@@ -193,7 +193,7 @@ static int start_local(struct run *self, struct why *why)
     return local_start(&self->local, &options, why);
 }
 
-static bool local_is_well(void *ctx, struct why *why)
+static int local_is_well(void *ctx, struct why *why)
 {
     return local_check(((struct run *)ctx)->local, why);
 }
@@ -211,7 +211,7 @@ static int wait_for_data(struct run *self, const char *name, struct why *why)
         if (rc != FARM_ENOTFOUND)
             return rc;
         int64_t waited = clock_ms() - began;
-        if (self->local != NULL && (!local_check(self->local, why) || waited > WAIT_LOCAL_MS))
+        if (self->local != NULL && waited > WAIT_LOCAL_MS)
             return FARM_EIO;
         const struct farm_view *view = farm_view(self->farm);
         if (self->local == NULL && !view->connected && waited > WAIT_BROKER_MS)

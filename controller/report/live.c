@@ -21,7 +21,8 @@ struct live {
     enum live_style style;
     bool terminal, drawn;
     const struct experiment *experiment;
-    int64_t started_ms, shown_ms, rate_ms;
+    int64_t started_ms, shown_ms, rate_ms,
+        final_began_ms; /* the last: 0 before the final training */
     uint64_t done_at_start, rate_done, final_epoch, final_epochs;
     double rate; /* trials a second, NaN: not known yet */
     double final_accuracy;
@@ -130,12 +131,11 @@ static void compose(struct live *self, const struct farm_view *view,
         return;
     }
     if (!isnan(summary->best_fitness))
-        snprintf(best, sizeof best, "  best %.4f (trial %" PRIu64 ")", summary->best_fitness,
-                 summary->best_trial);
+        snprintf(best, sizeof best, "  best %.4f", summary->best_fitness);
     if (!isnan(summary->population_mean))
         snprintf(mean, sizeof mean, "  mean %.4f", summary->population_mean);
     if (!isnan(view->busy_share))
-        snprintf(busy, sizeof busy, "  busy %.1f %%", 100 * view->busy_share);
+        snprintf(busy, sizeof busy, "  busy %.0f %%", 100 * view->busy_share);
     if (summary->failed > 0)
         snprintf(failed, sizeof failed, "  failed %" PRIu64, summary->failed);
     if (self->rate > 0 && !view->draining) {
@@ -146,11 +146,11 @@ static void compose(struct live *self, const struct farm_view *view,
         snprintf(left, sizeof left, "  %s left", time);
     }
     snprintf(self->line, sizeof self->line,
-             "%s%" PRIu64 "/%" PRIu64 " trials  %.*f/s  %" PRIu32 " running%s%s%s%s%s",
+             "%s%" PRIu64 "/%" PRIu64 "  %.*f/s  %" PRIu32 " running%s%s%s%s%s",
              !view->connected ? "no broker  "
              : view->draining ? "draining  "
                               : "",
-             summary->done, trials, self->rate < 10 ? 2 : 0, isnan(self->rate) ? 0.0 : self->rate,
+             summary->done, trials, self->rate < 100 ? 1 : 0, isnan(self->rate) ? 0.0 : self->rate,
              view->busy, best, mean, failed, busy, left);
 }
 
@@ -185,6 +185,8 @@ static void print_progress(const struct live *self, const struct farm_view *view
 
 void live_turn(struct live *self, const struct farm_view *view, int64_t now)
 {
+    if (self->final_began_ms == 0 && view->finishing)
+        self->final_began_ms = now;
     if (self->experiment == NULL || self->style == LIVE_QUIET)
         return;
     if (now - self->shown_ms < (self->terminal ? LIVE_MS : PLAIN_MS))
@@ -237,8 +239,10 @@ void live_close(struct live *self, const struct farm_view *view)
     if (self->experiment == NULL)
         return;
     struct experiment_summary summary;
-    double s = (double)(clock_ms() - self->started_ms) / 1000.0;
-    char took[24];
+    int64_t now = clock_ms(), ended = self->final_began_ms > 0 ? self->final_began_ms : now;
+    double s = (double)(ended - self->started_ms) / 1000.0,
+           final_s = (double)(now - ended) / 1000.0;
+    char took[24], final[24];
     experiment_summary(self->experiment, &summary);
     uint64_t done = summary.done - self->done_at_start;
     if (self->terminal)
@@ -254,6 +258,7 @@ void live_close(struct live *self, const struct farm_view *view)
         return;
     }
     text_duration(s, took, sizeof took);
+    text_duration(final_s, final, sizeof final);
     printf("%" PRIu64 " trials recorded in %s (%.1f a second)", done, took,
            (double)done / fmax(s, 1e-3));
     if (summary.known > 0)
@@ -262,6 +267,8 @@ void live_close(struct live *self, const struct farm_view *view)
         printf(", %" PRIu64 " failed", summary.failed);
     if (!isnan(view->busy_share))
         printf("; slots were busy %.2f %% of the time", 100 * view->busy_share);
+    if (self->final_began_ms > 0)
+        printf("; the final training took %s", final);
     printf(".\n");
     fflush(stdout);
 }

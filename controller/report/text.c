@@ -12,7 +12,9 @@ void text_duration(double seconds, char *out, size_t size)
         return;
     }
     long s = (long)(seconds + 0.5);
-    if (s < 3600)
+    if (seconds < 10)
+        snprintf(out, size, "%.1f s", seconds);
+    else if (s < 3600)
         snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
     else if (s < 86400)
         snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "0:34", "12:07", "3:05:00", "2d 03:00". Not finite or negative: "?". */
+/* "3.2 s", "0:34", "12:07", "3:05:00", "2d 03:00". Not finite or negative: "?". */
 void text_duration(double seconds, char *out, size_t size);
 /* 1288506 -> "1,288,506" */
 void text_thousands(uint64_t value, char out[28]);

@@ -1,0 +1,287 @@
+/* The command line as people meet it: what they type wrongly gets one sentence and exit code 2, and a small search with
+ * the synthetic evaluator goes from `search` over `resume` to `export`. */
+#include <check.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "farm_kit.h"
+
+static char folder[256], log_path[300];
+
+static void begin(void)
+{
+    kit_folder(folder, sizeof folder, "cli");
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    ck_assert_int_eq(chdir(folder), 0);
+}
+
+static void finish(void)
+{
+    ck_assert_int_eq(chdir("/"), 0);
+    kit_remove(folder);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* `nasfarm LINE`, split at blanks by the shell; standard output and error end up in the log. */
+static pid_t launch(const char *line, const char *log)
+{
+    char command[2048];
+    snprintf(command, sizeof command, "exec %s %s", BIN_NASFARM, line);
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+    unlink(log);
+    return kit_start(argv, log);
+}
+
+static int run(const char *line)
+{
+    return kit_wait(launch(line, log_path), 100);
+}
+
+static void expect(const char *line, int status, const char *sentence)
+{
+    int got = run(line);
+    char *log = kit_read(log_path);
+    ck_assert_msg(got == status, "nasfarm %s: exit code %d, not %d:\n%.2000s", line, got, status,
+                  log);
+    ck_assert_msg(strstr(log, sentence) != NULL, "nasfarm %s: \"%s\" is not in:\n%.2000s", line,
+                  sentence, log);
+    free(log);
+}
+
+/* ------------------------------------------------------------------ what is typed wrongly */
+
+static const struct {
+    const char *line;
+    int status;
+    const char *sentence;
+} mistakes[] = {
+    {"", 2, "Usage: nasfarm COMMAND"},
+    {"serach", 2, "there is no command \"serach\""},
+    {"search --bogus", 2, "unrecognized option '--bogus'"},
+    {"search digits", 2, "did you mean --data digits?"},
+    {"search --epochs -3", 2, "--epochs: -3 is outside 1 .. 1000000"},
+    {"search --epochs 2.5", 2, "--epochs: \"2.5\" is not a whole number"},
+    {"search --epochs many", 2, "--epochs: \"many\" is not a whole number"},
+    {"search --lr nan", 2, "--lr: \"nan\" is not a number"},
+    {"search --lr 0x10", 2, "--lr: \"0x10\" is not a number"},
+    {"search --trials 0", 2, "--trials: 0 is outside"},
+    {"search --trials", 2, "option '--trials' requires an argument"},
+    {"search --max-memory 12q", 2, "--max-memory: \"12q\" is not a number of bytes"},
+    {"search --max-params 3KB", 2, "--max-params: \"3KB\" is not a whole number"},
+    {"search --flip=perhaps", 2, "--flip: \"perhaps\" is neither yes nor no"},
+    {"search --name ../up", 2, "--name \"../up\""},
+    {"search --val-fraction 0", 2, "--val-fraction: 0 leaves nothing"},
+    {"search --space moon", 2, "moon"},
+    {"search --strategy luck", 2, "luck"},
+    {"search --strategy random --population 5", 2,
+     "--population and --sample belong to --strategy evolution"},
+    {"search --strategy-options colour=red", 2, "colour"},
+    {"search --broker tcp://127.0.0.1:1 --slots 2", 2, "are for local workers"},
+    {"search --broker nonsense", 2, "--broker nonsense:"},
+    {"search --exec true --evaluator train", 2, "--exec or --evaluator, but not both"},
+    {"search --config missing.yaml", 2, "cannot read missing.yaml: No such file or directory"},
+    {"search --config .", 2, ". is not a file of settings"},
+    {"search --config unknown.yaml", 2, "unknown.yaml:2: there is no setting \"colour\""},
+    {"search --config value.yaml", 2, "value.yaml:3: epochs: -1 is outside 1 .. 1000000"},
+    {"search --config syntax.yaml", 2, "syntax.yaml:2: not YAML:"},
+    {"search --config twice.yaml", 2, "twice.yaml:3: \"lr\" is set twice"},
+    {"search --config list.yaml", 2, "list.yaml:1: "},
+    {"search --config nested.yaml", 2, "nested.yaml:1: epochs: expected one plain value"},
+    {"resume", 2, "which run?"},
+    {"resume nowhere", 2, "nowhere"},
+    {"resume --epochs 3 nowhere", 2, "unrecognized option '--epochs'"},
+    {"status", 2, "give a run's folder, or --broker ENDPOINT"},
+    {"status nowhere", 2, "nowhere"},
+    {"status --broker nonsense", 2, "--broker nonsense:"},
+    {"list", 2, "which run?"},
+    {"list nowhere --best 0", 2, "--best 0: a number from 1 on"},
+    {"list nowhere --all --failed", 2, "choose one of"},
+    {"show nowhere", 2, "which trial?"},
+    {"show nowhere 1", 2, "nowhere"},
+    {"best nowhere", 2, "nowhere"},
+    {"replay nowhere", 2, "nowhere"},
+    {"export nowhere best", 2, "as what?"},
+    {"export nowhere best --dot --svg", 2, "choose one of --dot, --svg and --json"},
+    {"export nowhere best --json --cell", 2, "--json is of the whole network"},
+    {"export nowhere best --dot", 2, "nowhere"},
+    {"version --loud", 2, "unknown argument \"--loud\""},
+    {"help nonsense", 2, "there is no command \"nonsense\""},
+};
+
+START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
+{
+    write_text("unknown.yaml", "epochs: 2\ncolour: red\n");
+    write_text("value.yaml", "# a comment\n\nepochs: -1\n");
+    write_text("syntax.yaml", "lr: 0.1\n\tepochs: 2\n");
+    write_text("twice.yaml", "lr: 0.1\nepochs: 2\nlr: 0.2\n");
+    write_text("list.yaml", "- 1\n- 2\n");
+    write_text("nested.yaml", "epochs: [1, 2]\n");
+    expect(mistakes[_i].line, mistakes[_i].status, mistakes[_i].sentence);
+}
+END_TEST
+
+static const char *const commands[] = {"search", "resume", "status", "list",
+                                       "show",   "best",   "replay", "export"};
+
+START_TEST(every_command_has_help_with_an_example)
+{
+    char line[64], example[64];
+    snprintf(line, sizeof line, "%s --help", commands[_i]);
+    snprintf(example, sizeof example, "nasfarm %s ", commands[_i]);
+    expect(line, 0, "Example");
+    expect(line, 0, example);
+}
+END_TEST
+
+START_TEST(the_version_is_told_to_people_and_machines)
+{
+    expect("version", 0, "nasfarm " NASFARM_VERSION);
+    expect("--version", 0, "nasfarm " NASFARM_VERSION);
+    expect("version --json", 0, "\"version\":\"" NASFARM_VERSION "\"");
+}
+END_TEST
+
+/* ------------------------------------------------------------------ a search */
+
+#define SYNTHETIC "--evaluator synthetic --slots 4 --population 10 --sample 3 "
+
+START_TEST(a_search_runs_resumes_replays_and_exports)
+{
+    expect("search --out run --trials 40 --no-final " SYNTHETIC, 0,
+           "The best network found is trial");
+    expect("status run", 0, "40 recorded");
+    expect("status run --json", 0, "\"done\": 40");
+    expect("list run --best 3", 0, "nor_conv");
+    expect("list run --all --json", 0, "\"trial\": 39");
+    expect("list run --failed", 0, "reason");
+    expect("show run 0", 0, "parameters");
+    expect("show run 0 --json", 0, "\"genome\"");
+    expect("best run", 0, "validation");
+    expect("replay run", 0, "the same, bit for bit");
+    expect("export run best --dot --cell", 0, "digraph");
+    expect("export run 3 --json -o net.json", 0, "");
+    json_t *net = json_load_file("net.json", 0, NULL);
+    ck_assert_ptr_nonnull(json_object_get(net, "nodes"));
+    json_decref(net);
+    expect("search --out run " SYNTHETIC, 2,
+           "run already holds a search: go on with `nasfarm resume run`");
+    expect("show run 40", 2, "there is no trial 40: the run has 0 .. 39");
+    expect("show run seven", 2, "\"seven\" is no trial");
+    expect("export run 3 --weights w", 2, "no weights yet");
+    expect("resume run --trials 5", 2, "5");
+    expect("resume run", 0, "All trials are recorded already");
+    expect("resume run --trials 60", 0, "The best network found is trial");
+    expect("status run", 0, "60 recorded");
+    expect("replay run --json", 0, "\"same\": true");
+}
+END_TEST
+
+START_TEST(json_output_is_one_object_a_line)
+{
+    char line[4096];
+    int lines = 0;
+    ck_assert_int_eq(run("search --out run --trials 10 --no-final --json " SYNTHETIC "2>err"), 0);
+    FILE *log = fopen(log_path, "r");
+    ck_assert_ptr_nonnull(log);
+    for (; fgets(line, sizeof line, log) != NULL; lines++) {
+        json_t *json = json_loads(line, 0, NULL);
+        ck_assert_msg(json_string_value(json_object_get(json, "event")) != NULL, "no event: %s",
+                      line);
+        json_decref(json);
+    }
+    fclose(log);
+    ck_assert_int_ge(lines, 12); /* ten results, the end, what was found */
+}
+END_TEST
+
+START_TEST(yaml_sets_what_the_command_line_does_not)
+{
+    write_text(
+        "a.yaml",
+        "trials: 12\npopulation: 5\nsample: 2\nevaluator: synthetic\nno-final: yes\nout: run\n");
+    expect("search --config a.yaml --trials 7", 0, "population=5,sample=2");
+    expect("status run", 0, "7 wanted");
+}
+END_TEST
+
+/* Asks `nasfarm status` until some trials are recorded. */
+static void wait_for_trials(void)
+{
+    for (double end = kit_now_s() + 60; kit_now_s() < end;) {
+        if (run("status run --json") != 0)
+            continue; /* not there yet */
+        json_t *json = json_load_file(log_path, 0, NULL);
+        bool some = json_integer_value(json_object_get(json, "done")) > 20;
+        json_decref(json);
+        if (some)
+            return;
+    }
+    ck_abort_msg("no trial was recorded");
+}
+
+static const struct {
+    int signal, status;
+} stops[] = {{SIGINT, 130}, {SIGTERM, 0}};
+
+START_TEST(a_signal_drains_and_prints_the_line_that_resumes)
+{
+    pid_t pid =
+        launch("search --out run --trials 1000000 --no-final --evaluator synthetic:5-20 --slots 2 "
+               "--train-known-again --population 10 --sample 3",
+               "search.log");
+    wait_for_trials();
+    kill(pid, stops[_i].signal);
+    int status = kit_wait(pid, 60);
+    char *log = kit_read("search.log");
+    ck_assert_msg(status == stops[_i].status, "exit code %d:\n%s", status, log);
+    ck_assert_msg(strstr(log, "\n  nasfarm resume run\n") != NULL, "%s", log);
+    free(log);
+    expect("replay run", 0, "the same, bit for bit");
+    expect("resume run --evaluator synthetic:bad", 2, "--evaluator synthetic:bad");
+}
+END_TEST
+
+START_TEST(a_local_worker_that_cannot_start_is_told_with_its_own_sentence)
+{
+    expect("search --data idx:nowhere --out run", 2, "there is no nowhere/train-images");
+    ck_assert_msg(access("run", F_OK) != 0, "a search that never began left its folder behind");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli");
+    TCase *typed = tcase_create("mistakes"), *search = tcase_create("search");
+    tcase_add_checked_fixture(typed, begin, finish);
+    tcase_set_timeout(typed, 60);
+    tcase_add_loop_test(typed, a_mistake_gets_one_sentence_and_its_exit_code, 0,
+                        (int)(sizeof mistakes / sizeof mistakes[0]));
+    tcase_add_loop_test(typed, every_command_has_help_with_an_example, 0,
+                        (int)(sizeof commands / sizeof commands[0]));
+    tcase_add_test(typed, the_version_is_told_to_people_and_machines);
+    suite_add_tcase(suite, typed);
+    tcase_add_checked_fixture(search, begin, finish);
+    tcase_set_timeout(search, 110);
+    tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
+    tcase_add_test(search, json_output_is_one_object_a_line);
+    tcase_add_test(search, yaml_sets_what_the_command_line_does_not);
+    tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);
+    tcase_add_test(search, a_local_worker_that_cannot_start_is_told_with_its_own_sentence);
+    suite_add_tcase(suite, search);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
