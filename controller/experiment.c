@@ -554,7 +554,8 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
         return FARM_OK;
     if ((rc = begin(self, why)) != FARM_OK)
         return rc;
-    normalise(&normal);
+    if (!final) /* that one has a test accuracy, where the data has a test part */
+        normalise(&normal);
     rc = final ? record_final(self, key->trial, &normal, blob, blob_len)
                : record_search(self, t, &normal, worker);
     if (rc != FARM_OK)

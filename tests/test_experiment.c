@@ -654,7 +654,7 @@ START_TEST(the_final_training_is_of_the_fittest_is_recorded_once_and_forgotten_w
     ck_assert_int_eq(experiment_final_result(experiment_store(e), &trial, &got), FARM_ENOTFOUND);
 
     struct result result = {
-        .outcome = OUTCOME_OK, .fitness = 0.9, .test_accuracy = 0.875, .n_test = 80};
+        .outcome = OUTCOME_OK, .fitness = NAN, .loss = NAN, .test_accuracy = 0.875, .n_test = 80};
     ok(experiment_record(e, &p.key, &result, "w1", "weights", 7, &fresh, &why));
     ck_assert(fresh);
     ok(experiment_record(e, &p.key, &result, "w1", "weights", 7, &fresh, &why));
