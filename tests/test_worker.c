@@ -864,6 +864,9 @@ static const struct {
     {"accuracy NaN", "echo '{\"final\":true,\"accuracy\":NaN}'", OUTCOME_DIVERGED, "accuracy"},
     {"final and a failure", FINAL "; exit 4", OUTCOME_CRASHED, "4"},
     {"out of memory", "exit 77", OUTCOME_OOM, "out of memory"},
+    {"Python out of memory", "echo 'MemoryError: no room' >&2; exit 1", OUTCOME_OOM, "no room"},
+    {"crash below a shell", "sh -c 'kill -SEGV $$'; exit $?", OUTCOME_CRASHED, "SIGSEGV"},
+    {"control characters", "printf 'a\\033[2Jb\\n\\n' >&2; exit 3", OUTCOME_CRASHED, "a?[2Jb"},
     {"its own verdict", "echo '{\"final\":true,\"outcome\":\"diverged\",\"reason\":\"loss nan\"}'",
      OUTCOME_DIVERGED, "loss nan"},
 };
@@ -881,6 +884,30 @@ START_TEST(a_command_that_hangs_is_killed_after_the_stall_time)
     start(OPTIONS("--slots", "1", "--stall", "1", "--exec", "sleep 1000"));
     meet();
     expect_bad(OUTCOME_TIMEOUT, "no progress for 1 s");
+}
+END_TEST
+
+START_TEST(a_command_that_does_not_end_after_its_final_line_is_ended_and_its_result_counts)
+{
+    start(OPTIONS("--slots", "1", "--exec", FINAL "; sleep 1000"));
+    meet();
+    give(1, 100);
+    ck_assert_int_eq(expect_result(1, 100).outcome, OUTCOME_OK);
+}
+END_TEST
+
+START_TEST(the_workers_limit_of_memory_holds_where_the_task_names_none)
+{
+    struct task task;
+    struct result r;
+
+    start(OPTIONS("--slots", "1", "--data", "digits", "--memory", "1"));
+    meet();
+    task_init(&task, 1);
+    task.recipe.batch = 4096; /* a megabyte of pixels alone */
+    give_task(&task, 1, 100);
+    r = expect_result(1, 100);
+    ck_assert_msg(r.outcome == OUTCOME_OOM, "%s: %s", outcome_name(r.outcome), r.reason);
 }
 END_TEST
 
@@ -1133,6 +1160,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_command_that_goes_wrong_is_a_result_with_a_reason, 0,
                         (int)(sizeof bad / sizeof bad[0]));
     tcase_add_test(tcase, a_command_that_hangs_is_killed_after_the_stall_time);
+    tcase_add_test(tcase,
+                   a_command_that_does_not_end_after_its_final_line_is_ended_and_its_result_counts);
+    tcase_add_test(tcase, the_workers_limit_of_memory_holds_where_the_task_names_none);
     tcase_add_test(tcase, a_command_past_its_time_limit_is_killed_though_it_moves);
     tcase_add_test(tcase, garbage_lines_do_no_harm);
     tcase_add_test(tcase, a_descendant_that_holds_the_pipe_does_not_hold_the_slot);

@@ -26,13 +26,15 @@
 
 #define READ_AT_ONCE (256u * 1024)
 #define TICK_MS      250
+#define LINGER_MS    3000 /* after its final line a child has so long to end */
+#define SHELL_SIGNAL 128  /* a shell ends with this plus the signal that ended its command */
 
 struct evaluator {
     struct wire_key key;
     pid_t pid;
     int process;      /* pid file descriptor: readable when it has ended */
     struct lines out; /* its report lines */
-    struct lines err; /* what it says to people (exec) */
+    struct lines err; /* what it says to people */
     int blob;         /* memory file for the weights of a final task, -1: none */
     bool exec, final_seen;
     bool is_final; /* the task: measured on the test part, so there may be no accuracy */
@@ -40,9 +42,10 @@ struct evaluator {
     char last_error[200]; /* last line of its standard error */
     struct why wrong;     /* what is not right in its last line that was meant for us */
     uint64_t progress;
-    int64_t started_ms, deadline_ms, stall_ms, moved_ms;
+    int64_t started_ms, deadline_ms, stall_ms, moved_ms, final_ms;
     uint32_t time_limit_s;
-    enum { KILL_NONE, KILL_TIME, KILL_STALL } killed;
+    uint64_t oom_kills; /* in its control group when it began */
+    enum { KILL_NONE, KILL_TIME, KILL_STALL, KILL_LINGER } killed;
     /* of the evaluator_turn() under way */
     void (*report)(const struct progress *, void *);
     void *ctx;
@@ -141,7 +144,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
     return true;
 }
 
-static void child_train(const struct task *task, const struct dataset *data, int lines, int blob_fd)
+static void child_train(const struct task *task, const struct dataset *data, int lines, int errors,
+                        int blob_fd)
 {
     struct child_end end = {.lines = lines};
     struct evaluate_hooks hooks = {child_report, child_tick, &end};
@@ -149,6 +153,8 @@ static void child_train(const struct task *task, const struct dataset *data, int
     uint8_t *blob = NULL;
     size_t blob_len = 0;
 
+    if (dup2(errors, STDERR_FILENO) < 0)
+        _exit(126);
     evaluate_task(task, data, &hooks, &result, &blob, &blob_len);
     if (blob != NULL && blob_fd >= 0 && !write_all(blob_fd, blob, blob_len))
         _exit(EVALUATOR_EXIT_MEMORY);
@@ -163,6 +169,53 @@ static void child_exec(const char *command, int input, int output, int errors)
     (void)syscall(SYS_close_range, 3, ~0U, 0);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(127);
+}
+
+/* ---- the system's own count of what it killed for want of memory ----------------------------------------------- */
+
+static bool read_oom_kills(const char *path, uint64_t *out)
+{
+    unsigned long long value;
+    char key[64];
+    FILE *f = fopen(path, "re");
+    bool found = false;
+
+    while (f != NULL && !found && fscanf(f, "%63s %llu", key, &value) == 2)
+        if (strcmp(key, "oom_kill") == 0) {
+            *out = value;
+            found = true;
+        }
+    if (f != NULL)
+        (void)fclose(f);
+    return found;
+}
+
+/* Of the memory control group of this process: version 2 or 1, at its own path or as a container sees it. 0 where
+ * nobody counts. */
+static uint64_t count_oom_kills(void)
+{
+    char line[512], path[640];
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    uint64_t kills = 0;
+    bool found = false;
+
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        const char *at = strstr(line, ":memory:");
+
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "0::", 3) == 0)
+            (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.events", line + 3);
+        else if (at != NULL)
+            (void)snprintf(path, sizeof path, "/sys/fs/cgroup/memory%s/memory.oom_control", at + 8);
+        else
+            continue;
+        found = read_oom_kills(path, &kills);
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    if (!found && !read_oom_kills("/sys/fs/cgroup/memory.events", &kills))
+        (void)read_oom_kills("/sys/fs/cgroup/memory/memory.oom_control", &kills);
+    return kills;
 }
 
 /* ---- starting --------------------------------------------------------------------------------------------- */
@@ -203,7 +256,7 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
                     int64_t now_ms, struct why *why)
 {
     struct evaluator *self = calloc(1, sizeof *self);
-    uint32_t memory = task->recipe.memory_mb > 0 ? task->recipe.memory_mb : limits->memory_mb;
+    struct task limited = *task; /* with the worker's limits where it names none */
     int output[2] = {-1, -1}, errors[2] = {-1, -1}, input = -1, rc = FARM_OK;
     pid_t parent = getpid();
     char *json = NULL;
@@ -215,14 +268,18 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
     self->is_final = task->recipe.final;
     self->process = self->blob = self->out.fd = self->err.fd = -1;
     self->started_ms = self->moved_ms = now_ms;
-    self->time_limit_s =
-        task->recipe.time_limit_s > 0 ? task->recipe.time_limit_s : limits->time_limit_s;
+    if (limited.recipe.memory_mb == 0)
+        limited.recipe.memory_mb = limits->memory_mb;
+    if (limited.recipe.time_limit_s == 0)
+        limited.recipe.time_limit_s = limits->time_limit_s;
+    self->time_limit_s = limited.recipe.time_limit_s;
+    self->oom_kills = count_oom_kills();
     self->deadline_ms =
         self->time_limit_s > 0 ? now_ms + (int64_t)self->time_limit_s * 1000 : INT64_MAX;
     self->stall_ms = limits->stall_s > 0 ? (int64_t)limits->stall_s * 1000 : INT64_MAX / 2;
-    if (self->exec && (rc = exec_task_json(&json, key, task, why)) != FARM_OK)
+    if (self->exec && (rc = exec_task_json(&json, key, &limited, why)) != FARM_OK)
         goto fail;
-    if (make_pipe(output) != FARM_OK || (self->exec && make_pipe(errors) != FARM_OK) ||
+    if (make_pipe(output) != FARM_OK || make_pipe(errors) != FARM_OK ||
         (self->exec && (input = make_input(json)) < 0) ||
         (!self->exec && task->recipe.final &&
          (self->blob = memfd_create("nasfarm-weights", MFD_CLOEXEC)) < 0) ||
@@ -237,10 +294,10 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
         qsort(keep, n, sizeof keep[0], ascending);
         while (first < n && keep[first] < 3)
             first++;
-        child_settle(parent, memory, self->exec, keep + first, n - first);
+        child_settle(parent, limited.recipe.memory_mb, self->exec, keep + first, n - first);
         if (self->exec)
             child_exec(limits->exec, input, output[1], errors[1]);
-        child_train(task, data, output[1], self->blob);
+        child_train(&limited, data, output[1], errors[1], self->blob);
     }
     (void)setpgid(self->pid, self->pid); /* whoever is first */
     self->process = (int)syscall(SYS_pidfd_open, self->pid, 0);
@@ -347,6 +404,7 @@ static void take_output(char *line, size_t len, void *ctx)
     case SAID_FINAL:
         self->progress++;
         self->final_seen = true;
+        self->final_ms = clock_ms();
         self->result = report.result;
         if (self->exec)
             check_final(self, report.has_accuracy);
@@ -363,9 +421,12 @@ static void take_errors(char *line, size_t len, void *ctx)
 {
     struct evaluator *self = ctx;
 
-    if (len == 0)
+    if (strspn(line, " \t\r") == len)
         return;
     (void)snprintf(self->last_error, sizeof self->last_error, "%s", line);
+    for (char *p = self->last_error; *p != '\0'; p++) /* it goes into a reason */
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+            *p = '?';
     log_info("trial %" PRIu64 ": %.300s", self->key.trial, line);
 }
 
@@ -396,28 +457,37 @@ static const char *signal_name(int number)
 static void judge(const struct evaluator *self, int status, struct result *out)
 {
     const char *colon = self->last_error[0] != '\0' ? ": " : "";
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 
     *out = self->final_seen
                ? self->result
                : (struct result){
                      .loss = NAN, .train_loss = NAN, .test_accuracy = NAN, .test_loss = NAN};
-    if (self->killed == KILL_TIME) {
+    if (self->final_seen && (self->killed == KILL_LINGER || (WIFEXITED(status) && code == 0))) {
+        /* it said all there is to say */
+    } else if (self->killed == KILL_TIME) {
         fail(out, OUTCOME_TIMEOUT, "past its time limit of %u s", self->time_limit_s);
     } else if (self->killed == KILL_STALL) {
         fail(out, OUTCOME_TIMEOUT, "no progress for %" PRId64 " s", self->stall_ms / 1000);
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+               count_oom_kills() > self->oom_kills) {
+        fail(out, OUTCOME_OOM, "the system was out of memory and killed it");
     } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
         fail(out, OUTCOME_CRASHED, "killed from outside (out of memory?)");
     } else if (WIFSIGNALED(status)) {
         fail(out, OUTCOME_CRASHED, "died of %s%s%.150s", signal_name(WTERMSIG(status)), colon,
              self->last_error);
-    } else if (WEXITSTATUS(status) == EVALUATOR_EXIT_MEMORY) {
+    } else if (code == EVALUATOR_EXIT_MEMORY ||
+               (code != 0 && strncmp(self->last_error, "MemoryError", 11) == 0)) { /* Python's */
         fail(out, OUTCOME_OOM, "out of memory%s%.150s", colon, self->last_error);
-    } else if (WEXITSTATUS(status) != 0) {
-        fail(out, OUTCOME_CRASHED, "ended with status %d%s%.150s", WEXITSTATUS(status), colon,
-             self->last_error);
-    } else if (!self->final_seen && self->wrong.text[0] != '\0') {
+    } else if (code > SHELL_SIGNAL && sigabbrev_np(code - SHELL_SIGNAL) != NULL) {
+        fail(out, OUTCOME_CRASHED, "ended with status %d, as after %s%s%.150s", code,
+             signal_name(code - SHELL_SIGNAL), colon, self->last_error);
+    } else if (code != 0) {
+        fail(out, OUTCOME_CRASHED, "ended with status %d%s%.150s", code, colon, self->last_error);
+    } else if (self->wrong.text[0] != '\0') {
         fail(out, OUTCOME_CRASHED, "ended without a good final line: %.180s", self->wrong.text);
-    } else if (!self->final_seen) {
+    } else {
         fail(out, OUTCOME_CRASHED, "ended without a final line%s%.150s", colon, self->last_error);
     }
     if (out->isa[0] == '\0')
@@ -439,19 +509,43 @@ static void take_blob(const struct evaluator *self, uint8_t **blob, size_t *len)
     *len = (size_t)size;
 }
 
-/* A limit that is reached kills the whole group; the next turn finds it dead. */
+/* When the limit that holds now is reached: before its final line time and progress, after it the time to end. */
+static int64_t limit_ms(const struct evaluator *self)
+{
+    int64_t stall = self->moved_ms + self->stall_ms;
+
+    if (self->final_seen)
+        return self->final_ms + LINGER_MS;
+    return stall < self->deadline_ms ? stall : self->deadline_ms;
+}
+
+/* A limit that is reached kills the whole group; a later turn finds it dead. */
 static void keep_limits(struct evaluator *self, int64_t now)
 {
-    if (self->killed != KILL_NONE)
+    if (self->killed != KILL_NONE || now < limit_ms(self))
         return;
-    if (now >= self->deadline_ms)
-        self->killed = KILL_TIME;
-    else if (now - self->moved_ms >= self->stall_ms)
-        self->killed = KILL_STALL;
+    if (self->final_seen)
+        self->killed = KILL_LINGER;
     else
-        return;
+        self->killed = now >= self->deadline_ms ? KILL_TIME : KILL_STALL;
     (void)kill(-self->pid, SIGKILL);
     (void)kill(self->pid, SIGKILL);
+}
+
+/* Whether the child has ended. What it left behind in its group goes with it: until it is reaped, nobody else can have
+ * that group's number. */
+static bool reap(struct evaluator *self, int *status)
+{
+    siginfo_t ended = {.si_pid = 0};
+
+    if (waitid(P_PID, (id_t)self->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        ended.si_pid != self->pid)
+        return false;
+    (void)kill(-self->pid, SIGKILL);
+    if (waitpid(self->pid, status, 0) != self->pid)
+        return false;
+    self->pid = 0;
+    return true;
 }
 
 bool evaluator_turn(struct evaluator *self, int64_t now_ms,
@@ -465,12 +559,10 @@ bool evaluator_turn(struct evaluator *self, int64_t now_ms,
     *blob = NULL;
     *blob_len = 0;
     read_all(self);
-    if (waitpid(self->pid, &status, WNOHANG) != self->pid) {
+    if (!reap(self, &status)) {
         keep_limits(self, now_ms);
         return false;
     }
-    (void)kill(-self->pid, SIGKILL); /* what it may have left behind in its group */
-    self->pid = 0;
     read_all(self); /* what it said last */
     judge(self, status, out);
     if (out->eval_s <= 0)
@@ -487,9 +579,5 @@ uint64_t evaluator_progress(const struct evaluator *self)
 
 int64_t evaluator_due_ms(const struct evaluator *self)
 {
-    int64_t stall = self->moved_ms + self->stall_ms;
-
-    if (self->killed != KILL_NONE)
-        return INT64_MAX;
-    return stall < self->deadline_ms ? stall : self->deadline_ms;
+    return self->killed != KILL_NONE ? INT64_MAX : limit_ms(self);
 }
