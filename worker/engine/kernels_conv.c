@@ -139,6 +139,69 @@ static void pack_backward(float *packed, const float *weight, int n_taps, int c,
 
 /* ---- the inner loops -------------------------------------------------------------------------------- */
 
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* to[0..n) = from, n < 2 * LANES: too short for a call */
+INLINE void copy_short(float *restrict to, const float *restrict from, int n)
+{
+    int i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        *(vec *)(to + i) = *(const vec *)(from + i);
+    for (; i + 4 <= n; i += 4)
+        *(four *)(to + i) = *(const four *)(from + i);
+    for (; i < n; i++)
+        to[i] = from[i];
+}
+
+#if LANES >= 8
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+#endif
+
+/* The first n of a vector, n < LANES, by halves: a detour through memory would cost more than the sums. */
+INLINE void put_part(float *out, vec sum, int n, const float *bias, bool add)
+{
+#if LANES >= 16
+    eight e = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7);
+
+    if (n >= 8) {
+        if (bias != NULL)
+            e += *(const eight *)bias;
+        if (add)
+            e += *(const eight *)out;
+        *(eight *)out = e;
+        e = __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
+        out += 8, n -= 8;
+        bias = bias != NULL ? bias + 8 : NULL;
+    }
+#elif LANES >= 8
+    eight e = sum;
+#endif
+#if LANES >= 8
+    four f = __builtin_shufflevector(e, e, 0, 1, 2, 3);
+#else
+    four f = sum;
+#endif
+
+#if LANES >= 8
+    if (n >= 4) {
+        if (bias != NULL)
+            f += *(const four *)bias;
+        if (add)
+            f += *(const four *)out;
+        *(four *)out = f;
+        f = __builtin_shufflevector(e, e, 4, 5, 6, 7);
+        out += 4, n -= 4;
+        bias = bias != NULL ? bias + 4 : NULL;
+    }
+#endif
+    for (int i = 0; i < n; i++) {
+        float y = f[i] + (bias != NULL ? bias[i] : 0);
+
+        out[i] = add ? out[i] + y : y;
+    }
+}
+
 /* n output pixels x COLS channels; out rows are `stride_out` floats apart, `cols` of them are real. */
 INLINE void tile(const int n, const int vecs, float *out, ptrdiff_t stride_out, int cols,
                  const float *bias, bool add, const struct walk *w, const float *image,
@@ -166,8 +229,7 @@ INLINE void tile(const int n, const int vecs, float *out, ptrdiff_t stride_out, 
         }
     }
     for (int t = 0; t < n; t++, out += stride_out) {
-        float spill[COLS] = {0};
-        int v = 0, from;
+        int v = 0;
 
         for (; (v + 1) * LANES <= cols; v++) {
             vec y = sum[t][v];
@@ -178,14 +240,9 @@ INLINE void tile(const int n, const int vecs, float *out, ptrdiff_t stride_out, 
                 y += *(vec *)(out + v * LANES);
             *(vec *)(out + v * LANES) = y;
         }
-        from = v * LANES;
-        for (; v < vecs; v++)
-            *(vec *)(spill + v * LANES) = sum[t][v];
-        for (int i = from; i < cols; i++) {
-            float y = spill[i] + (bias != NULL ? bias[i] : 0);
-
-            out[i] = add ? out[i] + y : y;
-        }
+        if (v < vecs && v * LANES < cols)
+            put_part(out + v * LANES, sum[t][v], cols - v * LANES,
+                     bias != NULL ? bias + v * LANES : NULL, add);
     }
 }
 
@@ -266,6 +323,28 @@ static void fill_taps(ptrdiff_t *taps, const struct window *s, struct padded p)
             *taps++ = ((ptrdiff_t)i * p.w + j) * s->dilation * p.c;
 }
 
+/* A pixel is a row of a matrix: images need no telling apart. */
+static bool is_pointwise(const struct window *s)
+{
+    return s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0 &&
+           s->oh == s->h && s->ow == s->w;
+}
+
+/* A few images as one long row of pixels, few enough to stay in the cache while output channels are walked. */
+static struct window long_row(const struct window *s, int first)
+{
+    struct window row = *s;
+    int pixels = s->h * s->w, values = pixels * (s->c > s->k ? s->c : s->k);
+    int images = values < 32768 ? 32768 / values : 1;
+
+    if (images > s->n - first)
+        images = s->n - first;
+    row.n = 1;
+    row.h = row.oh = 1;
+    row.w = row.ow = images * pixels;
+    return row;
+}
+
 /* Scratch is taken from the front: first the taps, then weights, then the image. */
 static void conv_forward_dense(float *y, const float *x, const float *weight, const float *bias,
                                const struct window *s, float *scratch)
@@ -282,6 +361,17 @@ static void conv_forward_dense(float *y, const float *x, const float *weight, co
                      .k = s->k,
                      .pixel = (ptrdiff_t)s->stride * s->c};
 
+    if (is_pointwise(s) && s->h > 1) {
+        for (int i = 0; i < s->n;) {
+            struct window all = long_row(s, i);
+
+            conv_forward_dense(y, x, weight, bias, &all, scratch);
+            x += (size_t)all.w * (size_t)s->c;
+            y += (size_t)all.w * (size_t)s->k;
+            i += all.w / (s->h * s->w);
+        }
+        return;
+    }
     if (!pad)
         p.w = s->w;
     fill_taps(taps, s, p);
@@ -314,6 +404,17 @@ static void conv_backward_input_dense(float *dx, const float *dy, const float *w
     bool plain = s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0;
     struct walk w = {.taps = taps, .n_taps = (int)n_taps, .c = s->k, .k = s->c, .pixel = s->k};
 
+    if (is_pointwise(s) && s->h > 1) {
+        for (int i = 0; i < s->n;) {
+            struct window all = long_row(s, i);
+
+            conv_backward_input_dense(dx, dy, weight, &all, scratch);
+            dx += (size_t)all.w * (size_t)s->c;
+            dy += (size_t)all.w * (size_t)s->k;
+            i += all.w / (s->h * s->w);
+        }
+        return;
+    }
     fill_taps(taps, s, p);
     image = packed + round_up(block * (size_t)blocks_of(s->c));
     pack_backward(packed, weight, (int)n_taps, s->c, s->k);
@@ -408,8 +509,9 @@ static void pack_columns(float *packed, const float *dy, int pixels, int k)
         int first = b * COLS, n = k - first < COLS ? k - first : COLS, wide = block_width(k, b);
 
         for (int i = 0; i < pixels; i++, packed += wide) {
-            memcpy(packed, dy + (size_t)i * (size_t)k + first, (size_t)n * sizeof *packed);
-            memset(packed + n, 0, (size_t)(wide - n) * sizeof *packed);
+            copy_short(packed, dy + (size_t)i * (size_t)k + first, n);
+            for (int j = n; j < wide; j++)
+                packed[j] = 0;
         }
     }
 }
