@@ -495,6 +495,8 @@ int run_search(const char *dir, const struct settings *settings)
     self.config.slots = settings->slots;
     self.config.no_final = settings->no_final;
     catch_signals();
+    if (settings->quiet)
+        log_open("nasfarm", LOG_WARN);
     int code = CLI_FAILED;
     int rc = live_create(&self.live, settings->json    ? LIVE_JSON
                                      : settings->quiet ? LIVE_QUIET
@@ -595,6 +597,8 @@ int run_resume(const char *dir, const struct settings *settings)
     bool nothing_left = false;
     int code = CLI_FAILED;
     catch_signals();
+    if (settings->quiet)
+        log_open("nasfarm", LOG_WARN);
     int rc = live_create(&self.live, settings->json    ? LIVE_JSON
                                      : settings->quiet ? LIVE_QUIET
                                                        : LIVE_AUTO);

@@ -78,7 +78,7 @@ const struct setting settings_table[] = {
      "[NAME=]FORMAT[:PATH]: digits, idx:DIR, cifar:PATH, npz:FILE, npy:X,Y, csv:FILE; with "
      "--broker a NAME that workers offer",
      GROUP_RUN},
-    {"trials", "N", SETTING_COUNT, AT(trials), 0, 1, U64, "128", "genomes to evaluate", GROUP_RUN},
+    {"trials", "N", SETTING_COUNT, AT(trials), 0, 1, U64, "150", "genomes to evaluate", GROUP_RUN},
     {"seed", "N", SETTING_COUNT, AT(seed), 0, 0, U64, "1", "of everything random", GROUP_RUN},
     {"no-final", "yes|no", SETTING_FLAG, AT(no_final), 0, 0, 1, "no",
      "do not train and test the best at the end", GROUP_RUN},
