@@ -106,7 +106,7 @@ static struct result evaluate(const uint8_t *bytes, size_t len, struct digest *h
     ok(graph_unpack(&graph, task.graph, task.graph_len, &why));
     ok(graph_hash(graph, hash));
     memcpy(&bits, hash->bytes, sizeof bits);
-    ck_assert_uint_eq(task.seed, rng_mix(7, bits)); /* equal graphs are evaluated equally */
+    ck_assert_uint_eq(task.seed, rng_mix(7, 1)); /* the same for all: common random numbers */
     result.fitness = (double)(bits % 100003) / 100003;
     if (bits % 13 == 0) {
         result.outcome = OUTCOME_OOM;

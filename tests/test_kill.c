@@ -41,10 +41,25 @@ static void start(struct farm_under_test *f, enum process which)
     const char *worker[] = {BIN_WORKER, "--broker",    f->endpoint,          "--slots",
                             "4",        "--name",      process_names[which], "--data",
                             "digits",   "--evaluator", "synthetic:1-20",     NULL};
-    const char *search[] = {BIN_NASFARM,    "search",  "--broker",    f->endpoint,  "--out",
-                            f->run,         "--space", "nasbench201", "--data",     "digits",
-                            "--strategy-options", "population=20,sample=5",          "--trials",
-                            "1000000",      "--seed",  "7",           "--no-final", NULL};
+    const char *search[] = {BIN_NASFARM,
+                            "search",
+                            "--broker",
+                            f->endpoint,
+                            "--out",
+                            f->run,
+                            "--space",
+                            "nasbench201",
+                            "--data",
+                            "digits",
+                            "--strategy-options",
+                            "population=20,sample=5",
+                            "--trials",
+                            "1000000",
+                            "--seed",
+                            "7",
+                            "--train-known-again",
+                            "--no-final",
+                            NULL};
     const char *resume[] = {BIN_NASFARM, "resume", f->run, "--broker", f->endpoint, NULL};
     const char *const *argv = which == BROKER       ? broker
                               : which != CONTROLLER ? worker
