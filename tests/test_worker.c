@@ -483,6 +483,47 @@ START_TEST(another_version_of_the_broker_ends_it_with_the_sentence)
 }
 END_TEST
 
+START_TEST(a_message_of_another_protocol_ends_it)
+{
+    start(OPTIONS("--slots", "1"));
+    skip(WIRE_HELLO);
+    ck_assert_int_ge(zmq_msg_send(&peer, router, ZMQ_SNDMORE), 0);
+    ck_assert_int_eq(zmq_send(router, "NF\x09\x03", 4, ZMQ_SNDMORE), 4);
+    ck_assert_int_eq(zmq_send(router, "", 0, 0), 0);
+    ck_assert_int_eq(ended(worker), 1);
+}
+END_TEST
+
+START_TEST(an_acknowledgement_of_an_older_try_leaves_the_result)
+{
+    struct wire_message m;
+
+    start(OPTIONS("--slots", "1", "--evaluator", "synthetic"));
+    meet();
+    give(1, 200);
+    (void)expect_result(1, 200);
+    say_leases(WIRE_ACK, 1, 100);
+    say_refuse(REFUSE_HELLO_FIRST, "who are you?");
+    m = expect(WIRE_HELLO);
+    ck_assert_uint_eq(m.u.hello.n_leases, 1);
+    wire_message_release(&m);
+}
+END_TEST
+
+START_TEST(a_drain_that_takes_too_long_hands_back_what_runs)
+{
+    start(OPTIONS("--slots", "1", "--drain-timeout", "1s", "--exec", "sleep 1000"));
+    meet();
+    give(1, 100);
+    expect_heartbeat(1, 1);
+    ck_assert_int_eq(kill(worker, SIGTERM), 0);
+    skip(WIRE_DRAIN);
+    skip(WIRE_RETURN);
+    skip(WIRE_GOODBYE);
+    ck_assert_int_eq(ended(worker), 0);
+}
+END_TEST
+
 START_TEST(a_name_that_is_taken_is_asked_for_again)
 {
     start(OPTIONS("--slots", "1"));
@@ -1099,6 +1140,10 @@ static const struct {
     {{"--broker", "tcp://127.0.0.1:5555", "--evaluator", "magic"}, 2},
     {{"--broker", "tcp://127.0.0.1:5555", "--evaluator", "synthetic:9-1"}, 2},
     {{"--broker", "tcp://127.0.0.1:5555", "--evaluator", "synthetic", "--exec", "true"}, 2},
+    {{"--broker", "tcp://127.0.0.1:5555", "--evaluator", "exec"}, 2},
+    {{"--broker", "tcp://127.0.0.1:5555", "--evaluator", "train", "--exec", "true"}, 2},
+    {{"--broker", "tcp://127.0.0.1:5555", "--idle-exit", "5x"}, 2},
+    {{"--broker", "tcp://127.0.0.1:5555", "--stall", "-1"}, 2},
     {{"--broker", "tcp://127.0.0.1:5555", "something"}, 2},
     {{"--broker", "tcp://127.0.0.1:5555", "--data", "idx:/no/such/folder"}, 2},
 };
@@ -1141,6 +1186,9 @@ int main(void)
     tcase_add_test(tcase, told_to_say_hello_first_it_does_at_once_as_the_same_process);
     tcase_add_test(tcase, three_heartbeats_of_silence_and_it_says_hello_again);
     tcase_add_test(tcase, another_version_of_the_broker_ends_it_with_the_sentence);
+    tcase_add_test(tcase, a_message_of_another_protocol_ends_it);
+    tcase_add_test(tcase, an_acknowledgement_of_an_older_try_leaves_the_result);
+    tcase_add_test(tcase, a_drain_that_takes_too_long_hands_back_what_runs);
     tcase_add_test(tcase, a_name_that_is_taken_is_asked_for_again);
     tcase_add_test(tcase, a_synthetic_task_has_the_fitness_that_the_function_says);
     tcase_add_test(tcase, a_synthetic_fitness_is_of_the_graph_and_the_seed);

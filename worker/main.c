@@ -15,6 +15,7 @@
 #include "supervisor.h"
 
 #define EXIT_USAGE 2
+#define LONGEST_S  (40u * 86400u)
 
 const char *argp_program_version = "nasfarm-worker " NASFARM_VERSION;
 
@@ -26,6 +27,8 @@ static const char summary[] =
     "  cifar:PATH         CIFAR-10's binary files\n"
     "  npz:FILE  npy:X,Y  NumPy arrays\n"
     "  csv:FILE           one image a line, the label last\n"
+    "\n"
+    "S is a number of seconds, or a duration like 90s, 15m, 2h, 1d.\n"
     "\n"
     "Examples:\n"
     "  nasfarm-worker --broker tcp://127.0.0.1:5555 --data digits\n"
@@ -45,7 +48,8 @@ enum {
     OPTION_IDLE,
     OPTION_FILE,
     OPTION_DIE,
-    OPTION_AHEAD
+    OPTION_AHEAD,
+    OPTION_DRAIN
 };
 
 static const struct argp_option options[] = {
@@ -56,14 +60,17 @@ static const struct argp_option options[] = {
     {"name", 'n', "NAME", 0, "of this worker: letters, digits, . _ - (default: HOST-PID)", 0},
     {"data", 'd', "SPEC", 0, "a data set to offer; may be repeated", 0},
     {"evaluator", OPTION_EVALUATOR, "KIND", 0,
-     "train (default), or synthetic[:MIN-MAX]: no training, MIN to MAX ms each", 0},
+     "train (default), exec (with --exec), or synthetic[:MIN-MAX]: no training, MIN to MAX ms each",
+     0},
     {"exec", OPTION_EXEC, "COMMAND", 0,
      "evaluate with this command: the task as JSON on its input, results as JSON lines", 0},
     {"memory", OPTION_MEMORY, "MB", 0, "limit of one evaluation (default: none)", 0},
-    {"time-limit", OPTION_TIME, "S", 0, "limit of one evaluation, seconds (default: none)", 0},
+    {"time-limit", OPTION_TIME, "S", 0, "limit of one evaluation (default: none)", 0},
     {"stall", OPTION_STALL, "S", 0,
      "an evaluation without progress for so long is ended (default: 300; 0: never)", 0},
-    {"idle-exit", OPTION_IDLE, "S", 0, "drain and end after so long without work, seconds", 0},
+    {"idle-exit", OPTION_IDLE, "S", 0, "drain and end after so long without work", 0},
+    {"drain-timeout", OPTION_DRAIN, "S", 0,
+     "told to stop, hand back what still runs after so long (default: finish it)", 0},
     {"die-with-parent", OPTION_DIE, NULL, OPTION_HIDDEN,
      "end when the process that started this one ends", 0},
     {"verbose", 'v', NULL, 0, "say more", 0},
@@ -73,7 +80,7 @@ struct arguments {
     struct supervisor_options o;
     const char *specs[WIRE_DATA_MAX];
     size_t n_specs;
-    bool ahead_given, die_with_parent, verbose;
+    bool ahead_given, die_with_parent, verbose, train, needs_exec;
 };
 
 /* How many were read; -1, "max" and a file that is not there are none. */
@@ -120,22 +127,48 @@ static uint32_t number(const struct argp_state *state, const char *option, const
     return (uint32_t)v;
 }
 
-static void take_evaluator(const struct argp_state *state, struct supervisor_options *o,
-                           const char *text)
+/* Seconds; with a unit where that is more readable. */
+static uint32_t duration(const struct argp_state *state, const char *option, const char *text,
+                         uint32_t least)
 {
+    static const struct {
+        const char *unit;
+        uint32_t seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end;
+    unsigned long v;
+
+    errno = 0;
+    v = strtoul(text, &end, 10);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (errno == 0 && isdigit((unsigned char)text[0]) && strcmp(end, units[i].unit) == 0 &&
+            v >= least && v <= LONGEST_S / units[i].seconds)
+            return (uint32_t)v * units[i].seconds;
+    argp_error(state, "--%s %s: must be %u or more seconds, or like 90s, 15m, 2h, 1d; at most 40d",
+               option, text, least);
+    return 0;
+}
+
+static void take_evaluator(const struct argp_state *state, struct arguments *a, const char *text)
+{
+    struct supervisor_options *o = &a->o;
     unsigned least, most;
     char rest;
 
-    if (strcmp(text, "train") == 0)
+    a->train = strcmp(text, "train") == 0;
+    a->needs_exec = strcmp(text, "exec") == 0;
+    o->synthetic = false;
+    if (a->train || a->needs_exec)
         return;
     o->synthetic = true;
     if (strcmp(text, "synthetic") == 0)
         return;
     if (sscanf(text, "synthetic:%u-%u%c", &least, &most, &rest) != 2 || least > most || most < 1 ||
         most > 86400000)
-        argp_error(state,
-                   "--evaluator %s: must be train, synthetic or synthetic:MIN-MAX (milliseconds)",
-                   text);
+        argp_error(
+            state,
+            "--evaluator %s: must be train, exec, synthetic or synthetic:MIN-MAX (milliseconds)",
+            text);
     o->least_ms = least;
     o->most_ms = most;
 }
@@ -163,26 +196,24 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--data: at most %d data sets", WIRE_DATA_MAX);
         a->specs[a->n_specs++] = arg;
         break;
-    case OPTION_EVALUATOR: take_evaluator(state, &a->o, arg); break;
+    case OPTION_EVALUATOR: take_evaluator(state, a, arg); break;
     case OPTION_EXEC: a->o.limits.exec = arg; break;
     case OPTION_MEMORY: a->o.limits.memory_mb = number(state, "memory", arg, 1, UINT32_MAX); break;
-    case OPTION_TIME:
-        a->o.limits.time_limit_s = number(state, "time-limit", arg, 1, UINT32_MAX / 1000);
-        break;
-    case OPTION_STALL:
-        a->o.limits.stall_s = number(state, "stall", arg, 0, UINT32_MAX / 1000);
-        break;
-    case OPTION_IDLE:
-        a->o.idle_exit_s = number(state, "idle-exit", arg, 1, UINT32_MAX / 1000);
-        break;
+    case OPTION_TIME: a->o.limits.time_limit_s = duration(state, "time-limit", arg, 1); break;
+    case OPTION_STALL: a->o.limits.stall_s = duration(state, "stall", arg, 0); break;
+    case OPTION_IDLE: a->o.idle_exit_s = duration(state, "idle-exit", arg, 1); break;
+    case OPTION_DRAIN: a->o.drain_timeout_s = duration(state, "drain-timeout", arg, 1); break;
     case OPTION_DIE: a->die_with_parent = true; break;
     case 'v': a->verbose = true; break;
     case ARGP_KEY_ARG: argp_error(state, "'%s': nothing is expected here", arg); break;
     case ARGP_KEY_END:
         if ((a->o.broker == NULL) == (a->o.broker_file == NULL))
             argp_error(state, "one of --broker ENDPOINT and --broker-file FILE is needed");
-        if (a->o.synthetic && a->o.limits.exec != NULL)
-            argp_error(state, "--exec and --evaluator synthetic exclude each other");
+        if ((a->o.synthetic || a->train) && a->o.limits.exec != NULL)
+            argp_error(state, "--exec and --evaluator %s exclude each other",
+                       a->train ? "train" : "synthetic");
+        if (a->needs_exec && a->o.limits.exec == NULL)
+            argp_error(state, "--evaluator exec needs --exec COMMAND");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -18,16 +18,17 @@
 #include "log.h"
 #include "synthetic.h"
 
-#define TURN_MESSAGES 1000
-#define TURN_MS       1000
-#define KEPT_MAX      4096 /* finished and not acknowledged: beyond it nothing new is started */
-#define RESEND_MIN_MS 5000
-#define RESEND_MAX_MS 60000
-#define HELLO_MIN_MS  100
-#define HELLO_MAX_MS  5000
-#define NAME_TAKEN_MS 60000
-#define DRAIN_ACKS_MS 30000
-#define BUCKETS       8192
+#define TURN_MESSAGES  1000
+#define TURN_MS        1000
+#define KEPT_MAX       4096 /* finished and not acknowledged: beyond it nothing new is started */
+#define RESEND_MIN_MS  5000
+#define RESEND_MAX_MS  60000
+#define HELLO_MIN_MS   100
+#define HELLO_MAX_MS   5000
+#define NAME_TAKEN_MS  60000
+#define DRAIN_ACKS_MS  30000
+#define RESEND_TURN_MS 500 /* how often results are looked through for those to send again */
+#define BUCKETS        8192
 
 /* A task in hand, from its TASK to the ACK of its result. */
 struct hand {
@@ -64,7 +65,9 @@ struct supervisor {
 
     int stops; /* signals so far */
     bool draining;
+    int64_t drain_ms;   /* since when */
     int64_t drained_ms; /* nothing runs any more, only ACKs are missing */
+    int64_t resend_at_ms;
     int64_t idle_since_ms;
     struct hand *reporting; /* whose evaluator_turn() is under way */
     zmq_pollitem_t *items;
@@ -271,7 +274,10 @@ static void hello(struct supervisor *self, int64_t now)
         w->n_train = d->n_train;
         w->n_test = d->n_test;
     }
-    m.u.hello.leases = held(self, true, &m.u.hello.n_leases);
+    if ((m.u.hello.leases = held(self, true, &m.u.hello.n_leases)) == NULL) {
+        self->hello_at_ms = now + HELLO_MAX_MS; /* a HELLO without them would give them up */
+        return;
+    }
     rc = wire_send(self->socket, NULL, &m);
     free(m.u.hello.leases);
     self->hello_wait_ms =
@@ -297,6 +303,9 @@ static void send_result(struct supervisor *self, struct hand *h, int64_t now)
 
 static void resend_due(struct supervisor *self, int64_t now)
 {
+    if (now < self->resend_at_ms)
+        return;
+    self->resend_at_ms = now + RESEND_TURN_MS;
     for (struct hand *h = self->lists[HAND_FINISHED].first; h != NULL && self->connected;
          h = h->next)
         if (now >= h->due_ms)
@@ -549,12 +558,14 @@ static void on_task(struct supervisor *self, struct wire_message *m, int64_t now
         log_error("out of memory for a task");
 }
 
+/* An older token than the one held acknowledges an earlier try, and says nothing of this one. */
 static void on_ack(struct supervisor *self, const struct wire_leases *acks)
 {
     for (size_t i = 0; i < acks->n; i++) {
         struct hand *h = find(self, &acks->leases[i].key);
 
-        if (h != NULL && h->state == HAND_FINISHED)
+        if (h != NULL && h->state == HAND_FINISHED &&
+            (acks->leases[i].lease == 0 || acks->leases[i].lease >= h->lease.lease))
             hand_forget(self, h);
     }
 }
@@ -598,6 +609,9 @@ static int take_messages(struct supervisor *self, int64_t now, struct why *why)
         if (rc == FARM_ENET)
             return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
                            zmq_strerror(errno));
+        if (rc == FARM_EVERSION)
+            return why_set(why, rc, "the broker at %s: %s; install the same version on both sides",
+                           self->endpoint, bad.text);
         self->heard_ms = now;
         if (rc != FARM_OK) {
             log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
@@ -637,6 +651,7 @@ static void drain(struct supervisor *self, const char *reason, int64_t now)
     if (self->draining)
         return;
     self->draining = true;
+    self->drain_ms = now;
     log_info("%s: draining; %zu running, %zu handed back", reason, self->lists[HAND_RUNNING].n,
              self->lists[HAND_WAITING].n);
     send_plain(self, WIRE_DRAIN, now);
@@ -667,6 +682,18 @@ static void watch_idle(struct supervisor *self, int64_t now)
     else if (self->options->idle_exit_s > 0 &&
              now - self->idle_since_ms >= (int64_t)self->options->idle_exit_s * 1000)
         drain(self, "no work", now);
+}
+
+/* Hands back what still runs when the drain takes too long. */
+static void limit_drain(struct supervisor *self, int64_t now)
+{
+    size_t n = self->lists[HAND_RUNNING].n;
+
+    if (!self->draining || n == 0 || self->options->drain_timeout_s == 0 ||
+        now - self->drain_ms < 1000 * (int64_t)self->options->drain_timeout_s)
+        return;
+    log_info("past --drain-timeout: %zu running evaluations are handed back", n);
+    return_leases(self, HAND_RUNNING, now);
 }
 
 /* True when a drain is done: nothing runs, and what was finished is acknowledged, or nobody came for it. */
@@ -740,6 +767,7 @@ int supervisor_run(struct supervisor *self, struct why *why)
         heartbeat(self, now);
         hello(self, now);
         watch_idle(self, now);
+        limit_drain(self, now);
     }
     send_plain(self, WIRE_GOODBYE, now);
     return rc;

@@ -21,8 +21,9 @@ struct supervisor_options {
     bool synthetic;
     uint32_t least_ms, most_ms; /* of a synthetic evaluation; 0, 0: at once */
     struct evaluator_limits limits;
-    uint32_t idle_exit_s; /* without work for so long: drain and end; 0: never */
-    int signals;          /* signalfd of SIGTERM, SIGINT and SIGCHLD */
+    uint32_t idle_exit_s;     /* without work for so long: drain and end; 0: never */
+    uint32_t drain_timeout_s; /* draining, hand back what runs after so long; 0: never */
+    int signals;              /* signalfd of SIGTERM, SIGINT and SIGCHLD */
 };
 
 /* options is borrowed until supervisor_destroy(). */

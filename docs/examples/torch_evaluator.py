@@ -197,7 +197,7 @@ def measure(net, x, y, batch, device, tick):
 
 
 def evaluate(task, path):
-    recipe, tick, begun = task["recipe"], Ticker(), time.monotonic()
+    recipe, tick = task["recipe"], Ticker()
     torch.set_num_threads(1)  # a slot is a thread
     torch.manual_seed(int(task["seed"], 16) & (2**63 - 1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -223,7 +223,7 @@ def evaluate(task, path):
                                          label_smoothing=recipe["label_smoothing"])
             if not math.isfinite(batch_loss.item()):
                 say(final=True, outcome="diverged", reason=f"the loss became {batch_loss.item()} in epoch {epoch + 1}",
-                    epochs=epoch, eval_s=time.monotonic() - begun)
+                    epochs=epoch)
                 return
             optimizer.zero_grad()
             batch_loss.backward()
@@ -242,7 +242,7 @@ def evaluate(task, path):
         test_accuracy, test_loss = measure(net, held_x, held_y, recipe["batch"], device, tick)
         result = {"test_accuracy": test_accuracy, "test_loss": test_loss, "n_test": len(held_x)}
     say(final=True, train_loss=train_loss, epochs=recipe["epochs"], images=seen * recipe["epochs"], train_s=train_s,
-        eval_s=time.monotonic() - begun, isa="torch", **result)
+        isa="torch", **result)
 
 
 def main():
