@@ -3,10 +3,12 @@
  * The input is copied once into a zero-padded image in scratch, so that the inner loops have no borders. Weights are
  * packed into blocks of COLS output channels (the last one narrower), zero-filled: any channel count will do.
  * Forward: a tile of TILE output pixels x COLS channels is held in registers while the window is walked.
- * Input gradient: the same convolution over dy (spread by the stride) with mirrored, transposed weights.
+ * Input gradient: the same convolution over dy with mirrored, transposed weights, for each remainder of the rows and
+ * columns modulo the stride (kernels_reach.h).
  * Weight gradient: a tile of TILE input channels x COLS output channels, while the pixels of one image are walked.
  */
 #include "kernels_isa.h"
+#include "kernels_reach.h"
 
 #include <string.h>
 
@@ -37,10 +39,11 @@ static struct padded padded_input(const struct window *s)
     return p;
 }
 
-/* dy of the input gradient: spread by the stride, with the border that the mirrored window reads. */
+/* dy of the input gradient, with the border that the mirrored window reads. */
 static struct padded padded_gradient(const struct window *s)
 {
-    struct padded p = {s->h + s->dilation * (s->kh - 1), s->w + s->dilation * (s->kw - 1), s->k};
+    struct padded p = {reach_size(s->h, s->pad_y, s->kh, s->dilation, s->stride),
+                       reach_size(s->w, s->pad_x, s->kw, s->dilation, s->stride), s->k};
 
     return p;
 }
@@ -57,43 +60,26 @@ static bool needs_padding(const struct window *s)
     return s->pad_y != 0 || s->pad_x != 0 || p.h > s->h || p.w > s->w;
 }
 
-/* to (p.h, p.w, c) = from (h, w, c), whose pixel (0, 0) goes to (y0, x0), and pixel (y, x) to (y0 + y*step, ...). */
-static void spread_image(float *to, struct padded p, const float *from, int h, int w, int y0,
-                         int x0, int step)
+/* to (p.h, p.w, c) = from (h, w, c), whose pixel (0, 0) goes to (y0, x0) */
+static void place_image(float *to, struct padded p, const float *from, int h, int w, int y0, int x0)
 {
     size_t c = (size_t)p.c, row = (size_t)p.w * c;
+    int first = x0 > 0 ? x0 : 0, skip = x0 < 0 ? -x0 : 0;
+    int count = w - skip < p.w - first ? w - skip : p.w - first;
 
-    for (int y = 0; y < p.h; y++) {
-        int sy = y - y0, x;
-        float *out = to + (size_t)y * row;
-
-        if (sy < 0 || sy % step != 0 || sy / step >= h) {
-            memset(out, 0, row * sizeof *out);
+    if (count < 0)
+        count = 0;
+    if (first > p.w)
+        first = p.w;
+    for (int y = 0; y < p.h; y++, to += row) {
+        if (y < y0 || y - y0 >= h) {
+            memset(to, 0, row * sizeof *to);
             continue;
         }
-        const float *in = from + (size_t)(sy / step) * (size_t)w * c;
-
-        if (step == 1) {
-            int first = x0 > 0 ? x0 : 0, skip = x0 < 0 ? -x0 : 0;
-            int count = w - skip < p.w - first ? w - skip : p.w - first;
-
-            if (count < 0)
-                count = 0;
-            if (first > p.w)
-                first = p.w;
-            memset(out, 0, (size_t)first * c * sizeof *out);
-            memcpy(out + (size_t)first * c, in + (size_t)skip * c, (size_t)count * c * sizeof *out);
-            memset(out + (size_t)(first + count) * c, 0,
-                   (size_t)(p.w - first - count) * c * sizeof *out);
-            continue;
-        }
-        memset(out, 0, row * sizeof *out);
-        for (x = 0; x < w; x++) {
-            int at = x0 + x * step;
-
-            if (at >= 0 && at < p.w)
-                memcpy(out + (size_t)at * c, in + (size_t)x * c, c * sizeof *out);
-        }
+        memset(to, 0, (size_t)first * c * sizeof *to);
+        memcpy(to + (size_t)first * c, from + ((size_t)(y - y0) * (size_t)w + (size_t)skip) * c,
+               (size_t)count * c * sizeof *to);
+        memset(to + (size_t)(first + count) * c, 0, (size_t)(p.w - first - count) * c * sizeof *to);
     }
 }
 
@@ -120,19 +106,27 @@ static void pack_forward(float *packed, const float *weight, int n_taps, int c, 
     }
 }
 
-/* packed[block][tap][ko][block_width]: output channels are the c of the forward pass, taps mirrored */
-static void pack_backward(float *packed, const float *weight, int n_taps, int c, int k)
+/* packed[block][tap][ko][block_width] of the taps in reach, mirrored; their output channels are c of the weights */
+static void pack_backward(float *packed, const float *weight, const struct window *s,
+                          const struct reach *v, const struct reach *u)
 {
-    for (int b = 0; b < blocks_of(c); b++) {
-        int first = b * COLS, n = c - first < COLS ? c - first : COLS, wide = block_width(c, b);
+    size_t c = (size_t)s->c, k = (size_t)s->k;
 
-        for (int tap = n_taps; tap-- > 0;)
-            for (int ko = 0; ko < k; ko++, packed += wide) {
-                for (int i = 0; i < n; i++)
-                    packed[i] = weight[((size_t)tap * (size_t)c + (size_t)(first + i)) * (size_t)k +
-                                       (size_t)ko];
-                for (int i = n; i < wide; i++)
-                    packed[i] = 0;
+    for (int b = 0; b < blocks_of(s->c); b++) {
+        int first = b * COLS, n = s->c - first < COLS ? s->c - first : COLS;
+        int wide = block_width(s->c, b);
+
+        for (int i = v->n; i-- > 0;)
+            for (int j = u->n; j-- > 0;) {
+                int tap = (v->tap + i * v->step) * s->kw + u->tap + j * u->step;
+                const float *from = weight + ((size_t)tap * c + (size_t)first) * k;
+
+                for (size_t ko = 0; ko < k; ko++, packed += wide) {
+                    for (int q = 0; q < n; q++)
+                        packed[q] = from[(size_t)q * k + ko];
+                    for (int q = n; q < wide; q++)
+                        packed[q] = 0;
+                }
             }
     }
 }
@@ -382,7 +376,7 @@ static void conv_forward_dense(float *y, const float *x, const float *weight, co
         float *out = y + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
 
         if (pad) {
-            spread_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
+            place_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x);
             in = image;
         }
         for (int b = 0; b < blocks_of(s->k); b++)
@@ -392,17 +386,55 @@ static void conv_forward_dense(float *y, const float *x, const float *weight, co
     }
 }
 
+/* The input pixels (a + stride y, b + stride x): v and u say which taps reach them. */
+struct phase {
+    int a, b;
+    struct reach v, u;
+};
+
+static struct phase phase_of(const struct window *s, int a, int b)
+{
+    struct phase p = {.a = a, .b = b};
+
+    p.v = reach_of(a, s->pad_y, s->kh, s->dilation, s->stride);
+    p.u = reach_of(b, s->pad_x, s->kw, s->dilation, s->stride);
+    return p;
+}
+
+/* Floats of a block of packed weights. */
+static size_t phase_block(const struct phase *p, const struct window *s)
+{
+    return (size_t)(p->v.n * p->u.n) * (size_t)s->k * COLS;
+}
+
+static void run_phase(float *dx, const struct phase *p, const struct window *s, const float *image,
+                      int image_w, const float *packed, ptrdiff_t *taps)
+{
+    struct walk w = {.taps = taps, .n_taps = p->v.n * p->u.n, .c = s->k, .k = s->c, .pixel = s->k};
+    int n = (s->w - p->b + s->stride - 1) / s->stride;
+
+    if (w.n_taps == 0)
+        return;
+    for (int i = p->v.n; i-- > 0;)
+        for (int j = p->u.n; j-- > 0;)
+            *taps++ =
+                ((ptrdiff_t)(p->v.at - i * p->v.back) * image_w + p->u.at - j * p->u.back) * s->k;
+    for (int b = 0; b < blocks_of(s->c); b++)
+        for (int y = p->a, row_at = 0; y < s->h; y += s->stride, row_at++)
+            row(n, dx + ((ptrdiff_t)y * s->w + p->b) * s->c, (ptrdiff_t)s->stride * s->c, s->c,
+                NULL, true, &w, image + (ptrdiff_t)row_at * image_w * s->k,
+                packed + (size_t)b * phase_block(p, s), b);
+}
+
 static void conv_backward_input_dense(float *dx, const float *dy, const float *weight,
                                       const struct window *s, float *scratch)
 {
     struct padded p = padded_gradient(s);
-    size_t n_taps = (size_t)s->kh * (size_t)s->kw;
+    size_t n_taps = (size_t)s->kh * (size_t)s->kw, blocks = (size_t)blocks_of(s->c);
     ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
-    float *packed = scratch + round_up(n_taps * 2 + 8), *image;
-    size_t block = n_taps * (size_t)s->k * COLS;
-    int reach_y = s->dilation * (s->kh - 1), reach_x = s->dilation * (s->kw - 1);
-    bool plain = s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0;
-    struct walk w = {.taps = taps, .n_taps = (int)n_taps, .c = s->k, .k = s->c, .pixel = s->k};
+    float *packed = scratch + round_up(n_taps * 2 + 8), *end = packed, *image;
+    int rows_apart = s->stride < s->h ? s->stride : s->h;
+    int columns_apart = s->stride < s->w ? s->stride : s->w;
 
     if (is_pointwise(s) && s->h > 1) {
         for (int i = 0; i < s->n;) {
@@ -415,23 +447,37 @@ static void conv_backward_input_dense(float *dx, const float *dy, const float *w
         }
         return;
     }
-    fill_taps(taps, s, p);
-    image = packed + round_up(block * (size_t)blocks_of(s->c));
-    pack_backward(packed, weight, (int)n_taps, s->c, s->k);
-    for (int i = 0; i < s->n; i++) {
-        const float *in = dy + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
-        float *out = dx + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+#define EACH_PHASE                                                                                 \
+    for (int a = 0; a < rows_apart; a++)                                                           \
+        for (int b = 0; b < columns_apart; b++)
+    EACH_PHASE
+    {
+        struct phase phase = phase_of(s, a, b);
 
-        if (!plain) {
-            spread_image(image, p, in, s->oh, s->ow, reach_y - s->pad_y, reach_x - s->pad_x,
-                         s->stride);
+        pack_backward(end, weight, s, &phase.v, &phase.u);
+        end += phase_block(&phase, s) * blocks;
+    }
+    image = packed + round_up(n_taps * (size_t)s->k * COLS * blocks);
+    for (int i = 0; i < s->n; i++) {
+        const float *in = dy, *weights = packed;
+
+        if (!is_pointwise(s)) {
+            place_image(image, p, dy, s->oh, s->ow,
+                        reach_border(s->pad_y, s->kh, s->dilation, s->stride),
+                        reach_border(s->pad_x, s->kw, s->dilation, s->stride));
             in = image;
         }
-        for (int b = 0; b < blocks_of(s->c); b++)
-            for (int iy = 0; iy < s->h; iy++)
-                row(s->w, out + (size_t)iy * (size_t)s->w * (size_t)s->c, s->c, s->c, NULL, true,
-                    &w, in + (ptrdiff_t)iy * p.w * s->k, packed + (size_t)b * block, b);
+        EACH_PHASE
+        {
+            struct phase phase = phase_of(s, a, b);
+
+            run_phase(dx, &phase, s, in, p.w, weights, taps);
+            weights += phase_block(&phase, s) * blocks;
+        }
+        dx += (size_t)s->h * (size_t)s->w * (size_t)s->c;
+        dy += (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
     }
+#undef EACH_PHASE
 }
 
 /* ---- weight gradient --------------------------------------------------------------------------------- */
@@ -538,7 +584,7 @@ static void conv_backward_weight_dense(float *dw, const float *dy, const float *
 
         pack_columns(columns, dy + (size_t)i * (size_t)pixels * (size_t)s->k, pixels, s->k);
         if (pad) {
-            spread_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x, 1);
+            place_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x);
             in = image;
         }
         for (int b = 0; b < blocks_of(s->k); b++) {

@@ -8,6 +8,7 @@
  * a stride looks like none. The input gradient is such a convolution over dy for each remainder of the rows and columns.
  */
 #include "kernels_isa.h"
+#include "kernels_reach.h"
 
 #include <string.h>
 
@@ -33,22 +34,6 @@ static int smaller(int a, int b)
 static int larger(int a, int b)
 {
     return a > b ? a : b;
-}
-
-static int floor_div(int a, int b)
-{
-    return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
-
-static int gcd(int a, int b)
-{
-    while (b > 0) {
-        int rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
 }
 
 /* Vectors until the lanes are the same channels again. */
@@ -90,15 +75,14 @@ static struct bordered bordered_input(const struct window *s)
                     s->stride, s->c);
 }
 
-/* dy as the input gradient reads it: input row a + stride r has, at tap i, output row r + (a + pad - i dilation) / stride
- * if that is whole. */
+/* dy as the input gradient reads it. */
 static struct bordered bordered_gradient(const struct window *s)
 {
-    int y0 = larger(0, -floor_div(s->pad_y - s->dilation * (s->kh - 1), s->stride));
-    int x0 = larger(0, -floor_div(s->pad_x - s->dilation * (s->kw - 1), s->stride));
+    int y0 = reach_border(s->pad_y, s->kh, s->dilation, s->stride);
+    int x0 = reach_border(s->pad_x, s->kw, s->dilation, s->stride);
 
-    return bordered(larger(floor_div(s->h - 1 + s->pad_y, s->stride), 0) + 1 + y0,
-                    larger(floor_div(s->w - 1 + s->pad_x, s->stride), 0) + 1 + x0, y0, x0, 1, s->c);
+    return bordered(reach_size(s->h, s->pad_y, s->kh, s->dilation, s->stride),
+                    reach_size(s->w, s->pad_x, s->kw, s->dilation, s->stride), y0, x0, 1, s->c);
 }
 
 static void copy_floats(float *restrict to, const float *restrict from, size_t n)
@@ -334,28 +318,6 @@ void ISA(depthwise_forward)(float *y, const float *x, const float *weight, const
 
 /* ---- input gradient ----------------------------------------------------------------------------------------- */
 
-/* The taps that reach input rows (or columns) first, first + stride, ...: tap + m step for m < n, whose output row is
- * that of m = 0 less m back. */
-struct reach {
-    int tap, step, n;
-    int at;   /* output row of the first, counted with the border */
-    int back; /* output rows from one to the next */
-};
-
-static struct reach reach_of(int first, int pad, int taps, int dilation, int stride, int border)
-{
-    int common = gcd(stride, dilation);
-    struct reach r = {.step = stride / common, .back = dilation / common};
-
-    while (r.tap < taps && (first + pad - r.tap * dilation) % stride != 0)
-        r.tap++;
-    if (r.tap < taps) {
-        r.n = (taps - r.tap + r.step - 1) / r.step;
-        r.at = (first + pad - r.tap * dilation) / stride + border;
-    }
-    return r;
-}
-
 /* dx rows a, a + stride, ... at columns b, b + stride, ... */
 static void add_phase(float *dx, const struct window *s, int a, int b, const float *rows,
                       ptrdiff_t pitch)
@@ -378,12 +340,12 @@ struct phase {
     struct reach v, u;
 };
 
-static struct phase phase_of(const struct window *s, const struct bordered *border, int a, int b)
+static struct phase phase_of(const struct window *s, int a, int b)
 {
     struct phase p = {.a = a, .b = b};
 
-    p.v = reach_of(a, s->pad_y, s->kh, s->dilation, s->stride, border->y0);
-    p.u = reach_of(b, s->pad_x, s->kw, s->dilation, s->stride, border->x0);
+    p.v = reach_of(a, s->pad_y, s->kh, s->dilation, s->stride);
+    p.u = reach_of(b, s->pad_x, s->kw, s->dilation, s->stride);
     return p;
 }
 
@@ -437,7 +399,7 @@ void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weig
         for (int b = 0; b < columns_apart; b++)
     EACH_PHASE
     {
-        struct phase p = phase_of(s, &border, a, b);
+        struct phase p = phase_of(s, a, b);
 
         end = pack_phase(end, &p, weight, s);
     }
@@ -448,7 +410,7 @@ void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weig
         fill_image(image, &border, dy, s->oh, s->ow, s->c);
         EACH_PHASE
         {
-            struct phase p = phase_of(s, &border, a, b);
+            struct phase p = phase_of(s, a, b);
 
             run_phase(dx, &p, s, &border, image, weights, col, rows);
             weights += (ptrdiff_t)period_of(s->c) * p.v.n * p.u.n * LANES;
