@@ -153,10 +153,9 @@ static void on_turn(const struct farm_view *view, int64_t now_ms, void *ctx)
     }
     if (view->draining && !self->said_draining) {
         self->said_draining = true;
-        log_info("stopping: %zu evaluations that have begun are waited for; once more stops at "
+        log_info("stopping: the evaluations that have begun are waited for; once more stops at "
                  "once (they are then "
-                 "evaluated again on resume)",
-                 view->outstanding);
+                 "evaluated again on resume)");
     }
     live_turn(self->live, view, now_ms);
 }
@@ -256,6 +255,13 @@ static void close_all(struct run *self)
 
 /* ------------------------------------------------------------------ the end */
 
+static void print_event(json_t *event)
+{
+    json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    printf("\n");
+    json_decref(event);
+}
+
 static void save_picture(const struct run *self, const struct genome *genome, const char *title)
 {
     char path[600], *dot = NULL, *svg = NULL;
@@ -323,9 +329,7 @@ static int show_found(struct run *self, struct why *why)
         json_t *json =
             found_json(experiment_space(self->experiment), &record, tested ? &final : NULL);
         json_object_set_new(json, "event", json_string("found"));
-        json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
-        printf("\n");
-        json_decref(json);
+        print_event(json);
     } else {
         printf("\nThe best network found is ");
         found_print(stdout, experiment_space(self->experiment), &record, tested ? &final : NULL);
@@ -350,8 +354,8 @@ static int say_stopped(const struct run *self, enum farm_end end)
     struct experiment_summary summary;
     experiment_summary(self->experiment, &summary);
     if (self->show.json)
-        printf("{\"event\":\"stopped\",\"done\":%" PRIu64 ",\"dir\":\"%s\"}\n", summary.done,
-               self->dir);
+        print_event(json_pack("{s:s,s:I,s:s}", "event", "stopped", "done", (json_int_t)summary.done,
+                              "dir", self->dir));
     else
         printf("Stopped with %" PRIu64 " of %" PRIu64
                " trials recorded. To go on:\n  nasfarm resume %s\n",

@@ -78,7 +78,7 @@ const struct setting settings_table[] = {
      "[NAME=]FORMAT[:PATH]: digits, idx:DIR, cifar:PATH, npz:FILE, npy:X,Y, csv:FILE; with "
      "--broker a NAME that workers offer",
      GROUP_RUN},
-    {"trials", "N", SETTING_COUNT, AT(trials), 0, 1, U64, "150", "genomes to evaluate", GROUP_RUN},
+    {"trials", "N", SETTING_COUNT, AT(trials), 0, 1, U64, "300", "genomes to evaluate", GROUP_RUN},
     {"seed", "N", SETTING_COUNT, AT(seed), 0, 0, U64, "1", "of everything random", GROUP_RUN},
     {"no-final", "yes|no", SETTING_FLAG, AT(no_final), 0, 0, 1, "no",
      "do not train and test the best at the end", GROUP_RUN},
@@ -106,7 +106,7 @@ const struct setting settings_table[] = {
     {"strategy", "NAME", SETTING_TEXT, TEXT(strategy), "evolution", "evolution or random",
      GROUP_STRATEGY},
     {"population", "P", SETTING_COUNT, AT(population), 0, 0, 1e6, "0",
-     "individuals kept (evolution; 0: 24)", GROUP_STRATEGY},
+     "individuals kept (evolution; 0: 40)", GROUP_STRATEGY},
     {"sample", "S", SETTING_COUNT, AT(sample), 0, 0, 1e6, "0",
      "drawn for a tournament (evolution; 0: P/4)", GROUP_STRATEGY},
     {"strategy-options", "K=V,...", SETTING_TEXT, TEXT(strategy_options), NULL,
@@ -294,7 +294,7 @@ static int strategy_options(struct settings *self, struct why *why)
     }
     if (!evolution)
         return FARM_OK;
-    uint64_t population = self->population > 0 ? self->population : 24;
+    uint64_t population = self->population > 0 ? self->population : 40;
     uint64_t sample = self->sample > 0 ? self->sample : (population + 3) / 4;
     snprintf(self->strategy_options, sizeof self->strategy_options,
              "population=%" PRIu64 ",sample=%" PRIu64, population, sample);
