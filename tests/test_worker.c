@@ -597,7 +597,7 @@ START_TEST(a_result_is_kept_over_a_restart_of_the_broker_until_it_is_acknowledge
     say_welcome(); /* brings what is kept: not 1 */
     (void)expect_result(2, 101);
 
-    strcpy(at, endpoint);
+    memcpy(at, endpoint, sizeof at);
     zmq_close(router);
     broker_bind(at);
     for (;;) { /* what it says before it knows that this is another broker is refused */
@@ -671,7 +671,7 @@ START_TEST(a_revoked_evaluation_is_killed_and_its_slot_is_free)
     meet();
     give(1, 100);
     give(2, 101);
-    pid = (pid_t)atoi(read_file("pid"));
+    pid = (pid_t)strtol(read_file("pid"), NULL, 10);
     ck_assert(!is_gone(pid));
     say_leases(WIRE_REVOKE, 1, 100);
     ck_assert_int_eq(expect_result(2, 101).outcome, OUTCOME_OK);
@@ -930,7 +930,7 @@ END_TEST
 
 START_TEST(a_command_that_does_not_end_after_its_final_line_is_ended_and_its_result_counts)
 {
-    start(OPTIONS("--slots", "1", "--exec", FINAL "; sleep 1000"));
+    start(OPTIONS("--slots", "1", "--exec", command(FINAL "; sleep 1000")));
     meet();
     give(1, 100);
     ck_assert_int_eq(expect_result(1, 100).outcome, OUTCOME_OK);
@@ -990,7 +990,7 @@ END_TEST
 
 START_TEST(a_descendant_that_holds_the_pipe_does_not_hold_the_slot)
 {
-    start(OPTIONS("--slots", "1", "--exec", "sleep 1000 & " FINAL));
+    start(OPTIONS("--slots", "1", "--exec", command("sleep 1000 & " FINAL)));
     meet();
     give(1, 100);
     ck_assert_int_eq(expect_result(1, 100).outcome, OUTCOME_OK);
@@ -1078,7 +1078,7 @@ START_TEST(sigterm_twice_hands_back_what_runs_too_and_kills_it)
     start(OPTIONS("--slots", "1", "--exec", command("echo $$ > %s/pid; exec sleep 1000")));
     meet();
     give(1, 100);
-    pid = (pid_t)atoi(read_file("pid"));
+    pid = (pid_t)strtol(read_file("pid"), NULL, 10);
     ck_assert_int_eq(kill(worker, SIGTERM), 0);
     skip(WIRE_DRAIN);
     ck_assert_int_eq(kill(worker, SIGTERM), 0);
@@ -1116,7 +1116,7 @@ START_TEST(a_killed_worker_takes_its_evaluations_with_it)
     start(OPTIONS("--slots", "1", "--exec", command("echo $$ > %s/pid; exec sleep 1000")));
     meet();
     give(1, 100);
-    pid = (pid_t)atoi(read_file("pid"));
+    pid = (pid_t)strtol(read_file("pid"), NULL, 10);
     ck_assert_int_eq(kill(worker, SIGKILL), 0);
     ck_assert_int_eq(ended(worker), 128 + SIGKILL);
     expect_gone(pid);

@@ -175,14 +175,14 @@ static void child_exec(const char *command, int input, int output, int errors)
 
 static bool read_oom_kills(const char *path, uint64_t *out)
 {
-    unsigned long long value;
-    char key[64];
+    static const char key[] = "oom_kill ";
+    char line[128];
     FILE *f = fopen(path, "re");
     bool found = false;
 
-    while (f != NULL && !found && fscanf(f, "%63s %llu", key, &value) == 2)
-        if (strcmp(key, "oom_kill") == 0) {
-            *out = value;
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, key, sizeof key - 1) == 0) {
+            *out = strtoull(line + sizeof key - 1, NULL, 10);
             found = true;
         }
     if (f != NULL)
@@ -284,7 +284,8 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
         (!self->exec && task->recipe.final &&
          (self->blob = memfd_create("nasfarm-weights", MFD_CLOEXEC)) < 0) ||
         (self->pid = fork()) < 0) {
-        rc = why_set(why, FARM_EIO, "cannot start an evaluation: %s", strerror(errno));
+        rc = FARM_EIO;
+        (void)why_set(why, rc, "cannot start an evaluation: %s", strerror(errno));
         goto fail;
     }
     if (self->pid == 0) {

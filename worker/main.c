@@ -83,31 +83,34 @@ struct arguments {
     bool ahead_given, die_with_parent, verbose, train, needs_exec;
 };
 
-/* How many were read; -1, "max" and a file that is not there are none. */
-static int read_numbers(const char *path, const char *format, unsigned long long *a,
-                        unsigned long long *b)
+/* The first line of a file that holds numbers; "" when there is none. */
+static const char *read_line(const char *path, char line[64])
 {
     FILE *f = fopen(path, "re");
-    int n = 0;
 
-    if (f == NULL)
-        return 0;
-    n = b != NULL ? fscanf(f, format, a, b) : fscanf(f, format, a);
-    (void)fclose(f);
-    return n;
+    line[0] = '\0';
+    if (f != NULL && fgets(line, 64, f) == NULL)
+        line[0] = '\0';
+    if (f != NULL)
+        (void)fclose(f);
+    return line;
 }
 
 /* CPUs this process may use: its affinity, and its control group's quota. At least 1. */
 static uint32_t usable_cpus(void)
 {
-    unsigned long long quota = 0, period = 0;
+    char line[64], *end;
+    unsigned long long quota, period;
     cpu_set_t set;
     uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 
-    if (read_numbers("/sys/fs/cgroup/cpu.max", "%llu %llu", &quota, &period) != 2 &&
-        (read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "%llu", &quota, NULL) != 1 ||
-         read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "%llu", &period, NULL) != 1))
-        return n > 0 ? n : 1;
+    /* Version 2: "QUOTA PERIOD"; version 1: a file each. "max" reads as 0 and -1 as very much: no limit. */
+    quota = strtoull(read_line("/sys/fs/cgroup/cpu.max", line), &end, 10);
+    period = strtoull(end, NULL, 10);
+    if (line[0] == '\0') {
+        quota = strtoull(read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line), NULL, 10);
+        period = strtoull(read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line), NULL, 10);
+    }
     if (period > 0 && quota > 0 && quota <= INT64_MAX && quota / period < n)
         n = (uint32_t)((quota + period - 1) / period);
     return n > 0 ? n : 1;
@@ -152,8 +155,8 @@ static uint32_t duration(const struct argp_state *state, const char *option, con
 static void take_evaluator(const struct argp_state *state, struct arguments *a, const char *text)
 {
     struct supervisor_options *o = &a->o;
-    unsigned least, most;
-    char rest;
+    unsigned long least, most;
+    char *end;
 
     a->train = strcmp(text, "train") == 0;
     a->needs_exec = strcmp(text, "exec") == 0;
@@ -163,14 +166,16 @@ static void take_evaluator(const struct argp_state *state, struct arguments *a, 
     o->synthetic = true;
     if (strcmp(text, "synthetic") == 0)
         return;
-    if (sscanf(text, "synthetic:%u-%u%c", &least, &most, &rest) != 2 || least > most || most < 1 ||
-        most > 86400000)
-        argp_error(
-            state,
-            "--evaluator %s: must be train, exec, synthetic or synthetic:MIN-MAX (milliseconds)",
-            text);
-    o->least_ms = least;
-    o->most_ms = most;
+    if (strncmp(text, "synthetic:", 10) != 0 || !isdigit((unsigned char)text[10]))
+        argp_error(state, "--evaluator %s: must be train, exec or synthetic[:MIN-MAX]", text);
+    least = strtoul(text + 10, &end, 10);
+    most = end[0] == '-' && isdigit((unsigned char)end[1]) ? strtoul(end + 1, &end, 10) : 0;
+    if (*end != '\0' || least > most || most < 1 || most > 86400000)
+        argp_error(state,
+                   "--evaluator %s: must be synthetic:MIN-MAX, in milliseconds, MIN at most MAX",
+                   text);
+    o->least_ms = (uint32_t)least;
+    o->most_ms = (uint32_t)most;
 }
 
 static error_t take_option(int key, char *arg, struct argp_state *state)

@@ -403,9 +403,8 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
     void *hold = NULL;
 
     if (task_unpack(&task, &hold, zmq_msg_data(&h->payload), zmq_msg_size(&h->payload), &why) !=
-        FARM_OK) {
-        reject(self, h, why.text, now);
-    } else if (needs_data(o) && (data = data_of(self, &task, &why)) == NULL) {
+            FARM_OK ||
+        (needs_data(o) && (data = data_of(self, &task, &why)) == NULL)) {
         reject(self, h, why.text, now);
     } else if (o->synthetic) {
         hand_move(self, h, HAND_RUNNING);
