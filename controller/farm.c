@@ -537,9 +537,8 @@ static int store_said(struct farm *self, int rc, int64_t now, const struct why *
     if (self->view.paused == NULL) {
         self->paused = *why;
         self->view.paused = self->paused.text;
-        log_error(
-            "PAUSED: %s; free some space: a new try is made every %.1f s, and nothing is lost",
-            self->paused.text, self->options.pause_ms / 1000.0);
+        log_error("PAUSED: %s; a new try is made every %.1f s", self->paused.text,
+                  self->options.pause_ms / 1000.0);
     }
     self->paused_until_ms = now + self->options.pause_ms;
     return FARM_OK;

@@ -366,14 +366,14 @@ uint32_t local_cpus(void)
     uint32_t n = 1;
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         n = (uint32_t)CPU_COUNT(&set);
-    unsigned long long quota = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (file != NULL) {
-        if (fscanf(file, "%llu %llu", &quota, &period) == 2 && period > 0 && quota > 0) {
-            uint64_t whole = (quota + period - 1) / period;
-            n = whole < n ? (uint32_t)whole : n;
-        }
-        fclose(file);
+    char line[64] = "", *end;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r"); /* "QUOTA PERIOD", or "max PERIOD" */
+    if (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        uint64_t quota = strtoull(line, &end, 10), period = strtoull(end, NULL, 10);
+        if (quota > 0 && period > 0 && (quota + period - 1) / period < n)
+            n = (uint32_t)((quota + period - 1) / period);
     }
+    if (file != NULL)
+        fclose(file);
     return n > 0 ? n : 1;
 }

@@ -81,6 +81,8 @@ static int render(const struct export_args *args, const struct look *look,
     }
     if (args->form == FORM_DOT)
         *out = dot;
+    if (*out == NULL)
+        return why_set(why, FARM_ENOMEM, "no memory for the network's text");
     *len = strlen(*out);
     return FARM_OK;
 }

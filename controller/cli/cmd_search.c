@@ -17,7 +17,9 @@ struct search_args {
 enum { KEY_CONFIG = 'c' };
 
 /* The settings of the table: a child of both commands' parsers. */
-static error_t parse_setting(int key, char *arg, struct argp_state *state)
+static error_t parse_setting(int key,
+                             char *arg, /* NOLINT(readability-non-const-parameter): argp's */
+                             struct argp_state *state)
 {
     struct settings *settings = state->input;
     struct why why = {""};
@@ -151,7 +153,7 @@ int cmd_resume(int argc, char **argv)
         fprintf(stderr, "nasfarm: the folder's name is too long\n");
         return CLI_USAGE;
     }
-    strcpy(dir, args.dir);
+    memcpy(dir, args.dir, strlen(args.dir) + 1);
     forget_trailing_slash(dir);
     return run_resume(dir, &args.settings);
 }

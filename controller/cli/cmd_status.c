@@ -261,6 +261,7 @@ static int status_of_farm(const struct status_args *args)
 {
     struct why why = {""};
     struct wire_message answer;
+    wire_message_init(&answer, WIRE_STATUS);
     wire_seed();
     void *context = zmq_ctx_new(),
          *socket = context != NULL ? zmq_socket(context, ZMQ_DEALER) : NULL;

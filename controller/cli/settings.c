@@ -238,7 +238,7 @@ int settings_set(struct settings *self, const struct setting *s, const char *tex
     case SETTING_TEXT:
         if (strlen(text) >= s->room)
             return why_set(why, FARM_EINPUT, "its text is longer than %zu characters", s->room - 1);
-        strcpy(field, text);
+        memcpy(field, text, strlen(text) + 1);
         break;
     case SETTING_FLAG: rc = parse_flag(text, (bool *)field, why); break;
     case SETTING_COUNT32:
@@ -344,7 +344,7 @@ const struct argp_option *settings_argp(const char *const *only)
     static struct argp_option options[2 * sizeof settings_table / sizeof settings_table[0]];
     static char docs[sizeof settings_table / sizeof settings_table[0]][256];
     struct argp_option *at = options;
-    int group = 0;
+    size_t group = 0;
     memset(options, 0, sizeof options);
     for (size_t i = 0; i < settings_n; i++) {
         const struct setting *s = &settings_table[i];
@@ -352,7 +352,7 @@ const struct argp_option *settings_argp(const char *const *only)
             continue;
         if (s->group != group) {
             group = s->group;
-            *at++ = (struct argp_option){.doc = group_titles[group], .group = group};
+            *at++ = (struct argp_option){.doc = group_titles[group], .group = (int)group};
         }
         bool worth_saying =
             s->fallback != NULL && s->kind != SETTING_FLAG && strcmp(s->fallback, "0") != 0;
@@ -366,7 +366,7 @@ const struct argp_option *settings_argp(const char *const *only)
                                      .arg = s->arg,
                                      .flags = s->kind == SETTING_FLAG ? OPTION_ARG_OPTIONAL : 0,
                                      .doc = docs[i],
-                                     .group = group};
+                                     .group = (int)group};
     }
     return options;
 }

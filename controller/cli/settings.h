@@ -43,7 +43,7 @@ struct setting {
     double lo, hi;
     const char *fallback; /* as text; NULL: as in the search (final-...), or empty */
     const char *help;
-    int group; /* of the help */
+    size_t group; /* of the help */
 };
 extern const struct setting settings_table[];
 extern const size_t settings_n;

@@ -62,15 +62,19 @@ static void keep_first(cyaml_log_t level, void *ctx, const char *format, va_list
 {
     struct complaint *complaint = ctx;
     char text[sizeof complaint->text];
+    const char *at;
     if (level < CYAML_LOG_ERROR)
         return;
     vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
     if (complaint->text[0] == '\0')
         memcpy(complaint->text, text, sizeof text);
-    else if (complaint->field[0] == '\0' && sscanf(text, " in mapping field '%79[^']' (line: %zu",
-                                                   complaint->field, &complaint->line) != 2)
-        complaint->field[0] = '\0';
+    else if (complaint->field[0] == '\0' && (at = strstr(text, "in mapping field '")) != NULL) {
+        at += strlen("in mapping field '");
+        snprintf(complaint->field, sizeof complaint->field, "%.*s", (int)strcspn(at, "'"), at);
+        at = strstr(at, "(line: ");
+        complaint->line = at != NULL ? strtoul(at + strlen("(line: "), NULL, 10) : 1;
+    }
 }
 
 static int explain(const char *path, const char *text, size_t len, cyaml_err_t err,
