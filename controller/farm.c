@@ -412,32 +412,6 @@ static int on_message(struct farm *self, struct wire_message *message, int64_t n
     }
 }
 
-/* Takes what came, up to a bound. While paused nothing is taken: the results stay with libzmq and the workers. */
-static int take_messages(struct farm *self, int64_t now, struct why *why)
-{
-    struct why bad;
-    for (int i = 0; i < TURN_MESSAGES; i++) {
-        struct wire_message message;
-        int rc = wire_recv(self->socket, NULL, &message, &bad);
-        if (rc == FARM_EBUSY)
-            break;
-        if (rc == FARM_ENET)
-            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
-                           zmq_strerror(errno));
-        self->heard_ms = now;
-        if (rc != FARM_OK) {
-            if (self->view.malformed++ == 0)
-                log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
-            continue;
-        }
-        rc = on_message(self, &message, now, why);
-        wire_message_release(&message);
-        if (rc != FARM_OK)
-            return rc;
-    }
-    return FARM_OK;
-}
-
 /* ------------------------------------------------------------------ what goes out */
 
 struct pending_visit {
@@ -541,6 +515,44 @@ static int store_said(struct farm *self, int rc, int64_t now, const struct why *
                   self->options.pause_ms / 1000.0);
     }
     self->paused_until_ms = now + self->options.pause_ms;
+    return FARM_OK;
+}
+
+/* Nothing new is begun by a search that is to stop, or whose store refuses. */
+static bool may_ask(const struct farm *self)
+{
+    return self->experiment != NULL && self->view.paused == NULL && !self->draining &&
+           told_to_stop(self) == 0;
+}
+
+/* Takes what came, up to a bound. Each result is answered by a proposal before the next is looked at, so that the search
+ * depends on the order of results only, not on how many of them a turn happened to find. While paused nothing is
+ * taken: the results stay with libzmq and the workers. */
+static int take_messages(struct farm *self, int64_t now, struct why *why)
+{
+    struct why bad;
+    for (int i = 0; i < TURN_MESSAGES; i++) {
+        struct wire_message message;
+        int rc = wire_recv(self->socket, NULL, &message, &bad);
+        if (rc == FARM_EBUSY)
+            break;
+        if (rc == FARM_ENET)
+            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
+                           zmq_strerror(errno));
+        self->heard_ms = now;
+        if (rc != FARM_OK) {
+            if (self->view.malformed++ == 0)
+                log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
+            continue;
+        }
+        bool result = message.kind == WIRE_RESULT;
+        rc = on_message(self, &message, now, why);
+        wire_message_release(&message);
+        if (rc == FARM_OK && result && may_ask(self))
+            rc = store_said(self, ask(self, why), now, why);
+        if (rc != FARM_OK || self->view.paused != NULL)
+            return rc;
+    }
     return FARM_OK;
 }
 
@@ -746,7 +758,7 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
             self->heard_ms = now; /* nobody listens: no silence is held against the broker */
         else
             rc = take_messages(self, now, why);
-        if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
+        if (rc == FARM_OK && !paused && may_ask(self))
             rc = store_said(self, ask(self, why), now, why);
         if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
             rc = ask_final(self, why);
