@@ -26,3 +26,9 @@ add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_overhead>
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
     DEPENDS bench_overhead nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
+
+# The farm as people use it.
+farm_test(farm farm_kit store PkgConfig::JANSSON)
+target_compile_definitions(test_farm PRIVATE ${farm_programs})
+add_dependencies(test_farm nasfarm nasfarm-broker nasfarm-worker)
+set_tests_properties(farm PROPERTIES TIMEOUT 240 RUN_SERIAL ON)

@@ -113,6 +113,49 @@ void kit_kill(pid_t pid)
     (void)waitpid(pid, &raw, 0);
 }
 
+int kit_run(const char *const *argv, const char *log_file, double timeout_s)
+{
+    pid_t pid = kit_start(argv, log_file);
+    int status = kit_wait(pid, timeout_s);
+
+    if (status < 0)
+        kit_kill(pid);
+    return status;
+}
+
+size_t kit_descendants(pid_t pid, pid_t *out, size_t most)
+{
+    char path[64], *text, *at, *end;
+    size_t n = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    text = kit_read(path);
+    for (at = text; n < most; at = end) {
+        pid_t child = (pid_t)strtol(at, &end, 10);
+
+        if (end == at)
+            break;
+        out[n++] = child;
+        n += kit_descendants(child, out + n, most - n);
+    }
+    free(text);
+    return n;
+}
+
+bool kit_gone(pid_t pid, double timeout_s)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd item = {fd, POLLIN, 0};
+    double end = kit_now_s() + timeout_s, left;
+    bool gone = fd < 0 && errno == ESRCH;
+
+    while (fd >= 0 && !gone && (left = end - kit_now_s()) > 0)
+        gone = poll(&item, 1, (int)(left * 1000) + 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return gone;
+}
+
 char *kit_read(const char *file)
 {
     FILE *f = fopen(file, "r");

@@ -23,6 +23,12 @@ int kit_wait(pid_t pid, double timeout_s);
 bool kit_ended(pid_t pid, int *status);
 /* SIGKILL, and reaps it. */
 void kit_kill(pid_t pid);
+/* Starts it, and waits until it ends, at most timeout_s; then it is killed. Status as from kit_wait(). */
+int kit_run(const char *const *argv, const char *log_file, double timeout_s);
+/* All processes that came from pid and still live, children's children too, into out; at most `most`. */
+size_t kit_descendants(pid_t pid, pid_t *out, size_t most);
+/* Waits until a process, whoever's child, has ended, at most timeout_s. */
+bool kit_gone(pid_t pid, double timeout_s);
 
 /* Waits until the file holds text (NULL: anything at all), at most timeout_s. */
 bool kit_wait_for(const char *file, const char *text, double timeout_s);
