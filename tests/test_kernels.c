@@ -1,7 +1,9 @@
 /* test_kernels.c - every kernel of every instruction set present, against plain loops in float64.
  *
- * Shapes are a table of edges and a few hundred drawn at random: odd sizes, strides past the image, dilation, groups,
- * depthwise, padding of -1. Backward passes must add, never overwrite.
+ * Shapes are a table of edges and hundreds drawn at random: odd sizes, strides past the image, dilation, groups,
+ * depthwise, padding of -1, windows without padding. Arrays begin at odd addresses and end where the allocation ends,
+ * so that a sanitizer sees a read past them; scratch and outputs begin as NaN, so that nothing can lean on them.
+ * Backward passes begin from other values, which they must add to.
  */
 #include <check.h>
 #include <math.h>
@@ -17,23 +19,61 @@ static const char *const isas[] = {"avx512", "avx2", "sse2", "neon", "generic"};
 
 static struct rng rng;
 
-static float *filled(size_t n)
+/* Everything allocated since the last forget(). */
+static void *held[256];
+static size_t n_held;
+
+static void forget(void)
 {
-    float *a = malloc((n > 0 ? n : 1) * sizeof *a);
+    while (n_held > 0)
+        free(held[--n_held]);
+}
+
+static void *hold(size_t n, size_t size)
+{
+    size_t skip = rng_below(&rng, 4);
+    char *a = malloc((n + skip > 0 ? n + skip : 1) * size);
 
     ck_assert_ptr_nonnull(a);
+    ck_assert_uint_lt(n_held, sizeof held / sizeof held[0]);
+    held[n_held++] = a;
+    return a + skip * size;
+}
+
+static float *filled(size_t n)
+{
+    float *a = hold(n, sizeof *a);
+
     for (size_t i = 0; i < n; i++)
         a[i] = (float)rng_normal(&rng);
     return a;
 }
 
+static float *constant(size_t n, float value)
+{
+    float *a = hold(n, sizeof *a);
+
+    for (size_t i = 0; i < n; i++)
+        a[i] = value;
+    return a;
+}
+
 static float *copy_of(const float *a, size_t n)
 {
-    float *b = malloc((n > 0 ? n : 1) * sizeof *b);
+    float *b = hold(n, sizeof *b);
 
-    ck_assert_ptr_nonnull(b);
     memcpy(b, a, n * sizeof *b);
     return b;
+}
+
+static int draw(int from, int to)
+{
+    return from + (int)rng_below(&rng, (uint64_t)to - (uint64_t)from + 1);
+}
+
+static bool coin(void)
+{
+    return draw(0, 1) == 0;
 }
 
 static void assert_close(const float *got, const float *want, size_t n, double scale,
@@ -75,70 +115,73 @@ static void assert_close(const float *got, const float *want, size_t n, double s
                             }                                                                      \
                     }
 
-static double *zeros(size_t n)
+static double *widened(const float *a, size_t n)
 {
-    double *a = calloc(n > 0 ? n : 1, sizeof *a);
+    double *b = hold(n, sizeof *b);
 
-    ck_assert_ptr_nonnull(a);
-    return a;
+    for (size_t i = 0; i < n; i++)
+        b[i] = (double)a[i];
+    return b;
 }
 
-static float *rounded(double *a, size_t n)
+static float *rounded(const double *a, size_t n)
 {
-    float *b = malloc((n > 0 ? n : 1) * sizeof *b);
+    float *b = hold(n, sizeof *b);
 
-    ck_assert_ptr_nonnull(b);
     for (size_t i = 0; i < n; i++)
         b[i] = (float)a[i];
-    free(a);
     return b;
+}
+
+/* How many floats each array of a window operation has. */
+struct sizes {
+    size_t x, y, w;
+};
+
+static struct sizes sizes_of(const struct window *s)
+{
+    struct sizes n = {(size_t)(s->n * s->h * s->w) * (size_t)s->c,
+                      (size_t)(s->n * s->oh * s->ow) * (size_t)s->k,
+                      (size_t)(s->kh * s->kw * (s->c / s->groups)) * (size_t)s->k};
+
+    return n;
 }
 
 static void check_conv(const struct kernels *kernels, const struct window *s)
 {
-    size_t nx = (size_t)(s->n * s->h * s->w) * (size_t)s->c,
-           ny = (size_t)(s->n * s->oh * s->ow) * (size_t)s->k;
-    size_t nw = (size_t)(s->kh * s->kw * (s->c / s->groups)) * (size_t)s->k, nk = (size_t)s->k;
-    float *x = filled(nx), *w = filled(nw), *bias = filled(nk), *dy = filled(ny), *y = filled(ny);
-    float *dx0 = filled(nx), *dw0 = filled(nw), *db0 = filled(nk), *want;
-    float *dx = copy_of(dx0, nx), *dw = copy_of(dw0, nw), *db = copy_of(db0, nk);
-    float *scratch = filled(kernels->conv_scratch(s));
-    double *sum = zeros(ny), fan = sqrt((double)(s->kh * s->kw * s->c));
+    struct sizes n = sizes_of(s);
+    size_t k = (size_t)s->k;
+    float *x = filled(n.x), *w = filled(n.w), *dy = filled(n.y), *y = constant(n.y, NAN);
+    float *dx = filled(n.x), *dw = filled(n.w), *bias = coin() ? filled(k) : NULL;
+    float *db = bias != NULL ? filled(k) : NULL;
+    float *scratch = constant(kernels->conv_scratch(s), NAN);
+    double *sum = widened(constant(n.y, 0), n.y), fan = sqrt((double)(s->kh * s->kw * s->c));
 
-    for (size_t i = 0; i < ny; i++)
-        sum[i] = (double)bias[i % nk];
+    for (size_t i = 0; i < n.y; i++)
+        sum[i] = bias != NULL ? (double)bias[i % k] : 0;
     EACH_PRODUCT(s, sum[out] += (double)x[in] * (double)w[weight])
-    want = rounded(sum, ny);
     kernels->conv_forward(y, x, w, bias, s, scratch);
-    assert_close(y, want, ny, fan, "y", s);
-    free(want);
+    assert_close(y, rounded(sum, n.y), n.y, fan, "y", s);
 
-    sum = zeros(nx);
-    for (size_t i = 0; i < nx; i++)
-        sum[i] = (double)dx0[i];
+    sum = widened(dx, n.x);
     EACH_PRODUCT(s, sum[in] += (double)dy[out] * (double)w[weight])
-    want = rounded(sum, nx);
     kernels->conv_backward_input(dx, dy, w, s, scratch);
-    assert_close(dx, want, nx, sqrt((double)(s->kh * s->kw * s->k)), "dx", s);
-    free(want);
+    assert_close(dx, rounded(sum, n.x), n.x, sqrt((double)(s->kh * s->kw * s->k)), "dx", s);
 
-    sum = zeros(nw);
-    for (size_t i = 0; i < nw; i++)
-        sum[i] = (double)dw0[i];
+    sum = widened(dw, n.w);
     EACH_PRODUCT(s, sum[weight] += (double)dy[out] * (double)x[in])
-    want = rounded(sum, nw);
-    kernels->conv_backward_weight(dw, db, dy, x, s, scratch);
-    assert_close(dw, want, nw, sqrt((double)(s->n * s->oh * s->ow)), "dw", s);
-    free(want);
-    for (size_t k = 0; k < nk; k++) {
-        double total = (double)db0[k];
+    if (db != NULL) {
+        double *sum_bias = widened(db, k);
 
-        for (size_t i = k; i < ny; i += nk)
-            total += (double)dy[i];
-        ck_assert_double_le(fabs((double)db[k] - total), 1e-3 * (1 + fabs(total)));
+        for (size_t i = 0; i < n.y; i++)
+            sum_bias[i % k] += (double)dy[i];
+        kernels->conv_backward_weight(dw, db, dy, x, s, scratch);
+        assert_close(db, rounded(sum_bias, k), k, sqrt((double)n.y / (double)k), "dbias", s);
+    } else {
+        kernels->conv_backward_weight(dw, NULL, dy, x, s, scratch);
     }
-    free(x), free(w), free(bias), free(dy), free(y), free(dx0), free(dw0), free(db0);
-    free(dx), free(dw), free(db), free(scratch);
+    assert_close(dw, rounded(sum, n.w), n.w, sqrt((double)(s->n * s->oh * s->ow)), "dw", s);
+    forget();
 }
 
 static struct window window_of(int n, int h, int w, int c, int k, int kh, int kw, int stride,
@@ -162,23 +205,37 @@ static struct window window_of(int n, int h, int w, int c, int k, int kh, int kw
     return s;
 }
 
-static int draw(int from, int to)
+/* The same without padding: only windows that are wholly inside, of an image that has one. */
+static struct window valid(struct window s)
 {
-    return from + (int)rng_below(&rng, (uint64_t)(to - from + 1));
+    int reach_y = s.dilation * (s.kh - 1), reach_x = s.dilation * (s.kw - 1);
+
+    s.h = s.h > reach_y ? s.h : reach_y + 1;
+    s.w = s.w > reach_x ? s.w : reach_x + 1;
+    s.oh = (s.h - reach_y - 1) / s.stride + 1;
+    s.ow = (s.w - reach_x - 1) / s.stride + 1;
+    s.pad_y = s.pad_x = 0;
+    return s;
 }
 
 static struct window random_window(void)
 {
-    int kh = draw(1, 5), kw = draw(0, 3) == 0 ? draw(1, 7) : kh, dilation = draw(1, 3),
+    int kh = draw(1, 7), kw = draw(0, 3) == 0 ? draw(1, 7) : kh, dilation = draw(1, 3),
         stride = draw(1, 3);
     int groups = draw(0, 3) == 0 ? draw(1, 4) : 1, c = groups * draw(1, 20),
         k = groups * draw(1, 40);
+    struct window s;
 
     if (draw(0, 4) == 0)
         groups = k = c = draw(2, 40); /* depthwise */
-    return window_of(draw(1, 3), draw(1, 9), draw(1, 9), c, k, kh, kw, stride, dilation, groups,
-                     draw(0, dilation * (kh - 1)), draw(0, dilation * (kw - 1)));
+    if (draw(0, 15) == 0)             /* the second half of a factorised reduction */
+        return window_of(draw(1, 3), draw(1, 9), draw(1, 9), c, k, 1, 1, 2, 1, groups, -1, -1);
+    s = window_of(draw(1, 3), draw(1, 9), draw(1, 9), c, k, kh, kw, stride, dilation, groups,
+                  draw(0, dilation * (kh - 1)), draw(0, dilation * (kw - 1)));
+    return draw(0, 7) == 0 ? valid(s) : s;
 }
+
+#define N_RANDOM 400
 
 START_TEST(convolution_is_the_plain_loop)
 {
@@ -187,12 +244,22 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(2, 8, 8, 16, 32, 3, 3, 1, 1, 1, 1, 1),
         window_of(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
         window_of(1, 1, 1, 3, 5, 3, 3, 1, 1, 1, 1, 1),
+        window_of(1, 1, 1, 2, 3, 7, 7, 3, 3, 1, 9, 9),
         window_of(3, 5, 7, 6, 33, 3, 3, 2, 1, 1, 1, 1),
+        window_of(1, 14, 14, 1, 16, 3, 3, 1, 1, 1, 1, 1), /* stems */
+        window_of(1, 16, 16, 3, 16, 3, 3, 1, 1, 1, 1, 1),
+        window_of(2, 7, 7, 8, 16, 1, 1, 2, 1, 1, 0, 0), /* both halves of a factorised reduction */
         window_of(2, 7, 7, 8, 16, 1, 1, 2, 1, 1, -1, -1),
         window_of(2, 8, 8, 8, 16, 1, 1, 2, 1, 1, -1, -1),
+        window_of(1, 1, 1, 8, 8, 1, 1, 2, 1, 1, -1, -1), /* reads nothing at all */
         window_of(2, 9, 9, 12, 12, 5, 5, 1, 2, 12, 4, 4),
+        window_of(1, 8, 8, 33, 33, 3, 3, 2, 1, 33, 1, 1),
         window_of(1, 2, 2, 4, 4, 7, 7, 3, 1, 1, 3, 3),
         window_of(2, 8, 8, 64, 64, 1, 1, 1, 1, 1, 0, 0),
+        window_of(1, 4, 4, 16, 16, 7, 1, 1, 1, 1, 3, 0),
+        window_of(1, 6, 6, 4, 8, 3, 3, 1, 1, 4, 1, 1), /* one channel in, two out of each group */
+        valid(window_of(1, 9, 9, 5, 7, 3, 3, 2, 1, 1, 0, 0)),
+        valid(window_of(1, 1, 1, 5, 7, 3, 3, 1, 2, 1, 0, 0)),
         window_of(1, 4, 4, 16, 16, 1, 7, 1, 1, 1, 0, 3),
         window_of(1, 13, 13, 17, 47, 3, 3, 1, 1, 1, 1, 1),
         window_of(1, 6, 6, 12, 24, 3, 3, 2, 1, 3, 1, 1),
@@ -207,96 +274,123 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 9, 9, 3, 3, 2, 4, 3, 2, 3, 0, 1),
         window_of(1, 1, 2, 5, 5, 5, 3, 3, 1, 5, 2, 1),
     };
+    int n_edges = (int)(sizeof edges / sizeof edges[0]);
 
     if (kernels == NULL)
         return; /* not on this processor */
-    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++)
+    for (int i = 0; i < n_edges; i++)
         check_conv(kernels, &edges[i]);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < N_RANDOM; i++) {
         struct window s = random_window();
 
         check_conv(kernels, &s);
     }
-    printf("kernels: convolution on %s: %zu shapes\n", kernels->isa,
-           sizeof edges / sizeof edges[0] + 200);
+    printf("kernels: convolution on %s: %d shapes\n", kernels->isa, n_edges + N_RANDOM);
 }
 END_TEST
+
+/* The formula in float64, one channel at a time; what a pass must give. */
+struct norm {
+    float *y, *dx, *dgamma, *dbeta, *running_mean, *running_var;
+};
+
+static struct norm plain_batch_norm(const struct norm *before, const float *x, const float *dy,
+                                    const float *gamma, const float *beta, bool relu, size_t pixels,
+                                    size_t c)
+{
+    size_t n = pixels * c;
+    struct norm after = {constant(n, 0),
+                         copy_of(before->dx, n),
+                         copy_of(before->dgamma, c),
+                         copy_of(before->dbeta, c),
+                         copy_of(before->running_mean, c),
+                         copy_of(before->running_var, c)};
+
+    for (size_t ch = 0; ch < c; ch++) {
+        double m = 0, v = 0, g = gamma != NULL ? (double)gamma[ch] : 1,
+               b = beta != NULL ? (double)beta[ch] : 0, s1 = 0, s2 = 0, s, count = (double)pixels;
+
+        for (size_t i = ch; i < n; i += c)
+            m += (double)x[i] / count;
+        for (size_t i = ch; i < n; i += c)
+            v += ((double)x[i] - m) * ((double)x[i] - m) / count;
+        s = 1 / sqrt(v + 1e-5);
+        for (size_t i = ch; i < n; i += c) {
+            double xhat = ((double)x[i] - m) * s, out = xhat * g + b;
+            double grad = relu && out < 0 ? 0 : (double)dy[i];
+
+            after.y[i] = (float)(relu && out < 0 ? 0 : out);
+            s1 += grad;
+            s2 += grad * xhat;
+        }
+        for (size_t i = ch; i < n; i += c) {
+            double xhat = ((double)x[i] - m) * s;
+            double grad = relu && xhat * g + b < 0 ? 0 : (double)dy[i];
+
+            after.dx[i] += (float)(g * s * (grad - s1 / count - xhat * s2 / count));
+        }
+        after.dgamma[ch] += (float)s2;
+        after.dbeta[ch] += (float)s1;
+        after.running_mean[ch] += 0.1f * ((float)m - after.running_mean[ch]);
+        after.running_var[ch] +=
+            0.1f * ((float)(pixels > 1 ? v * count / (count - 1) : v) - after.running_var[ch]);
+    }
+    return after;
+}
 
 static void check_batch_norm(const struct kernels *kernels, size_t pixels, int c, bool affine,
                              bool relu)
 {
     size_t n = pixels * (size_t)c, nc = (size_t)c;
-    struct window none = {.n = (int)pixels, .c = c};
-    float *x = filled(n), *dy = filled(n), *gamma = filled(nc), *beta = filled(nc), *y = filled(n),
-          *dx0 = filled(n);
-    float *mean = filled(nc), *inv = filled(nc), *rm = filled(nc), *rv = filled(nc),
-          *dg = filled(nc), *db = filled(nc);
-    float *dx = copy_of(dx0, n), *rm0 = copy_of(rm, nc), *rv0 = copy_of(rv, nc),
-          *dg0 = copy_of(dg, nc);
-    float *want_y = filled(n), *want_dx = filled(n), *infer = filled(n);
+    struct window shape = {.n = (int)pixels, .c = c};
+    float *x = filled(n), *dy = filled(n), *gamma = affine ? filled(nc) : NULL,
+          *beta = affine ? filled(nc) : NULL, *mean = filled(nc), *inv_std = filled(nc);
+    struct norm got = {constant(n, NAN), filled(n), filled(nc), filled(nc), filled(nc), filled(nc)};
+    struct norm want;
+    float *alone = constant(n, NAN), *in_place;
 
     for (size_t i = 0; i < n; i++)
         x[i] = x[i] * 3 + 100; /* a large mean must not cost the variance its digits */
-    for (int ch = 0; ch < c; ch++) {
-        double m = 0, v = 0, g = affine ? (double)gamma[ch] : 1, b = affine ? (double)beta[ch] : 0,
-               s1 = 0, s2 = 0, s;
+    in_place = copy_of(x, n);
+    want = plain_batch_norm(&got, x, dy, gamma, beta, relu, pixels, nc);
 
-        for (size_t p = 0; p < pixels; p++)
-            m += (double)x[p * nc + (size_t)ch] / (double)pixels;
-        for (size_t p = 0; p < pixels; p++)
-            v += pow((double)x[p * nc + (size_t)ch] - m, 2) / (double)pixels;
-        s = 1 / sqrt(v + 1e-5);
-        for (size_t p = 0; p < pixels; p++) {
-            size_t i = p * nc + (size_t)ch;
-            double xhat = ((double)x[i] - m) * s, out = xhat * g + b, grad;
+    kernels->batch_norm_train(got.y, x, gamma, beta, mean, inv_std, got.running_mean,
+                              got.running_var, 0.1f, 1e-5f, relu, pixels, c);
+    assert_close(got.y, want.y, n, 10, "bn y", &shape);
+    assert_close(got.running_mean, want.running_mean, nc, 10, "running mean", &shape);
+    assert_close(got.running_var, want.running_var, nc, 10, "running var", &shape);
+    kernels->batch_norm_train(alone, x, gamma, beta, mean, inv_std, NULL, NULL, 0.1f, 1e-5f, relu,
+                              pixels, c);
+    ck_assert_mem_eq(alone, got.y, n * sizeof *alone);
+    kernels->batch_norm_train(in_place, in_place, gamma, beta, mean, inv_std, NULL, NULL, 0.1f,
+                              1e-5f, relu, pixels, c);
+    ck_assert_mem_eq(in_place, got.y, n * sizeof *in_place);
 
-            want_y[i] = (float)(relu && out < 0 ? 0 : out);
-            grad = relu && out < 0 ? 0 : (double)dy[i];
-            s1 += grad;
-            s2 += grad * xhat;
-        }
-        for (size_t p = 0; p < pixels; p++) {
-            size_t i = p * nc + (size_t)ch;
-            double xhat = ((double)x[i] - m) * s,
-                   grad = relu && xhat * g + b < 0 ? 0 : (double)dy[i];
-
-            want_dx[i] = (float)((double)dx0[i] +
-                                 g * s * (grad - s1 / (double)pixels - xhat * s2 / (double)pixels));
-        }
-        rm0[ch] += 0.1f * ((float)m - rm0[ch]);
-        rv0[ch] +=
-            0.1f * ((float)(pixels > 1 ? v * (double)pixels / (double)(pixels - 1) : v) - rv0[ch]);
-        dg0[ch] += (float)s2;
-    }
-    kernels->batch_norm_train(y, x, affine ? gamma : NULL, affine ? beta : NULL, mean, inv, rm, rv,
-                              0.1f, 1e-5f, relu, pixels, c);
-    assert_close(y, want_y, n, 100, "bn y", &none);
-    assert_close(rm, rm0, nc, 100, "running mean", &none);
-    assert_close(rv, rv0, nc, 100, "running var", &none);
-    memcpy(y, want_y, n * sizeof *y); /* the same sign decisions at the kink */
-    kernels->batch_norm_backward(dx, affine ? dg : NULL, affine ? db : NULL, dy, x, y,
-                                 affine ? gamma : NULL, mean, inv, relu, pixels, c);
+    /* want.y makes the same decisions at the kink */
+    kernels->batch_norm_backward(got.dx, affine ? got.dgamma : NULL, affine ? got.dbeta : NULL, dy,
+                                 x, want.y, gamma, mean, inv_std, relu, pixels, c);
     if (pixels > 1) /* of one pixel the variance is 0 and the gradient is all cancellation */
-        assert_close(dx, want_dx, n, 100, "bn dx", &none);
-    if (affine && pixels > 1)
-        assert_close(dg, dg0, nc, 100 * sqrt((double)pixels), "dgamma", &none);
+        assert_close(got.dx, want.dx, n, 10, "bn dx", &shape);
+    if (affine && pixels > 1) {
+        assert_close(got.dgamma, want.dgamma, nc, 10 * sqrt((double)pixels), "dgamma", &shape);
+        assert_close(got.dbeta, want.dbeta, nc, sqrt((double)pixels), "dbeta", &shape);
+    }
+
     for (size_t i = 0; i < nc; i++)
-        rv[i] = fabsf(rv[i]);
-    kernels->batch_norm_infer(infer, x, affine ? gamma : NULL, affine ? beta : NULL, rm, rv, 1e-5f,
-                              relu, pixels, c);
+        got.running_var[i] = fabsf(got.running_var[i]) + 0.1f;
+    kernels->batch_norm_infer(got.y, x, gamma, beta, got.running_mean, got.running_var, 1e-5f, relu,
+                              pixels, c);
     for (size_t i = 0; i < n; i++) {
         size_t ch = i % nc;
-        double out = ((double)x[i] - (double)rm[ch]) / sqrt((double)rv[ch] + 1e-5) *
-                         (affine ? (double)gamma[ch] : 1) +
-                     (affine ? (double)beta[ch] : 0);
+        double out = ((double)x[i] - (double)got.running_mean[ch]) /
+                         sqrt((double)got.running_var[ch] + 1e-5) *
+                         (gamma != NULL ? (double)gamma[ch] : 1) +
+                     (beta != NULL ? (double)beta[ch] : 0);
 
-        want_y[i] = (float)(relu && out < 0 ? 0 : out);
+        want.y[i] = (float)(relu && out < 0 ? 0 : out);
     }
-    assert_close(infer, want_y, n, 500, "bn infer", &none);
-    free(x), free(dy), free(gamma), free(beta), free(y), free(dx0), free(mean), free(inv), free(rm),
-        free(rv);
-    free(dg), free(db), free(dx), free(rm0), free(rv0), free(dg0), free(want_y), free(want_dx),
-        free(infer);
+    assert_close(got.y, want.y, n, 100, "bn infer", &shape);
+    forget();
 }
 
 START_TEST(batch_norm_is_the_plain_formula)
@@ -311,144 +405,644 @@ START_TEST(batch_norm_is_the_plain_formula)
 }
 END_TEST
 
+/* A pool's taps inside the image, in their order; `at` is the offset within the image. */
+#define EACH_TAP(s, oy, ox, ch, body)                                                              \
+    for (int i_ = 0; i_ < (s)->kh; i_++)                                                           \
+        for (int j_ = 0; j_ < (s)->kw; j_++) {                                                     \
+            int iy = (oy) * (s)->stride + i_ * (s)->dilation - (s)->pad_y;                         \
+            int ix = (ox) * (s)->stride + j_ * (s)->dilation - (s)->pad_x;                         \
+            int at = (iy * (s)->w + ix) * (s)->c + (ch);                                           \
+            if (iy >= 0 && iy < (s)->h && ix >= 0 && ix < (s)->w) {                                \
+                body;                                                                              \
+            }                                                                                      \
+        }
+
 static void check_pools(const struct kernels *kernels, const struct window *s)
 {
-    size_t nx = (size_t)(s->n * s->h * s->w) * (size_t)s->c,
-           ny = (size_t)(s->n * s->oh * s->ow) * (size_t)s->c;
-    float *x = filled(nx), *y = filled(ny), *a = filled(ny), *dy = filled(ny), *dx = filled(nx),
-          *da = filled(nx);
-    float *want_dx = copy_of(dx, nx), *want_da = copy_of(da, nx), *again = filled(ny);
-    int32_t *argmax = malloc(ny * sizeof *argmax);
+    struct sizes n = sizes_of(s);
+    size_t image = (size_t)(s->h * s->w) * (size_t)s->c, out = 0;
+    float *x = filled(n.x), *dy = filled(n.y), *max = constant(n.y, NAN), *avg = constant(n.y, NAN);
+    float *dx_max = filled(n.x), *dx_avg = filled(n.x), *want_avg = constant(n.y, 0);
+    double *want_dx_max = widened(dx_max, n.x), *want_dx_avg = widened(dx_avg, n.x);
+    int32_t *argmax = hold(n.y, sizeof *argmax);
+    float *again = constant(n.y, NAN);
 
-    kernels->max_pool_forward(y, argmax, x, s);
-    kernels->avg_pool_forward(a, x, s);
-    for (int n = 0; n < s->n; n++)
+    kernels->max_pool_forward(max, argmax, x, s);
+    kernels->avg_pool_forward(avg, x, s);
+    for (int i = 0; i < s->n; i++)
         for (int oy = 0; oy < s->oh; oy++)
             for (int ox = 0; ox < s->ow; ox++)
-                for (int c = 0; c < s->c; c++) {
-                    size_t out = (size_t)(((n * s->oh + oy) * s->ow + ox) * s->c + c), best = 0;
-                    double sum = 0, most = -INFINITY;
-                    int count = 0;
+                for (int c = 0; c < s->c; c++, out++) {
+                    const float *in = x + (size_t)i * image;
+                    int count = 0, best = -1;
+                    double sum = 0;
 
-                    for (int pass = 0; pass < 2; pass++)
-                        for (int i = 0; i < s->kh; i++)
-                            for (int j = 0; j < s->kw; j++) {
-                                int iy = oy * s->stride + i - s->pad_y,
-                                    ix = ox * s->stride + j - s->pad_x;
-                                size_t in = (size_t)(((n * s->h + iy) * s->w + ix) * s->c + c);
-
-                                if (iy < 0 || iy >= s->h || ix < 0 || ix >= s->w)
-                                    continue;
-                                if (pass == 1) {
-                                    want_da[in] += dy[out] / (float)count;
-                                    continue;
-                                }
-                                count++;
-                                sum += (double)x[in];
-                                if ((double)x[in] > most) {
-                                    most = (double)x[in];
-                                    best = in;
-                                }
-                            }
-                    ck_assert_double_le(fabs((double)a[out] - (count > 0 ? sum / count : 0)), 1e-5);
-                    ck_assert_float_eq(y[out], count > 0 ? (float)most : 0);
-                    if (count > 0)
-                        want_dx[best] += dy[out];
+                    EACH_TAP(s, oy, ox, c, count++; sum += (double)in[at];
+                             best = best < 0 || in[at] > in[best] ? at : best)
+                    ck_assert_int_eq(argmax[out], best);
+                    ck_assert_float_eq(max[out], best < 0 ? 0 : in[best]);
+                    if (count == 0)
+                        continue; /* all padding: y is 0, nothing flows back */
+                    want_avg[out] = (float)(sum / count);
+                    want_dx_max[(size_t)i * image + (size_t)best] += (double)dy[out];
+                    EACH_TAP(s, oy, ox, c,
+                             want_dx_avg[(size_t)i * image + (size_t)at] += (double)dy[out] / count)
                 }
-    kernels->max_pool_forward(again, NULL, x, s);
-    ck_assert_mem_eq(again, y, ny * sizeof *y);
-    kernels->max_pool_backward(dx, dy, argmax, s);
-    kernels->avg_pool_backward(da, dy, s);
-    assert_close(dx, want_dx, nx, 1, "max pool dx", s);
-    assert_close(da, want_da, nx, 1, "avg pool dx", s);
-    free(x), free(y), free(a), free(dy), free(dx), free(da), free(want_dx), free(want_da),
-        free(argmax), free(again);
+    assert_close(avg, want_avg, n.y, 1, "avg pool", s);
+    kernels->max_pool_forward(again, NULL, x, s); /* no backward will follow */
+    ck_assert_mem_eq(again, max, n.y * sizeof *max);
+    kernels->max_pool_backward(dx_max, dy, argmax, s);
+    kernels->avg_pool_backward(dx_avg, dy, s);
+    assert_close(dx_max, rounded(want_dx_max, n.x), n.x, 1, "max pool dx", s);
+    assert_close(dx_avg, rounded(want_dx_avg, n.x), n.x, 1, "avg pool dx", s);
+    forget();
 }
 
 START_TEST(pools_are_the_plain_loops)
 {
     const struct kernels *kernels = kernels_named(isas[_i]);
+    const struct window edges[] = {
+        window_of(1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1),
+        window_of(2, 8, 8, 32, 32, 3, 3, 1, 1, 1, 1, 1),
+        window_of(2, 8, 8, 16, 16, 3, 3, 2, 1, 1, 1, 1),
+        window_of(1, 7, 7, 5, 5, 1, 1, 2, 1, 1, -1, -1), /* the last windows are all padding */
+        window_of(1, 7, 5, 80, 80, 7, 7, 1, 1, 1, 3, 3),
+        window_of(1, 2, 3, 3000, 3000, 3, 3, 1, 1, 1, 1, 1), /* rows too long to be summed aside */
+        valid(window_of(2, 8, 8, 17, 17, 2, 2, 2, 1, 1, 0, 0)),
+    };
 
     if (kernels == NULL)
         return;
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++)
+        check_pools(kernels, &edges[i]);
     for (int i = 0; i < 100; i++) {
-        int c = draw(1, 40), kernel = draw(1, 4), stride = draw(1, 3), pad = draw(0, kernel - 1);
-        struct window s = window_of(draw(1, 2), draw(1, 9), draw(1, 9), c, c, kernel, kernel,
-                                    stride, 1, 1, pad, pad);
+        int c = draw(1, 40), kh = draw(1, 4), kw = coin() ? kh : draw(1, 4), dilation = draw(1, 2);
+        struct window s =
+            window_of(draw(1, 2), draw(1, 9), draw(1, 9), c, c, kh, kw, draw(1, 3), dilation, 1,
+                      draw(0, dilation * (kh - 1)), draw(0, dilation * (kw - 1)));
 
+        s = draw(0, 7) == 0 ? valid(s) : s;
         check_pools(kernels, &s);
     }
-    struct window wide = window_of(1, 2, 3, 3000, 3000, 3, 3, 1, 1, 1, 1, 1);
-
-    check_pools(kernels, &wide); /* rows too long to be summed aside */
 }
 END_TEST
 
-START_TEST(linear_layers_relu_sums_and_steps_are_the_plain_loops)
+START_TEST(a_global_average_is_the_plain_mean)
 {
     const struct kernels *kernels = kernels_named(isas[_i]);
     struct window none = {0};
 
     if (kernels == NULL)
         return;
-    for (int round = 0; round < 30; round++) {
-        int rows = draw(1, 40), c = draw(1, 70), k = draw(1, 20);
-        size_t nx = (size_t)(rows * c), ny = (size_t)(rows * k), nw = (size_t)(c * k);
-        float *x = filled(nx), *w = filled(nw), *b = filled((size_t)k), *y = filled(ny),
-              *dy = filled(ny);
-        float *dx = filled(nx), *dw = filled(nw), *db = filled((size_t)k), *want = filled(ny);
-        float *want_dx = copy_of(dx, nx), *want_dw = copy_of(dw, nw), *velocity = filled(nw),
-              *step = copy_of(w, nw);
+    for (int round = 0; round < 40; round++) {
+        int n = draw(1, 4), pixels = draw(1, 70), c = draw(1, 70);
+        size_t nc = (size_t)n * (size_t)c, all = nc * (size_t)pixels,
+               image = (size_t)pixels * (size_t)c;
+        float *x = filled(all), *y = constant(nc, NAN), *dy = filled(nc), *dx = filled(all);
+        double *want_y = widened(constant(nc, 0), nc), *want_dx = widened(dx, all);
 
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < k; j++) {
-                double sum = (double)b[j];
+        for (size_t i = 0; i < all; i++) {
+            size_t out = i / image * (size_t)c + i % (size_t)c;
 
-                for (int q = 0; q < c; q++) {
-                    sum += (double)x[i * c + q] * (double)w[q * k + j];
-                    want_dx[i * c + q] += dy[i * k + j] * w[q * k + j];
-                    want_dw[q * k + j] += dy[i * k + j] * x[i * c + q];
-                }
-                want[i * k + j] = (float)sum;
-            }
-        kernels->linear_forward(y, x, w, b, rows, c, k);
-        assert_close(y, want, ny, 10, "linear y", &none);
-        kernels->linear_backward(dx, dw, db, dy, x, w, rows, c, k);
-        assert_close(dx, want_dx, nx, 10, "linear dx", &none);
-        assert_close(dw, want_dw, nw, 10, "linear dw", &none);
-        ck_assert_double_le(fabs(kernels->dot(x, x, nx) / (double)nx - 1), 2);
-        for (size_t i = 0; i < nw; i++) {
-            float g = dw[i] + 0.01f * w[i], v = 0.9f * velocity[i] + g;
-
-            want_dw[i] = step[i] - 0.1f * (g + 0.9f * v);
+            want_y[out] += (double)x[i] / pixels;
+            want_dx[i] += (double)dy[out] / pixels;
         }
-        kernels->sgd_step(step, velocity, dw, 0.1f, 0.9f, true, 0.01f, nw);
-        assert_close(step, want_dw, nw, 10, "sgd", &none);
-        kernels->relu_forward(y, dy, ny);
-        for (size_t i = 0; i < ny; i++)
-            ck_assert_float_eq(y[i], dy[i] > 0 ? dy[i] : 0);
-        free(x), free(w), free(b), free(y), free(dy), free(dx), free(dw), free(db), free(want),
-            free(want_dx);
-        free(want_dw), free(velocity), free(step);
+        kernels->global_avg_pool_forward(y, x, n, pixels, c);
+        assert_close(y, rounded(want_y, nc), nc, 1, "global average", &none);
+        kernels->global_avg_pool_backward(dx, dy, n, pixels, c);
+        assert_close(dx, rounded(want_dx, all), all, 1, "global average dx", &none);
+        forget();
     }
 }
 END_TEST
 
-START_TEST(the_same_inputs_give_the_same_bits)
+static void check_linear(const struct kernels *kernels, int rows, int c, int k)
+{
+    struct window none = {.n = rows, .c = c, .k = k};
+    size_t nk = (size_t)k, nx = (size_t)rows * (size_t)c, ny = (size_t)rows * nk,
+           nw = (size_t)c * nk;
+    float *x = filled(nx), *w = filled(nw), *y = constant(ny, NAN), *dy = filled(ny),
+          *bias = coin() ? filled(nk) : NULL;
+    float *dx = coin() ? filled(nx) : NULL, *dw = filled(nw), *db = coin() ? filled(nk) : NULL;
+    double *sum = widened(constant(ny, 0), ny), *sum_dx = dx != NULL ? widened(dx, nx) : NULL;
+    double *sum_dw = widened(dw, nw), *sum_db = db != NULL ? widened(db, nk) : NULL;
+
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < k; j++) {
+            double g = (double)dy[i * k + j];
+
+            sum[i * k + j] = bias != NULL ? (double)bias[j] : 0;
+            if (sum_db != NULL)
+                sum_db[j] += g;
+            for (int q = 0; q < c; q++) {
+                sum[i * k + j] += (double)x[i * c + q] * (double)w[q * k + j];
+                sum_dw[q * k + j] += g * (double)x[i * c + q];
+                if (sum_dx != NULL)
+                    sum_dx[i * c + q] += g * (double)w[q * k + j];
+            }
+        }
+    kernels->linear_forward(y, x, w, bias, rows, c, k);
+    assert_close(y, rounded(sum, ny), ny, sqrt(c), "linear y", &none);
+    kernels->linear_backward(dx, dw, db, dy, x, w, rows, c, k);
+    assert_close(dw, rounded(sum_dw, nw), nw, sqrt(rows), "linear dw", &none);
+    if (dx != NULL)
+        assert_close(dx, rounded(sum_dx, nx), nx, sqrt(k), "linear dx", &none);
+    if (db != NULL)
+        assert_close(db, rounded(sum_db, nk), nk, sqrt(rows), "linear dbias", &none);
+    forget();
+}
+
+START_TEST(linear_layers_are_the_plain_loops)
 {
     const struct kernels *kernels = kernels_named(isas[_i]);
-    struct window s = window_of(2, 9, 9, 12, 20, 3, 3, 1, 1, 1, 1, 1);
-    size_t nx = 2 * 81 * 12, ny = 2 * 81 * 20, nw = 9 * 12 * 20;
 
     if (kernels == NULL)
         return;
-    float *x = filled(nx), *w = filled(nw), *a = filled(ny), *b = filled(ny),
-          *dirty = filled(kernels->conv_scratch(&s));
+    check_linear(kernels, 1, 1, 1);
+    for (int round = 0; round < 60; round++)
+        check_linear(kernels, draw(1, 40), draw(1, 70), draw(1, 20));
+}
+END_TEST
 
-    kernels->conv_forward(a, x, w, NULL, &s, dirty);
-    kernels->conv_forward(b, x, w, NULL, &s, dirty);
-    ck_assert_mem_eq(a, b, ny * sizeof *a);
-    free(x), free(w), free(a), free(b), free(dirty);
+START_TEST(elementwise_kernels_are_the_plain_loops)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (int round = 0; round < 60; round++) {
+        size_t n = round < 40 ? (size_t)round : (size_t)draw(40, 3000); /* 0 is nothing to do */
+        int n_inputs = draw(1, 5);
+        float *x = filled(n), *y = constant(n, NAN), *dy = filled(n), *dx = filled(n);
+        float *dx0 = copy_of(dx, n), *in_place = copy_of(x, n), *scaled = copy_of(x, n);
+        const float *inputs[5];
+
+        kernels->relu_forward(y, x, n);
+        kernels->relu_forward(in_place, in_place, n);
+        kernels->relu_backward(dx, dy, y, n);
+        kernels->scale(scaled, scaled, -2.5f, n);
+        for (size_t i = 0; i < n; i++) {
+            ck_assert_float_eq(y[i], x[i] > 0 ? x[i] : 0);
+            ck_assert_float_eq(in_place[i], y[i]);
+            ck_assert_float_eq(dx[i], x[i] > 0 ? dx0[i] + dy[i] : dx0[i]);
+            ck_assert_float_eq(scaled[i], -2.5f * x[i]);
+        }
+        for (int i = 0; i < n_inputs; i++)
+            inputs[i] = filled(n);
+        kernels->add_forward(y, inputs, n_inputs, n);
+        kernels->accumulate(scaled, dy, n);
+        for (size_t i = 0; i < n; i++) {
+            double sum = 0;
+
+            for (int j = 0; j < n_inputs; j++)
+                sum += (double)inputs[j][i];
+            ck_assert_float_eq_tol(y[i], (float)sum, 1e-5f);
+            ck_assert_float_eq(scaled[i], -2.5f * x[i] + dy[i]);
+        }
+        forget();
+    }
+}
+END_TEST
+
+START_TEST(a_step_of_sgd_is_pytorchs)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+    static const struct {
+        float lr, momentum, decay;
+        bool nesterov;
+    } steps[] = {
+        {0.1f, 0, 0, false},       {0.1f, 0.9f, 0, false}, {0.1f, 0.9f, 0.01f, false},
+        {0.1f, 0.9f, 0.01f, true}, {0, 0.9f, 0.01f, true},
+    };
+    struct window none = {0};
+
+    if (kernels == NULL)
+        return;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        size_t n = (size_t)draw(1, 200);
+        float *w = filled(n), *velocity = filled(n), *g = filled(n);
+        double *want_w = widened(w, n), *want_v = widened(velocity, n),
+               momentum = (double)steps[i].momentum;
+
+        for (size_t j = 0; j < n; j++) {
+            double d = (double)g[j] + (double)steps[i].decay * want_w[j];
+
+            want_v[j] = momentum * want_v[j] + d;
+            want_w[j] -=
+                (double)steps[i].lr * (steps[i].nesterov ? d + momentum * want_v[j] : want_v[j]);
+        }
+        kernels->sgd_step(w, velocity, g, steps[i].lr, steps[i].momentum, steps[i].nesterov,
+                          steps[i].decay, n);
+        assert_close(w, rounded(want_w, n), n, 0.1, "sgd w", &none);
+        assert_close(velocity, rounded(want_v, n), n, 0.1, "sgd velocity", &none);
+        forget();
+    }
+}
+END_TEST
+
+START_TEST(a_dot_product_is_summed_in_float64)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (size_t n = 0; n < 40; n++) {
+        float *a = filled(n), *b = filled(n);
+        double want = 0;
+
+        for (size_t i = 0; i < n; i++)
+            want += (double)a[i] * (double)b[i];
+        ck_assert_double_eq_tol(kernels->dot(a, b, n), want, 1e-13 * (double)(n + 1));
+        forget();
+    }
+    /* in float32 the ones would be lost beside the first square */
+    float *a = constant(1001, 1);
+    a[0] = 1e5f;
+    ck_assert_double_eq_tol(kernels->dot(a, a, 1001), 1e10 + 1000, 1e-3);
+    forget();
+}
+END_TEST
+
+/* ---- gradients are slopes ---------------------------------------------------------------------------- */
+
+/* One operation with everything it reads and writes. Its loss is sum(dy * y), whose gradient for y is dy. */
+struct op {
+    const struct kernels *k;
+    const char *name;
+    struct window s;
+    struct sizes n;
+    bool relu;
+    float *x, *y, *dy, *w, *bias, *mean, *inv_std, *scratch;
+    float *dx, *dw, *dbias;
+    int32_t *argmax;
+    void (*forward)(struct op *op);
+    void (*backward)(struct op *op);
+};
+
+static void op_conv_forward(struct op *o)
+{
+    o->k->conv_forward(o->y, o->x, o->w, o->bias, &o->s, o->scratch);
+}
+
+static void op_conv_backward(struct op *o)
+{
+    o->k->conv_backward_input(o->dx, o->dy, o->w, &o->s, o->scratch);
+    o->k->conv_backward_weight(o->dw, o->dbias, o->dy, o->x, &o->s, o->scratch);
+}
+
+static size_t op_pixels(const struct op *o)
+{
+    return o->n.x / (size_t)o->s.c;
+}
+
+/* w is gamma, bias is beta */
+static void op_norm_forward(struct op *o)
+{
+    o->k->batch_norm_train(o->y, o->x, o->w, o->bias, o->mean, o->inv_std, NULL, NULL, 0.1f, 1e-5f,
+                           o->relu, op_pixels(o), o->s.c);
+}
+
+static void op_norm_backward(struct op *o)
+{
+    o->k->batch_norm_backward(o->dx, o->dw, o->dbias, o->dy, o->x, o->y, o->w, o->mean, o->inv_std,
+                              o->relu, op_pixels(o), o->s.c);
+}
+
+static void op_max_forward(struct op *o)
+{
+    o->k->max_pool_forward(o->y, o->argmax, o->x, &o->s);
+}
+
+static void op_max_backward(struct op *o)
+{
+    o->k->max_pool_backward(o->dx, o->dy, o->argmax, &o->s);
+}
+
+static void op_avg_forward(struct op *o)
+{
+    o->k->avg_pool_forward(o->y, o->x, &o->s);
+}
+
+static void op_avg_backward(struct op *o)
+{
+    o->k->avg_pool_backward(o->dx, o->dy, &o->s);
+}
+
+static void op_global_forward(struct op *o)
+{
+    o->k->global_avg_pool_forward(o->y, o->x, o->s.n, o->s.h * o->s.w, o->s.c);
+}
+
+static void op_global_backward(struct op *o)
+{
+    o->k->global_avg_pool_backward(o->dx, o->dy, o->s.n, o->s.h * o->s.w, o->s.c);
+}
+
+static void op_relu_forward(struct op *o)
+{
+    o->k->relu_forward(o->y, o->x, o->n.x);
+}
+
+static void op_relu_backward(struct op *o)
+{
+    o->k->relu_backward(o->dx, o->dy, o->y, o->n.x);
+}
+
+static void op_linear_forward(struct op *o)
+{
+    o->k->linear_forward(o->y, o->x, o->w, o->bias, o->s.n, o->s.c, o->s.k);
+}
+
+static void op_linear_backward(struct op *o)
+{
+    o->k->linear_backward(o->dx, o->dw, o->dbias, o->dy, o->x, o->w, o->s.n, o->s.c, o->s.k);
+}
+
+enum op_index {
+    OP_CONV,
+    OP_STRIDED,
+    OP_DEPTHWISE,
+    OP_DEPTHWISE_STRIDED,
+    OP_GROUPED,
+    OP_POINTWISE,
+    OP_NORM,
+    OP_NORM_RELU,
+    OP_MAX_POOL,
+    OP_AVG_POOL,
+    OP_GLOBAL_AVG_POOL,
+    OP_RELU,
+    OP_LINEAR,
+    N_OPS
+};
+
+static struct window op_window(enum op_index i)
+{
+    switch (i) {
+    case OP_CONV: return window_of(2, 5, 6, 5, 19, 3, 3, 1, 1, 1, 1, 1);
+    case OP_STRIDED: return window_of(2, 7, 6, 5, 19, 3, 3, 2, 1, 1, 1, 1);
+    case OP_DEPTHWISE: return window_of(2, 6, 6, 19, 19, 3, 3, 1, 2, 19, 2, 2);
+    case OP_DEPTHWISE_STRIDED: return window_of(2, 7, 6, 19, 19, 5, 5, 2, 1, 19, 2, 2);
+    case OP_GROUPED: return window_of(2, 5, 5, 6, 22, 3, 3, 1, 1, 2, 1, 1);
+    case OP_POINTWISE: return window_of(2, 5, 5, 18, 35, 1, 1, 1, 1, 1, 0, 0);
+    case OP_NORM:
+    case OP_NORM_RELU: return window_of(3, 5, 5, 19, 19, 1, 1, 1, 1, 19, 0, 0);
+    case OP_LINEAR: return window_of(5, 1, 1, 18, 7, 1, 1, 1, 1, 1, 0, 0);
+    default: return window_of(2, 6, 7, 19, 19, 3, 3, 2, 1, 19, 1, 1);
+    }
+}
+
+/* Values of x that are not near a kink of ReLU and not near one another: multiples of 1/8, each once. */
+static float *apart(size_t n)
+{
+    uint32_t *order = hold(n, sizeof *order);
+    float *x = hold(n, sizeof *x);
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    rng_shuffle_u32(&rng, order, n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = ((float)order[i] - (float)n / 2 + 0.5f) / 8;
+    return x;
+}
+
+static struct op op_of(const struct kernels *k, enum op_index i)
+{
+    static const struct {
+        const char *name;
+        void (*forward)(struct op *op), (*backward)(struct op *op);
+    } ops[N_OPS] = {
+        [OP_CONV] = {"conv", op_conv_forward, op_conv_backward},
+        [OP_STRIDED] = {"conv by 2", op_conv_forward, op_conv_backward},
+        [OP_DEPTHWISE] = {"depthwise", op_conv_forward, op_conv_backward},
+        [OP_DEPTHWISE_STRIDED] = {"depthwise by 2", op_conv_forward, op_conv_backward},
+        [OP_GROUPED] = {"grouped", op_conv_forward, op_conv_backward},
+        [OP_POINTWISE] = {"pointwise", op_conv_forward, op_conv_backward},
+        [OP_NORM] = {"batch norm", op_norm_forward, op_norm_backward},
+        [OP_NORM_RELU] = {"batch norm with relu", op_norm_forward, op_norm_backward},
+        [OP_MAX_POOL] = {"max pool", op_max_forward, op_max_backward},
+        [OP_AVG_POOL] = {"avg pool", op_avg_forward, op_avg_backward},
+        [OP_GLOBAL_AVG_POOL] = {"global average", op_global_forward, op_global_backward},
+        [OP_RELU] = {"relu", op_relu_forward, op_relu_backward},
+        [OP_LINEAR] = {"linear", op_linear_forward, op_linear_backward},
+    };
+    struct op o = {.k = k, .name = ops[i].name, .s = op_window(i), .relu = i == OP_NORM_RELU};
+    bool kinked = i == OP_MAX_POOL || i == OP_RELU;
+    size_t nk = (size_t)o.s.k;
+
+    o.forward = ops[i].forward;
+    o.backward = ops[i].backward;
+    o.n = sizes_of(&o.s);
+    if (i == OP_GLOBAL_AVG_POOL)
+        o.n.y = (size_t)o.s.n * nk;
+    if (i == OP_RELU)
+        o.n.y = o.n.x;
+    o.x = kinked ? apart(o.n.x) : filled(o.n.x);
+    o.w = filled(o.n.w), o.bias = filled(nk), o.dy = filled(o.n.y);
+    o.y = constant(o.n.y, NAN), o.scratch = constant(k->conv_scratch(&o.s), NAN);
+    o.mean = constant(nk, NAN), o.inv_std = constant(nk, NAN);
+    o.argmax = hold(o.n.y, sizeof *o.argmax);
+    o.dx = constant(o.n.x, 0), o.dw = constant(o.n.w, 0), o.dbias = constant(nk, 0);
+    return o;
+}
+
+static bool has_weights(const struct op *o)
+{
+    return o->forward == op_conv_forward || o->forward == op_norm_forward ||
+           o->forward == op_linear_forward;
+}
+
+static double op_loss(struct op *o)
+{
+    double sum = 0;
+
+    o->forward(o);
+    for (size_t i = 0; i < o->n.y; i++)
+        sum += (double)o->y[i] * (double)o->dy[i];
+    return sum;
+}
+
+/* Moves a few of n values at `at` by a little, both ways, and compares the slope of the loss. */
+static void check_slope(struct op *o, float *at, const float *gradient, size_t n, const char *what)
+{
+    const float step = 0x1p-7f;
+
+    for (int i = 0; i < 15; i++) {
+        size_t j = rng_below(&rng, n);
+        float kept = at[j];
+        double up, down, slope;
+
+        at[j] = kept + step;
+        up = op_loss(o);
+        at[j] = kept - step;
+        down = op_loss(o);
+        at[j] = kept;
+        slope = (up - down) / (2 * (double)step);
+        if (!(fabs(slope - (double)gradient[j]) <= 5e-3 * (1 + fabs(slope))))
+            ck_abort_msg("%s on %s: %s[%zu] is %g, the slope is %g", o->name, o->k->isa, what, j,
+                         (double)gradient[j], slope);
+    }
+}
+
+/* Outputs that a small step could carry over ReLU's kink, from either side, do not count in the loss. */
+static void ignore_the_kink(struct op *o)
+{
+    o->relu = false;
+    o->forward(o);
+    o->relu = true;
+    for (size_t i = 0; i < o->n.y; i++)
+        if (fabsf(o->y[i]) < 0.2f)
+            o->dy[i] = 0;
+}
+
+START_TEST(every_gradient_is_the_slope_of_the_forward_pass)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (enum op_index i = 0; i < N_OPS; i++) {
+        struct op o = op_of(kernels, i);
+
+        if (o.relu)
+            ignore_the_kink(&o);
+        o.forward(&o);
+        o.backward(&o);
+        check_slope(&o, o.x, o.dx, o.n.x, "dx");
+        if (has_weights(&o)) {
+            check_slope(&o, o.w, o.dw, o.n.w, "dw");
+            check_slope(&o, o.bias, o.dbias, (size_t)o.s.k, "dbias");
+        }
+        forget();
+    }
+}
+END_TEST
+
+static void assert_added(const struct op *o, const float *before, const float *gradient,
+                         const float *after, size_t n, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(before[i] + gradient[i] - after[i]) <= 2e-4f * (1 + fabsf(after[i]))))
+            ck_abort_msg("%s on %s: %s[%zu] was %g, its gradient is %g, now it is %g", o->name,
+                         o->k->isa, what, i, (double)before[i], (double)gradient[i],
+                         (double)after[i]);
+}
+
+START_TEST(a_backward_pass_adds_to_what_is_there)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (enum op_index i = 0; i < N_OPS; i++) {
+        struct op o = op_of(kernels, i), again;
+        size_t nk = (size_t)o.s.k;
+        float *dx = filled(o.n.x), *dw = filled(o.n.w), *dbias = filled(nk);
+
+        o.forward(&o);
+        o.backward(&o);
+        again = o;
+        again.dx = copy_of(dx, o.n.x);
+        again.dw = copy_of(dw, o.n.w);
+        again.dbias = copy_of(dbias, nk);
+        again.backward(&again);
+        assert_added(&o, dx, o.dx, again.dx, o.n.x, "dx");
+        assert_added(&o, dw, o.dw, again.dw, o.n.w, "dw");
+        assert_added(&o, dbias, o.dbias, again.dbias, nk, "dbias");
+        forget();
+    }
+}
+END_TEST
+
+/* Where arrays lie and what scratch held before are no inputs. */
+START_TEST(the_same_inputs_give_the_same_bits)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (enum op_index i = 0; i < N_OPS; i++)
+        for (int round = 0; round < 8; round++) {
+            struct op o = op_of(kernels, i), again = o;
+            size_t nk = (size_t)o.s.k;
+
+            o.forward(&o);
+            o.backward(&o);
+            again.x = copy_of(o.x, o.n.x);
+            again.w = copy_of(o.w, o.n.w);
+            again.bias = copy_of(o.bias, nk);
+            again.dy = copy_of(o.dy, o.n.y);
+            again.y = filled(o.n.y);
+            again.dx = constant(o.n.x, 0);
+            again.dw = constant(o.n.w, 0);
+            again.dbias = constant(nk, 0);
+            again.scratch = filled(kernels->conv_scratch(&o.s));
+            again.forward(&again);
+            again.backward(&again);
+            ck_assert_msg(memcmp(o.y, again.y, o.n.y * sizeof *o.y) == 0, "%s: y", o.name);
+            ck_assert_msg(memcmp(o.dx, again.dx, o.n.x * sizeof *o.dx) == 0, "%s: dx", o.name);
+            ck_assert_msg(memcmp(o.dw, again.dw, o.n.w * sizeof *o.dw) == 0, "%s: dw", o.name);
+            ck_assert_msg(memcmp(o.dbias, again.dbias, nk * sizeof *o.dbias) == 0, "%s: dbias",
+                          o.name);
+            forget();
+        }
+}
+END_TEST
+
+/* A loss that became NaN is how a diverged network shows: no operation may make numbers of a channel that is NaN, and
+ * only max pool may lose a lone one. */
+START_TEST(a_nan_is_passed_on)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (enum op_index i = 0; i < N_OPS; i++)
+        for (int round = 0; round < 20; round++) {
+            struct op o = op_of(kernels, i);
+            size_t step = i == OP_MAX_POOL ? (size_t)o.s.c : o.n.x;
+            bool any = false;
+
+            for (size_t j = rng_below(&rng, step); j < o.n.x; j += step)
+                o.x[j] = NAN; /* every value is in some window of these shapes */
+            o.forward(&o);
+            for (size_t j = 0; j < o.n.y; j++)
+                any = any || isnan(o.y[j]);
+            ck_assert_msg(any, "%s on %s lost a NaN", o.name, kernels->isa);
+            forget();
+        }
+}
+END_TEST
+
+/* ---- which table ------------------------------------------------------------------------------------- */
+
+/* Check runs each test in a process of its own, so that each chooses anew. */
+START_TEST(the_environment_chooses_a_lesser_instruction_set)
+{
+    const struct kernels *named;
+
+    ck_assert_int_eq(setenv("NASFARM_ISA", isas[_i], 1), 0);
+    named = kernels_named(isas[_i]);
+    if (named != NULL) {
+        ck_assert_ptr_eq(kernels_get(), named);
+        ck_assert_str_eq(named->isa, isas[_i]);
+    }
+    ck_assert_ptr_nonnull(kernels_get());
+    ck_assert_int_eq(setenv("NASFARM_ISA", "", 1), 0);
+    if (named != NULL)
+        ck_assert_ptr_eq(kernels_get(), named); /* chosen once */
+}
+END_TEST
+
+START_TEST(an_unknown_instruction_set_is_ignored)
+{
+    const struct kernels *best = NULL;
+
+    for (int i = 0; i < N_ISAS && best == NULL; i++)
+        best = kernels_named(isas[i]);
+    ck_assert_int_eq(setenv("NASFARM_ISA", "abacus", 1), 0);
+    ck_assert_ptr_nonnull(best);
+    ck_assert_ptr_eq(kernels_get(), best);
+    ck_assert_ptr_null(kernels_named("abacus"));
 }
 END_TEST
 
@@ -465,13 +1059,22 @@ int main(void)
     int failed;
 
     suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_checked_fixture(tcase, setup, forget);
     tcase_set_timeout(tcase, 110);
     tcase_add_loop_test(tcase, convolution_is_the_plain_loop, 0, N_ISAS);
     tcase_add_loop_test(tcase, batch_norm_is_the_plain_formula, 0, N_ISAS);
     tcase_add_loop_test(tcase, pools_are_the_plain_loops, 0, N_ISAS);
-    tcase_add_loop_test(tcase, linear_layers_relu_sums_and_steps_are_the_plain_loops, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_global_average_is_the_plain_mean, 0, N_ISAS);
+    tcase_add_loop_test(tcase, linear_layers_are_the_plain_loops, 0, N_ISAS);
+    tcase_add_loop_test(tcase, elementwise_kernels_are_the_plain_loops, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_step_of_sgd_is_pytorchs, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_dot_product_is_summed_in_float64, 0, N_ISAS);
+    tcase_add_loop_test(tcase, every_gradient_is_the_slope_of_the_forward_pass, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_backward_pass_adds_to_what_is_there, 0, N_ISAS);
     tcase_add_loop_test(tcase, the_same_inputs_give_the_same_bits, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_nan_is_passed_on, 0, N_ISAS);
+    tcase_add_loop_test(tcase, the_environment_chooses_a_lesser_instruction_set, 0, N_ISAS);
+    tcase_add_test(tcase, an_unknown_instruction_set_is_ignored);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -7,7 +7,9 @@
  * Layout is N,H,W,C (innermost C). Weights of a convolution are (kh, kw, c/groups, k), so the vector runs over
  * output channels. No pointer needs alignment, none may overlap unless said so. No function allocates.
  * Forward overwrites its output; backward ADDS to dw, dgamma, dbeta, dbias, and to dx.
- * The same inputs give the same bits for one instruction set.
+ * The same inputs give the same bits for one instruction set, wherever they lie in memory.
+ * A NaN goes through every operation, ReLU too: a diverged network must show. (Max pool looks at a window's first tap
+ * only, for speed: a channel that is NaN stays NaN, a lone one may be lost.)
  */
 #ifndef NASFARM_KERNELS_H
 #define NASFARM_KERNELS_H
