@@ -25,7 +25,9 @@ add_dependencies(bench_overhead nasfarm nasfarm-broker nasfarm-worker)
 add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_overhead>
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
-    DEPENDS bench_overhead nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
+    COMMAND $<TARGET_FILE:bench_kernels>
+    COMMAND $<TARGET_FILE:bench_train>
+    DEPENDS bench_overhead bench_kernels bench_train nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
 
 # The farm as people use it.
 farm_test(farm farm_kit store PkgConfig::JANSSON)
