@@ -203,14 +203,16 @@ int kit_free_port(void)
 double kit_cpu_s(pid_t pid)
 {
     char path[64], *text, *after;
-    unsigned long user = 0, system = 0;
+    unsigned long ticks = 0;
 
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     text = kit_read(path);
     after = strrchr(text, ')'); /* the name may hold anything */
-    if (after != NULL)
-        (void)sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                     &system);
+    for (int field = 3; after != NULL && field <= 15; field++) {
+        after = strchr(after + 1, ' ');
+        if (after != NULL && field >= 14) /* utime, stime: proc(5) */
+            ticks += strtoul(after + 1, NULL, 10);
+    }
     free(text);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
