@@ -146,7 +146,8 @@ static int read_endpoint(struct local *self, int fd, struct why *why)
     return FARM_OK;
 }
 
-/* The first time on a port of the system's choice, later on the same one. */
+/* The first time on a port of the system's choice, later on the same one. The first time nobody can be running a task of
+ * ours yet, so nothing that is published again has to wait for who may have it. */
 static int start_broker(struct local *self, struct why *why)
 {
     int fds[2];
@@ -156,9 +157,14 @@ static int start_broker(struct local *self, struct why *why)
     char fd[16];
     snprintf(fd, sizeof fd, "%d", fds[1]);
     bool first = self->endpoint[0] == '\0';
-    const char *argv[] = {
-        self->broker_path, "--listen", first ? "tcp://127.0.0.1:*" : self->endpoint,
-        "--ready-fd",      fd,         NULL};
+    const char *argv[] = {self->broker_path,
+                          "--listen",
+                          first ? "tcp://127.0.0.1:*" : self->endpoint,
+                          "--ready-fd",
+                          fd,
+                          first ? "--settle" : NULL,
+                          "0",
+                          NULL};
     int rc = start_child(self, &self->broker, argv, why);
     close(fds[1]);
     if (rc == FARM_OK && first)
