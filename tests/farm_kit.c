@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,8 +33,12 @@ double kit_now_s(void)
 void kit_folder(char *path, size_t size, const char *name)
 {
     const char *base = getenv("TMPDIR");
+    struct statfs fs;
 
-    (void)snprintf(path, size, "%s/nasfarm-%s-XXXXXX", base != NULL ? base : "/tmp", name);
+    /* In a container /tmp may be an overlay, where a store warns, rightly, and output differs. */
+    if (base == NULL)
+        base = statfs("/tmp", &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC ? "/dev/shm" : "/tmp";
+    (void)snprintf(path, size, "%s/nasfarm-%s-XXXXXX", base, name);
     if (mkdtemp(path) == NULL)
         give_up(path);
 }

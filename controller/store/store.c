@@ -272,7 +272,8 @@ int store_open(struct store **out, const char *dir, enum store_mode mode,
     }
     if (mode == STORE_WRITE && (rc = file_lock(dir, &self->lock_fd, why)) != FARM_OK)
         goto fail;
-    file_warn_about_network(dir);
+    if (mode == STORE_WRITE)
+        file_warn_about_network(dir);
     rc = open_env(self);
     if (rc == MDB_NOTFOUND) { /* a reader, and the tables are not there */
         rc = no_store(self, why);
