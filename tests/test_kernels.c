@@ -147,40 +147,97 @@ static struct sizes sizes_of(const struct window *s)
     return n;
 }
 
+/* A convolution and what it works with; scratch and packed weights begin as NaN. */
+struct conv {
+    const struct kernels *k;
+    struct window s;
+    float *scratch, *forward, *input, *sums;
+};
+
+static struct conv conv_of(const struct kernels *k, const struct window *s, const float *weight)
+{
+    struct conv c = {k, *s, NULL, NULL, NULL, NULL};
+
+    c.scratch = constant(k->conv_floats(s, CONV_SCRATCH), NAN);
+    c.forward = constant(k->conv_floats(s, CONV_PACKED_FORWARD), NAN);
+    c.input = constant(k->conv_floats(s, CONV_PACKED_INPUT), NAN);
+    c.sums = constant(k->conv_floats(s, CONV_SUMS), 0);
+    k->conv_pack(c.forward, weight, s, CONV_PACKED_FORWARD);
+    k->conv_pack(c.input, weight, s, CONV_PACKED_INPUT);
+    return c;
+}
+
+/* dw, dbias += their gradients */
+static void conv_weight(struct conv *c, float *dw, float *dbias, const float *dy, const float *x)
+{
+    memset(c->sums, 0, c->k->conv_floats(&c->s, CONV_SUMS) * sizeof *c->sums);
+    c->k->conv_backward_weight(c->sums, dbias, dy, x, &c->s, c->scratch);
+    c->k->conv_weight_finish(dw, c->sums, &c->s, c->scratch);
+}
+
+/* One of a few images at a time instead of all. */
+static void check_split(struct conv *whole, const float *x, const float *dy, const float *bias,
+                        const float *y, const float *dx0, const float *dx, bool add)
+{
+    struct sizes n = sizes_of(&whole->s);
+    size_t images = (size_t)whole->s.n, k = (size_t)whole->s.k, nx = n.x / images,
+           ny = n.y / images;
+    float *dw = constant(n.w, 0), *db = constant(k, 0);
+    float *some_y = constant(n.y, NAN), *some_dx = copy_of(dx0, n.x), *some_dw = constant(n.w, 0),
+          *some_db = constant(k, 0);
+    struct conv some = *whole;
+
+    conv_weight(whole, dw, db, dy, x);
+    memset(some.sums, 0, some.k->conv_floats(&some.s, CONV_SUMS) * sizeof *some.sums);
+    for (size_t i = 0; i < images; i += (size_t)some.s.n) {
+        some.s.n = draw(1, (int)(images - i));
+        some.k->conv_forward(some_y + i * ny, x + i * nx, some.forward, bias, &some.s,
+                             some.scratch);
+        some.k->conv_backward_input(some_dx + i * nx, add, dy + i * ny, some.input, &some.s,
+                                    some.scratch);
+        some.k->conv_backward_weight(some.sums, some_db, dy + i * ny, x + i * nx, &some.s,
+                                     some.scratch);
+    }
+    some.k->conv_weight_finish(some_dw, some.sums, &some.s, some.scratch);
+    ck_assert_mem_eq(some_y, y, n.y * sizeof *y);
+    ck_assert_mem_eq(some_dx, dx, n.x * sizeof *dx);
+    ck_assert_mem_eq(some_dw, dw, n.w * sizeof *dw);
+    ck_assert_mem_eq(some_db, db, k * sizeof *db);
+}
+
 static void check_conv(const struct kernels *kernels, const struct window *s)
 {
     struct sizes n = sizes_of(s);
     size_t k = (size_t)s->k;
+    bool add = coin();
     float *x = filled(n.x), *w = filled(n.w), *dy = filled(n.y), *y = constant(n.y, NAN);
-    float *dx = filled(n.x), *dw = filled(n.w), *bias = coin() ? filled(k) : NULL;
-    float *db = bias != NULL ? filled(k) : NULL;
-    float *scratch = constant(kernels->conv_scratch(s), NAN);
+    float *dx0 = add ? filled(n.x) : constant(n.x, NAN), *dx = copy_of(dx0, n.x), *dw = filled(n.w);
+    float *bias = coin() ? filled(k) : NULL, *db = bias != NULL ? filled(k) : NULL;
     double *sum = widened(constant(n.y, 0), n.y), fan = sqrt((double)(s->kh * s->kw * s->c));
+    double *sum_bias = db != NULL ? widened(db, k) : NULL;
+    struct conv conv = conv_of(kernels, s, w);
 
     for (size_t i = 0; i < n.y; i++)
         sum[i] = bias != NULL ? (double)bias[i % k] : 0;
     EACH_PRODUCT(s, sum[out] += (double)x[in] * (double)w[weight])
-    kernels->conv_forward(y, x, w, bias, s, scratch);
+    kernels->conv_forward(y, x, conv.forward, bias, s, conv.scratch);
     assert_close(y, rounded(sum, n.y), n.y, fan, "y", s);
 
-    sum = widened(dx, n.x);
+    sum = widened(add ? dx : constant(n.x, 0), n.x);
     EACH_PRODUCT(s, sum[in] += (double)dy[out] * (double)w[weight])
-    kernels->conv_backward_input(dx, dy, w, s, scratch);
+    kernels->conv_backward_input(dx, add, dy, conv.input, s, conv.scratch);
     assert_close(dx, rounded(sum, n.x), n.x, sqrt((double)(s->kh * s->kw * s->k)), "dx", s);
 
     sum = widened(dw, n.w);
     EACH_PRODUCT(s, sum[weight] += (double)dy[out] * (double)x[in])
-    if (db != NULL) {
-        double *sum_bias = widened(db, k);
-
-        for (size_t i = 0; i < n.y; i++)
-            sum_bias[i % k] += (double)dy[i];
-        kernels->conv_backward_weight(dw, db, dy, x, s, scratch);
+    conv_weight(&conv, dw, db, dy, x);
+    for (size_t i = 0; sum_bias != NULL && i < n.y; i++)
+        sum_bias[i % k] += (double)dy[i];
+    if (sum_bias != NULL)
         assert_close(db, rounded(sum_bias, k), k, sqrt((double)n.y / (double)k), "dbias", s);
-    } else {
-        kernels->conv_backward_weight(dw, NULL, dy, x, s, scratch);
-    }
     assert_close(dw, rounded(sum, n.w), n.w, sqrt((double)(s->n * s->oh * s->ow)), "dw", s);
+    if (s->n > 1)
+        check_split(&conv, x, dy, bias, y, dx0, dx, add);
     forget();
 }
 
@@ -672,8 +729,9 @@ struct op {
     struct window s;
     struct sizes n;
     bool relu;
-    float *x, *y, *dy, *w, *bias, *mean, *inv_std, *scratch;
+    float *x, *y, *dy, *w, *bias, *mean, *inv_std;
     float *dx, *dw, *dbias;
+    struct conv conv;
     int32_t *argmax;
     void (*forward)(struct op *op);
     void (*backward)(struct op *op);
@@ -681,13 +739,15 @@ struct op {
 
 static void op_conv_forward(struct op *o)
 {
-    o->k->conv_forward(o->y, o->x, o->w, o->bias, &o->s, o->scratch);
+    o->k->conv_pack(o->conv.forward, o->w, &o->s, CONV_PACKED_FORWARD);
+    o->k->conv_forward(o->y, o->x, o->conv.forward, o->bias, &o->s, o->conv.scratch);
 }
 
 static void op_conv_backward(struct op *o)
 {
-    o->k->conv_backward_input(o->dx, o->dy, o->w, &o->s, o->scratch);
-    o->k->conv_backward_weight(o->dw, o->dbias, o->dy, o->x, &o->s, o->scratch);
+    o->k->conv_pack(o->conv.input, o->w, &o->s, CONV_PACKED_INPUT);
+    o->k->conv_backward_input(o->dx, true, o->dy, o->conv.input, &o->s, o->conv.scratch);
+    conv_weight(&o->conv, o->dw, o->dbias, o->dy, o->x);
 }
 
 static size_t op_pixels(const struct op *o)
@@ -838,7 +898,7 @@ static struct op op_of(const struct kernels *k, enum op_index i)
         o.n.y = o.n.x;
     o.x = kinked ? apart(o.n.x) : filled(o.n.x);
     o.w = filled(o.n.w), o.bias = filled(nk), o.dy = filled(o.n.y);
-    o.y = constant(o.n.y, NAN), o.scratch = constant(k->conv_scratch(&o.s), NAN);
+    o.y = constant(o.n.y, NAN), o.conv = conv_of(k, &o.s, o.w);
     o.mean = constant(nk, NAN), o.inv_std = constant(nk, NAN);
     o.argmax = hold(o.n.y, sizeof *o.argmax);
     o.dx = constant(o.n.x, 0), o.dw = constant(o.n.w, 0), o.dbias = constant(nk, 0);
@@ -975,7 +1035,8 @@ START_TEST(the_same_inputs_give_the_same_bits)
             again.dx = constant(o.n.x, 0);
             again.dw = constant(o.n.w, 0);
             again.dbias = constant(nk, 0);
-            again.scratch = filled(kernels->conv_scratch(&o.s));
+            again.conv = conv_of(kernels, &o.s, again.w);
+            again.conv.scratch = filled(kernels->conv_floats(&o.s, CONV_SCRATCH));
             again.forward(&again);
             again.backward(&again);
             ck_assert_msg(memcmp(o.y, again.y, o.n.y * sizeof *o.y) == 0, "%s: y", o.name);

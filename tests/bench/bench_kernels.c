@@ -108,7 +108,8 @@ static double peak_gflops(const char *isa)
 struct bench {
     const struct kernels *k;
     struct window s;
-    float *x, *y, *dx, *dy, *w, *dw, *scratch, *gamma, *beta, *mean, *inv, *running;
+    float *x, *y, *dx, *dy, *w, *forward, *input, *sums, *scratch, *gamma, *beta, *mean, *inv,
+        *running;
     int32_t *argmax;
 };
 
@@ -134,7 +135,12 @@ static struct bench bench_of(const struct kernels *k, const struct window *s)
     struct bench b = {.k = k, .s = *s};
 
     b.x = filled(nx), b.dx = filled(nx), b.y = filled(ny), b.dy = filled(ny);
-    b.w = filled(nw), b.dw = filled(nw), b.scratch = filled(k->conv_scratch(s));
+    b.w = filled(nw), b.scratch = filled(k->conv_floats(s, CONV_SCRATCH));
+    b.forward = filled(k->conv_floats(s, CONV_PACKED_FORWARD));
+    b.input = filled(k->conv_floats(s, CONV_PACKED_INPUT));
+    b.sums = filled(k->conv_floats(s, CONV_SUMS));
+    k->conv_pack(b.forward, b.w, s, CONV_PACKED_FORWARD);
+    k->conv_pack(b.input, b.w, s, CONV_PACKED_INPUT);
     b.gamma = filled(c), b.beta = filled(c), b.mean = filled(c), b.inv = filled(c);
     b.running = filled(2 * c);
     b.argmax = aligned_alloc(64, (ny * sizeof *b.argmax + 127) & ~(size_t)63);
@@ -143,7 +149,8 @@ static struct bench bench_of(const struct kernels *k, const struct window *s)
 
 static void bench_release(struct bench *b)
 {
-    free(b->x), free(b->dx), free(b->y), free(b->dy), free(b->w), free(b->dw), free(b->scratch);
+    free(b->x), free(b->dx), free(b->y), free(b->dy), free(b->w), free(b->scratch);
+    free(b->forward), free(b->input), free(b->sums);
     free(b->gamma), free(b->beta), free(b->mean), free(b->inv), free(b->running), free(b->argmax);
 }
 
@@ -170,17 +177,17 @@ static double seconds(void (*call)(struct bench *), struct bench *b)
 
 static void conv_forward(struct bench *b)
 {
-    b->k->conv_forward(b->y, b->x, b->w, NULL, &b->s, b->scratch);
+    b->k->conv_forward(b->y, b->x, b->forward, NULL, &b->s, b->scratch);
 }
 
 static void conv_input(struct bench *b)
 {
-    b->k->conv_backward_input(b->dx, b->dy, b->w, &b->s, b->scratch);
+    b->k->conv_backward_input(b->dx, false, b->dy, b->input, &b->s, b->scratch);
 }
 
 static void conv_weight(struct bench *b)
 {
-    b->k->conv_backward_weight(b->dw, NULL, b->dy, b->x, &b->s, b->scratch);
+    b->k->conv_backward_weight(b->sums, NULL, b->dy, b->x, &b->s, b->scratch);
 }
 
 static size_t bn_pixels(const struct bench *b)

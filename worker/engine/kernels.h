@@ -6,7 +6,7 @@
  *
  * Layout is N,H,W,C (innermost C). Weights of a convolution are (kh, kw, c/groups, k), so the vector runs over
  * output channels. No pointer needs alignment, none may overlap unless said so. No function allocates.
- * Forward overwrites its output; backward ADDS to dw, dgamma, dbeta, dbias, and to dx.
+ * Forward overwrites its output; backward ADDS to dw, dgamma, dbeta, dbias, and to dx unless told otherwise.
  * The same inputs give the same bits for one instruction set, wherever they lie in memory.
  * A NaN goes through every operation, ReLU too: a diverged network must show. (Max pool looks at a window's first tap
  * only, for speed: a channel that is NaN stays NaN, a lone one may be lost.)
@@ -26,21 +26,36 @@ struct window {
     int pad_y, pad_x;
 };
 
+/* The arrays besides x, y, weight that a convolution works with; conv_floats() says how large each is. */
+enum conv_part {
+    CONV_SCRATCH,        /* contents irrelevant between calls */
+    CONV_PACKED_FORWARD, /* weights as conv_forward() reads them */
+    CONV_PACKED_INPUT,   /* weights as conv_backward_input() reads them */
+    CONV_SUMS,           /* what conv_backward_weight() adds to, over as many calls as wanted */
+};
+
 struct kernels {
     const char *isa; /* "sse2", "avx2", "avx512", "neon" */
     int lanes;       /* floats in a vector */
 
-    /* y (n,oh,ow,k) = x (n,h,w,c) * weight (+ bias (k) unless NULL).  2*n*oh*ow*k*kh*kw*c/groups FLOPs.
-     * scratch: at least conv_scratch(shape) floats, for packed weights or gathered rows; contents irrelevant. */
-    size_t (*conv_scratch)(const struct window *shape);
-    void (*conv_forward)(float *y, const float *x, const float *weight, const float *bias,
+    /* A convolution is y (n,oh,ow,k) = x (n,h,w,c) * weight (+ bias (k) unless NULL): 2*n*oh*ow*k*kh*kw*c/groups
+     * FLOPs. Dense, grouped and depthwise alike. A step of training may come as many calls of a few images each:
+     * conv_pack() the weights once, forward and backward with them as often as wanted, conv_weight_finish() once.
+     * However the images are split over calls, in their order, the result is the same bits. */
+    size_t (*conv_floats)(const struct window *shape, enum conv_part part); /* n does not matter */
+    void (*conv_pack)(float *packed, const float *weight, const struct window *shape,
+                      enum conv_part part);
+    void (*conv_forward)(float *y, const float *x, const float *packed, const float *bias,
                          const struct window *shape, float *scratch);
-    /* dx += conv^T(dy) */
-    void (*conv_backward_input)(float *dx, const float *dy, const float *weight,
+    /* dx = (add: +=) conv^T(dy) */
+    void (*conv_backward_input)(float *dx, bool add, const float *dy, const float *packed,
                                 const struct window *shape, float *scratch);
-    /* dw += x^T dy, dbias += sum dy (dbias may be NULL) */
-    void (*conv_backward_weight)(float *dw, float *dbias, const float *dy, const float *x,
+    /* sums += x^T dy (zeroed by the caller before the first call), dbias += sum dy (dbias may be NULL) */
+    void (*conv_backward_weight)(float *sums, float *dbias, const float *dy, const float *x,
                                  const struct window *shape, float *scratch);
+    /* dw += what sums hold */
+    void (*conv_weight_finish)(float *dw, const float *sums, const struct window *shape,
+                               float *scratch);
 
     /* Batch norm over `pixels` = n*h*w rows of c. Training: mean and inv_std (c) are written for backward, biased
      * variance normalises; running_mean/var (NULL: none) move by momentum towards mean and UNBIASED variance

@@ -93,22 +93,25 @@ struct walk {
     ptrdiff_t pixel;       /* floats from one output pixel's window to the next */
 };
 
-/* packed[block][tap][ci][block_width] from weight (taps, c, k) */
-static void pack_forward(float *packed, const float *weight, int n_taps, int c, int k)
+/* packed[block][tap][ci][block_width] from weight (taps, c, k), whose rows of k begin `pitch` floats apart */
+static void pack_forward(float *packed, const float *weight, const struct window *s, size_t pitch)
 {
-    for (int b = 0; b < blocks_of(k); b++) {
-        int first = b * COLS, n = k - first < COLS ? k - first : COLS, wide = block_width(k, b);
+    int rows = s->kh * s->kw * s->c;
 
-        for (int row = 0; row < n_taps * c; row++, packed += wide) {
-            memcpy(packed, weight + (size_t)row * (size_t)k + first, (size_t)n * sizeof *packed);
+    for (int b = 0; b < blocks_of(s->k); b++) {
+        int first = b * COLS, n = s->k - first < COLS ? s->k - first : COLS;
+        int wide = block_width(s->k, b);
+
+        for (int row = 0; row < rows; row++, packed += wide) {
+            memcpy(packed, weight + (size_t)row * pitch + first, (size_t)n * sizeof *packed);
             memset(packed + n, 0, (size_t)(wide - n) * sizeof *packed);
         }
     }
 }
 
 /* packed[block][tap][ko][block_width] of the taps in reach, mirrored; their output channels are c of the weights */
-static void pack_backward(float *packed, const float *weight, const struct window *s,
-                          const struct reach *v, const struct reach *u)
+static void pack_phase(float *packed, const float *weight, const struct window *s, size_t pitch,
+                       const struct reach *v, const struct reach *u)
 {
     size_t c = (size_t)s->c, k = (size_t)s->k;
 
@@ -119,11 +122,11 @@ static void pack_backward(float *packed, const float *weight, const struct windo
         for (int i = v->n; i-- > 0;)
             for (int j = u->n; j-- > 0;) {
                 int tap = (v->tap + i * v->step) * s->kw + u->tap + j * u->step;
-                const float *from = weight + ((size_t)tap * c + (size_t)first) * k;
+                const float *from = weight + ((size_t)tap * c + (size_t)first) * pitch;
 
                 for (size_t ko = 0; ko < k; ko++, packed += wide) {
                     for (int q = 0; q < n; q++)
-                        packed[q] = from[(size_t)q * k + ko];
+                        packed[q] = from[(size_t)q * pitch + ko];
                     for (int q = n; q < wide; q++)
                         packed[q] = 0;
                 }
@@ -297,17 +300,25 @@ static bool is_depthwise(const struct window *s)
     return s->groups > 1 && s->groups == s->c && s->k == s->c;
 }
 
-static size_t conv_scratch(const struct window *s)
+/* Floats of packed weights (rows, k), and of sums of their gradient. */
+static size_t packed_size(const struct window *s, int c, int k)
 {
-    size_t taps = (size_t)s->kh * (size_t)s->kw;
-    size_t forward = taps * (size_t)s->c * (size_t)blocks_of(s->k) * COLS;
-    size_t backward = taps * (size_t)s->k * (size_t)blocks_of(s->c) * COLS;
-    size_t image = padded_size(padded_input(s)), gradient = padded_size(padded_gradient(s));
-    size_t need = round_up(forward) + round_up(image),
-           need_back = round_up(backward) + round_up(gradient);
+    return (size_t)(s->kh * s->kw) * (size_t)c * (size_t)blocks_of(k) * COLS;
+}
 
-    return (need > need_back ? need : need_back) +
-           round_up(taps * 2 + 64); /* and the offsets of the taps */
+static size_t taps_size(const struct window *s)
+{
+    return round_up((size_t)(s->kh * s->kw) * (sizeof(ptrdiff_t) / sizeof(float)) + 8);
+}
+
+static size_t dense_scratch(const struct window *s)
+{
+    size_t image = padded_size(padded_input(s)), gradient = padded_size(padded_gradient(s));
+    size_t columns = (size_t)(s->oh * s->ow) * (size_t)blocks_of(s->k) * COLS;
+
+    image = round_up(image) + round_up(columns) + 64;
+    gradient = round_up(gradient) + taps_size(s);
+    return (image > gradient ? image : gradient) + taps_size(s);
 }
 
 static void fill_taps(ptrdiff_t *taps, const struct window *s, struct padded p)
@@ -340,13 +351,13 @@ static struct window long_row(const struct window *s, int first)
 }
 
 /* Scratch is taken from the front: first the taps, then weights, then the image. */
-static void conv_forward_dense(float *y, const float *x, const float *weight, const float *bias,
+static void conv_forward_dense(float *y, const float *x, const float *packed, const float *bias,
                                const struct window *s, float *scratch)
 {
     struct padded p = padded_input(s);
     size_t n_taps = (size_t)s->kh * (size_t)s->kw;
     ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
-    float *packed = scratch + round_up(n_taps * 2 + 8), *image;
+    float *image = scratch + taps_size(s);
     bool pad = needs_padding(s);
     size_t block = n_taps * (size_t)s->c * COLS;
     struct walk w = {.taps = taps,
@@ -359,7 +370,7 @@ static void conv_forward_dense(float *y, const float *x, const float *weight, co
         for (int i = 0; i < s->n;) {
             struct window all = long_row(s, i);
 
-            conv_forward_dense(y, x, weight, bias, &all, scratch);
+            conv_forward_dense(y, x, packed, bias, &all, scratch);
             x += (size_t)all.w * (size_t)s->c;
             y += (size_t)all.w * (size_t)s->k;
             i += all.w / (s->h * s->w);
@@ -369,8 +380,6 @@ static void conv_forward_dense(float *y, const float *x, const float *weight, co
     if (!pad)
         p.w = s->w;
     fill_taps(taps, s, p);
-    image = packed + round_up(block * (size_t)blocks_of(s->k));
-    pack_forward(packed, weight, (int)n_taps, s->c, s->k);
     for (int i = 0; i < s->n; i++) {
         const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
         float *out = y + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
@@ -407,14 +416,25 @@ static size_t phase_block(const struct phase *p, const struct window *s)
     return (size_t)(p->v.n * p->u.n) * (size_t)s->k * COLS;
 }
 
-static void run_phase(float *dx, const struct phase *p, const struct window *s, const float *image,
-                      int image_w, const float *packed, ptrdiff_t *taps)
+/* Nothing of dy reaches these pixels. */
+static void clear_phase(float *dx, const struct phase *p, const struct window *s)
+{
+    for (int y = p->a; y < s->h; y += s->stride)
+        for (int x = p->b; x < s->w; x += s->stride)
+            memset(dx + ((ptrdiff_t)y * s->w + x) * s->c, 0, (size_t)s->c * sizeof *dx);
+}
+
+static void run_phase(float *dx, bool add, const struct phase *p, const struct window *s,
+                      const float *image, int image_w, const float *packed, ptrdiff_t *taps)
 {
     struct walk w = {.taps = taps, .n_taps = p->v.n * p->u.n, .c = s->k, .k = s->c, .pixel = s->k};
     int n = (s->w - p->b + s->stride - 1) / s->stride;
 
-    if (w.n_taps == 0)
+    if (w.n_taps == 0) {
+        if (!add)
+            clear_phase(dx, p, s);
         return;
+    }
     for (int i = p->v.n; i-- > 0;)
         for (int j = p->u.n; j-- > 0;)
             *taps++ =
@@ -422,42 +442,44 @@ static void run_phase(float *dx, const struct phase *p, const struct window *s, 
     for (int b = 0; b < blocks_of(s->c); b++)
         for (int y = p->a, row_at = 0; y < s->h; y += s->stride, row_at++)
             row(n, dx + ((ptrdiff_t)y * s->w + p->b) * s->c, (ptrdiff_t)s->stride * s->c, s->c,
-                NULL, true, &w, image + (ptrdiff_t)row_at * image_w * s->k,
+                NULL, add, &w, image + (ptrdiff_t)row_at * image_w * s->k,
                 packed + (size_t)b * phase_block(p, s), b);
 }
 
-static void conv_backward_input_dense(float *dx, const float *dy, const float *weight,
+#define EACH_PHASE(s)                                                                              \
+    for (int a = 0; a < (s)->stride && a < (s)->h; a++)                                            \
+        for (int b = 0; b < (s)->stride && b < (s)->w; b++)
+
+/* packed[phase] as pack_phase() leaves it */
+static void pack_backward(float *packed, const float *weight, const struct window *s, size_t pitch)
+{
+    EACH_PHASE(s)
+    {
+        struct phase phase = phase_of(s, a, b);
+
+        pack_phase(packed, weight, s, pitch, &phase.v, &phase.u);
+        packed += phase_block(&phase, s) * (size_t)blocks_of(s->c);
+    }
+}
+
+static void conv_backward_input_dense(float *dx, bool add, const float *dy, const float *packed,
                                       const struct window *s, float *scratch)
 {
     struct padded p = padded_gradient(s);
-    size_t n_taps = (size_t)s->kh * (size_t)s->kw, blocks = (size_t)blocks_of(s->c);
     ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
-    float *packed = scratch + round_up(n_taps * 2 + 8), *end = packed, *image;
-    int rows_apart = s->stride < s->h ? s->stride : s->h;
-    int columns_apart = s->stride < s->w ? s->stride : s->w;
+    float *image = scratch + taps_size(s);
 
     if (is_pointwise(s) && s->h > 1) {
         for (int i = 0; i < s->n;) {
             struct window all = long_row(s, i);
 
-            conv_backward_input_dense(dx, dy, weight, &all, scratch);
+            conv_backward_input_dense(dx, add, dy, packed, &all, scratch);
             dx += (size_t)all.w * (size_t)s->c;
             dy += (size_t)all.w * (size_t)s->k;
             i += all.w / (s->h * s->w);
         }
         return;
     }
-#define EACH_PHASE                                                                                 \
-    for (int a = 0; a < rows_apart; a++)                                                           \
-        for (int b = 0; b < columns_apart; b++)
-    EACH_PHASE
-    {
-        struct phase phase = phase_of(s, a, b);
-
-        pack_backward(end, weight, s, &phase.v, &phase.u);
-        end += phase_block(&phase, s) * blocks;
-    }
-    image = packed + round_up(n_taps * (size_t)s->k * COLS * blocks);
     for (int i = 0; i < s->n; i++) {
         const float *in = dy, *weights = packed;
 
@@ -467,17 +489,16 @@ static void conv_backward_input_dense(float *dx, const float *dy, const float *w
                         reach_border(s->pad_x, s->kw, s->dilation, s->stride));
             in = image;
         }
-        EACH_PHASE
+        EACH_PHASE(s)
         {
             struct phase phase = phase_of(s, a, b);
 
-            run_phase(dx, &phase, s, in, p.w, weights, taps);
-            weights += phase_block(&phase, s) * blocks;
+            run_phase(dx, add, &phase, s, in, p.w, weights, taps);
+            weights += phase_block(&phase, s) * (size_t)blocks_of(s->c);
         }
         dx += (size_t)s->h * (size_t)s->w * (size_t)s->c;
         dy += (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
     }
-#undef EACH_PHASE
 }
 
 /* ---- weight gradient --------------------------------------------------------------------------------- */
@@ -562,12 +583,6 @@ static void pack_columns(float *packed, const float *dy, int pixels, int k)
     }
 }
 
-static size_t weight_scratch(const struct window *s)
-{
-    return round_up((size_t)s->oh * (size_t)s->ow * (size_t)blocks_of(s->k) * COLS) +
-           round_up(padded_size(padded_input(s))) + 64;
-}
-
 static void conv_backward_weight_dense(float *dw, const float *dy, const float *x,
                                        const struct window *s, float *scratch)
 {
@@ -636,111 +651,113 @@ static void scatter(float *to, const float *from, size_t pixels, size_t all, siz
             to[i * all + first + j] = from[i * n + j] + (add ? to[i * all + first + j] : 0);
 }
 
-struct group_buffers {
-    float *x, *y, *w, *rest;
-};
-
-static size_t group_scratch(const struct window *s)
-{
-    struct window g = one_group(s);
-    size_t dense = conv_scratch(&g), weight = weight_scratch(&g);
-
-    return round_up((size_t)(g.h * g.w) * (size_t)g.c) +
-           round_up((size_t)(g.oh * g.ow) * (size_t)g.k) +
-           round_up((size_t)(g.kh * g.kw * g.c) * (size_t)g.k) + (dense > weight ? dense : weight);
-}
-
-static struct group_buffers group_buffers(const struct window *g, float *scratch)
-{
-    struct group_buffers b;
-
-    b.x = scratch;
-    b.y = b.x + round_up((size_t)(g->h * g->w) * (size_t)g->c);
-    b.w = b.y + round_up((size_t)(g->oh * g->ow) * (size_t)g->k);
-    b.rest = b.w + round_up((size_t)(g->kh * g->kw * g->c) * (size_t)g->k);
-    return b;
-}
-
 enum pass { FORWARD, INPUT, WEIGHT };
 
-static void grouped(enum pass pass, float *y, float *x, float *weight, const float *bias,
-                    const struct window *s, float *scratch)
+static size_t group_part(const struct window *g, enum conv_part part)
+{
+    switch (part) {
+    case CONV_PACKED_FORWARD: return packed_size(g, g->c, g->k);
+    case CONV_PACKED_INPUT: return packed_size(g, g->k, g->c);
+    case CONV_SUMS: return (size_t)(g->kh * g->kw * g->c) * (size_t)g->k;
+    case CONV_SCRATCH: break;
+    }
+    return dense_scratch(g);
+}
+
+/* One image, one group. weight: packed, or sums */
+static void group_pass(enum pass pass, float *y, float *x, float *weight, const float *bias,
+                       bool add, const struct window *s, size_t group, float *scratch)
 {
     struct window g = one_group(s);
-    struct group_buffers b = group_buffers(&g, scratch);
-    size_t in = (size_t)s->h * (size_t)s->w, out = (size_t)s->oh * (size_t)s->ow;
-    size_t rows = (size_t)s->kh * (size_t)s->kw * (size_t)g.c, c = (size_t)g.c, k = (size_t)g.k;
+    size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow), c = (size_t)g.c, k = (size_t)g.k;
+    float *gx = scratch, *gy = gx + round_up(in * c), *rest = gy + round_up(out * k);
 
-    for (size_t group = 0; group < (size_t)s->groups; group++) {
-        if (pass == WEIGHT)
-            memset(b.w, 0, rows * k * sizeof *b.w);
-        else
-            gather(b.w, weight, rows, (size_t)s->k, group * k, k);
-        for (size_t i = 0; i < (size_t)s->n; i++) {
-            float *xi = x + i * in * (size_t)s->c, *yi = y + i * out * (size_t)s->k;
-
-            if (pass == INPUT)
-                memset(b.x, 0, in * c * sizeof *b.x);
-            else
-                gather(b.x, xi, in, (size_t)s->c, group * c, c);
-            if (pass == FORWARD) {
-                conv_forward_dense(b.y, b.x, b.w, bias != NULL ? bias + group * k : NULL, &g,
-                                   b.rest);
-                scatter(yi, b.y, out, (size_t)s->k, group * k, k, false);
-                continue;
-            }
-            gather(b.y, yi, out, (size_t)s->k, group * k, k);
-            if (pass == INPUT) {
-                conv_backward_input_dense(b.x, b.y, b.w, &g, b.rest);
-                scatter(xi, b.x, in, (size_t)s->c, group * c, c, true);
-            } else {
-                conv_backward_weight_dense(b.w, b.y, b.x, &g, b.rest);
-            }
-        }
-        if (pass == WEIGHT)
-            scatter(weight, b.w, rows, (size_t)s->k, group * k, k, true);
+    if (pass != INPUT)
+        gather(gx, x, in, (size_t)s->c, group * c, c);
+    if (pass != FORWARD)
+        gather(gy, y, out, (size_t)s->k, group * k, k);
+    if (pass == FORWARD) {
+        conv_forward_dense(gy, gx, weight, bias != NULL ? bias + group * k : NULL, &g, rest);
+        scatter(y, gy, out, (size_t)s->k, group * k, k, false);
+    } else if (pass == INPUT) {
+        conv_backward_input_dense(gx, false, gy, weight, &g, rest);
+        scatter(x, gx, in, (size_t)s->c, group * c, c, add);
+    } else {
+        conv_backward_weight_dense(weight, gy, gx, &g, rest);
     }
+}
+
+static void grouped(enum pass pass, float *y, float *x, float *weight, const float *bias, bool add,
+                    const struct window *s, float *scratch)
+{
+    static const enum conv_part part[] = {CONV_PACKED_FORWARD, CONV_PACKED_INPUT, CONV_SUMS};
+    struct window g = one_group(s);
+    size_t in = (size_t)(s->h * s->w) * (size_t)s->c, out = (size_t)(s->oh * s->ow) * (size_t)s->k;
+
+    for (size_t i = 0; i < (size_t)s->n; i++)
+        for (size_t group = 0; group < (size_t)s->groups; group++)
+            group_pass(pass, y + i * out, x + i * in, weight + group * group_part(&g, part[pass]),
+                       bias, add, s, group, scratch);
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
-static size_t scratch_size(const struct window *s)
+static size_t conv_floats(const struct window *s, enum conv_part part)
 {
-    size_t dense, weight;
+    struct window g = one_group(s);
+    size_t of_group = group_part(&g, part);
 
     if (is_depthwise(s))
-        return ISA(depthwise_scratch)(s);
-    if (s->groups > 1)
-        return group_scratch(s);
-    dense = conv_scratch(s);
-    weight = weight_scratch(s);
-    return dense > weight ? dense : weight;
+        return ISA(depthwise_floats)(s, part);
+    if (part != CONV_SCRATCH)
+        return of_group * (size_t)s->groups;
+    return s->groups == 1 ? of_group
+                          : round_up((size_t)(g.h * g.w) * (size_t)g.c) +
+                                round_up((size_t)(g.oh * g.ow) * (size_t)g.k) + of_group;
 }
 
-static void conv_forward(float *y, const float *x, const float *weight, const float *bias,
+static void conv_pack(float *packed, const float *weight, const struct window *s,
+                      enum conv_part part)
+{
+    struct window g = one_group(s);
+
+    if (is_depthwise(s)) {
+        ISA(depthwise_pack)(packed, weight, s, part);
+        return;
+    }
+    for (int group = 0; group < s->groups; group++) {
+        if (part == CONV_PACKED_FORWARD)
+            pack_forward(packed, weight + group * g.k, &g, (size_t)s->k);
+        else
+            pack_backward(packed, weight + group * g.k, &g, (size_t)s->k);
+        packed += group_part(&g, part);
+    }
+}
+
+static void conv_forward(float *y, const float *x, const float *packed, const float *bias,
                          const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        ISA(depthwise_forward)(y, x, weight, bias, s, scratch);
+        ISA(depthwise_forward)(y, x, packed, bias, s, scratch);
     else if (s->groups > 1)
-        grouped(FORWARD, y, (float *)x, (float *)weight, bias, s, scratch); /* only read */
+        grouped(FORWARD, y, (float *)x, (float *)packed, bias, false, s, scratch); /* only read */
     else
-        conv_forward_dense(y, x, weight, bias, s, scratch);
+        conv_forward_dense(y, x, packed, bias, s, scratch);
 }
 
-static void conv_backward_input(float *dx, const float *dy, const float *weight,
+static void conv_backward_input(float *dx, bool add, const float *dy, const float *packed,
                                 const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        ISA(depthwise_backward_input)(dx, dy, weight, s, scratch);
+        ISA(depthwise_backward_input)(dx, add, dy, packed, s, scratch);
     else if (s->groups > 1)
-        grouped(INPUT, (float *)dy, dx, (float *)weight, NULL, s,
-                scratch); /* dy, weight only read */
+        grouped(INPUT, (float *)dy, dx, (float *)packed, NULL, add, s,
+                scratch); /* dy, packed only read */
     else
-        conv_backward_input_dense(dx, dy, weight, s, scratch);
+        conv_backward_input_dense(dx, add, dy, packed, s, scratch);
 }
 
-static void conv_backward_weight(float *dw, float *dbias, const float *dy, const float *x,
+static void conv_backward_weight(float *sums, float *dbias, const float *dy, const float *x,
                                  const struct window *s, float *scratch)
 {
     if (dbias != NULL)
@@ -748,17 +765,34 @@ static void conv_backward_weight(float *dw, float *dbias, const float *dy, const
             for (int ch = 0; ch < s->k; ch++)
                 dbias[ch] += dy[i * (size_t)s->k + (size_t)ch];
     if (is_depthwise(s))
-        ISA(depthwise_backward_weight)(dw, dy, x, s, scratch);
+        ISA(depthwise_backward_weight)(sums, dy, x, s, scratch);
     else if (s->groups > 1)
-        grouped(WEIGHT, (float *)dy, (float *)x, dw, NULL, s, scratch); /* dy, x only read */
+        grouped(WEIGHT, (float *)dy, (float *)x, sums, NULL, true, s,
+                scratch); /* dy, x only read */
     else
-        conv_backward_weight_dense(dw, dy, x, s, scratch);
+        conv_backward_weight_dense(sums, dy, x, s, scratch);
+}
+
+static void conv_weight_finish(float *dw, const float *sums, const struct window *s, float *scratch)
+{
+    struct window g = one_group(s);
+    size_t rows = (size_t)(g.kh * g.kw * g.c), k = (size_t)g.k;
+
+    (void)scratch;
+    if (is_depthwise(s)) {
+        ISA(depthwise_finish)(dw, sums, s);
+        return;
+    }
+    for (size_t group = 0; group < (size_t)s->groups; group++, sums += rows * k)
+        scatter(dw, sums, rows, (size_t)s->k, group * k, k, true);
 }
 
 void ISA(kernels_conv)(struct kernels *table)
 {
-    table->conv_scratch = scratch_size;
+    table->conv_floats = conv_floats;
+    table->conv_pack = conv_pack;
     table->conv_forward = conv_forward;
     table->conv_backward_input = conv_backward_input;
     table->conv_backward_weight = conv_backward_weight;
+    table->conv_weight_finish = conv_weight_finish;
 }

@@ -257,7 +257,7 @@ static void convolve_dilated(float *out, ptrdiff_t out_pitch, int rows, int n, b
 
 /* ---- forward ----------------------------------------------------------------------------------------------- */
 
-/* Scratch, in order: columns of taps, weights (or sums), bias, image, rows. */
+/* Scratch, in order: columns of taps, bias (forward), image, rows. */
 static size_t taps_size(const struct window *s)
 {
     return round_up((size_t)s->kw * sizeof(ptrdiff_t) / sizeof(float));
@@ -265,17 +265,20 @@ static size_t taps_size(const struct window *s)
 
 static size_t packed_size(const struct window *s)
 {
-    return (size_t)period_of(s->c) * (size_t)(s->kh * s->kw + 1) * LANES;
+    return (size_t)period_of(s->c) * (size_t)(s->kh * s->kw) * LANES;
 }
 
-size_t ISA(depthwise_scratch)(const struct window *s)
+size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part)
 {
     struct bordered in = bordered_input(s), gradient = bordered_gradient(s);
     size_t image = bordered_size(&in), back = bordered_size(&gradient);
     size_t dy = (size_t)s->oh * round_up((size_t)s->ow * (size_t)s->c);
     size_t dx = (size_t)s->h * round_up((size_t)s->w * (size_t)s->c);
+    size_t biases = (size_t)period_of(s->c) * LANES;
 
-    return taps_size(s) + packed_size(s) + (image > back ? image : back) + (dy > dx ? dy : dx) + 64;
+    if (part != CONV_SCRATCH)
+        return packed_size(s);
+    return taps_size(s) + biases + (image > back ? image : back) + (dy > dx ? dy : dx) + 64;
 }
 
 static void fill_columns(ptrdiff_t *col, const struct window *s, const struct bordered *b)
@@ -287,25 +290,19 @@ static void fill_columns(ptrdiff_t *col, const struct window *s, const struct bo
     }
 }
 
-void ISA(depthwise_forward)(float *y, const float *x, const float *weight, const float *bias,
+void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
                             const struct window *s, float *scratch)
 {
     struct bordered b = bordered_input(s);
     ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *packed = aligned(scratch) + taps_size(s), *image = packed + packed_size(s);
-    int n = s->ow * s->c, taps = s->kh * s->kw, period = period_of(s->c);
-    float *biases = packed + (ptrdiff_t)period * taps * LANES;
+    int n = s->ow * s->c, period = period_of(s->c);
+    float *biases = aligned(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
     struct grid g = {s->kh, s->kw, s->dilation * b.pitch, s->stride * b.pitch, col};
     int apart = s->stride == 1 ? s->dilation : 1;
 
     fill_columns(col, s, &b);
-    for (int v = 0; v < period; v++) {
-        for (int tap = 0; tap < taps; tap++)
-            repeat(packed + ((ptrdiff_t)v * taps + tap) * LANES, weight + (ptrdiff_t)tap * s->c, v,
-                   s->c);
-        if (bias != NULL)
-            repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
-    }
+    for (int v = 0; bias != NULL && v < period; v++)
+        repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
     memset(image, 0, bordered_size(&b) * sizeof *image);
     for (int i = 0; i < s->n; i++) {
         fill_image(image, &b, x, s->h, s->w, s->c);
@@ -318,19 +315,26 @@ void ISA(depthwise_forward)(float *y, const float *x, const float *weight, const
 
 /* ---- input gradient ----------------------------------------------------------------------------------------- */
 
-/* dx rows a, a + stride, ... at columns b, b + stride, ... */
-static void add_phase(float *dx, const struct window *s, int a, int b, const float *rows,
+/* dx rows a, a + stride, ... at columns b, b + stride, ... = (add: +=) rows; NULL: zeros */
+static void put_phase(float *dx, bool add, const struct window *s, int a, int b, const float *rows,
                       ptrdiff_t pitch)
 {
-    for (int y = a; y < s->h; y += s->stride, rows += pitch) {
+    for (int y = a; y < s->h; y += s->stride) {
         const float *in = rows;
 
-        for (int x = b; x < s->w; x += s->stride, in += s->c) {
+        for (int x = b; x < s->w; x += s->stride) {
             float *to = dx + ((ptrdiff_t)y * s->w + x) * s->c;
 
+            if (rows == NULL) {
+                memset(to, 0, (size_t)s->c * sizeof *to);
+                continue;
+            }
             for (int ch = 0; ch < s->c; ch++)
-                to[ch] += in[ch];
+                to[ch] = in[ch] + (add ? to[ch] : 0);
+            in += s->c;
         }
+        if (rows != NULL)
+            rows += pitch;
     }
 }
 
@@ -363,7 +367,7 @@ static float *pack_phase(float *packed, const struct phase *p, const float *weig
     return packed;
 }
 
-static void run_phase(float *dx, const struct phase *p, const struct window *s,
+static void run_phase(float *dx, bool add, const struct phase *p, const struct window *s,
                       const struct bordered *border, const float *image, const float *packed,
                       ptrdiff_t *col, float *rows)
 {
@@ -372,37 +376,52 @@ static void run_phase(float *dx, const struct phase *p, const struct window *s,
     int n = (s->w - p->b + s->stride - 1) / s->stride * s->c, period = period_of(s->c);
     ptrdiff_t pitch = (ptrdiff_t)round_up((size_t)n);
 
-    if (g.kh == 0 || g.kw == 0)
+    if (g.kh == 0 || g.kw == 0) { /* nothing of dy reaches these pixels */
+        if (!add)
+            put_phase(dx, false, s, p->a, p->b, NULL, 0);
         return;
+    }
     image += (p->v.at - (p->v.n - 1) * p->v.back) * border->pitch;
     for (int j = 0; j < g.kw; j++)
         col[j] = (ptrdiff_t)(p->u.at - (g.kw - 1 - j) * p->u.back) * s->c;
     if (s->stride == 1) {
-        convolve_dilated(dx, n, n_rows, n, true, image, &g, packed, NULL, period, p->v.back);
+        convolve_dilated(dx, n, n_rows, n, add, image, &g, packed, NULL, period, p->v.back);
         return;
     }
     convolve_dilated(rows, pitch, n_rows, n, false, image, &g, packed, NULL, period, p->v.back);
-    add_phase(dx, s, p->a, p->b, rows, pitch);
+    put_phase(dx, add, s, p->a, p->b, rows, pitch);
 }
 
-void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weight,
-                                   const struct window *s, float *scratch)
-{
-    struct bordered border = bordered_gradient(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *packed = aligned(scratch) + taps_size(s), *image = packed + packed_size(s),
-          *rows = image + bordered_size(&border), *end = packed;
-    int rows_apart = smaller(s->stride, s->h), columns_apart = smaller(s->stride, s->w);
-
 #define EACH_PHASE                                                                                 \
-    for (int a = 0; a < rows_apart; a++)                                                           \
-        for (int b = 0; b < columns_apart; b++)
+    for (int a = 0; a < s->stride && a < s->h; a++)                                                \
+        for (int b = 0; b < s->stride && b < s->w; b++)
+
+void ISA(depthwise_pack)(float *packed, const float *weight, const struct window *s,
+                         enum conv_part part)
+{
+    int taps = s->kh * s->kw;
+
+    if (part == CONV_PACKED_FORWARD) {
+        for (int v = 0; v < period_of(s->c); v++)
+            for (int tap = 0; tap < taps; tap++, packed += LANES)
+                repeat(packed, weight + (ptrdiff_t)tap * s->c, v, s->c);
+        return;
+    }
     EACH_PHASE
     {
         struct phase p = phase_of(s, a, b);
 
-        end = pack_phase(end, &p, weight, s);
+        packed = pack_phase(packed, &p, weight, s);
     }
+}
+
+void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
+                                   const struct window *s, float *scratch)
+{
+    struct bordered border = bordered_gradient(s);
+    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
+    float *image = aligned(scratch) + taps_size(s), *rows = image + bordered_size(&border);
+
     memset(image, 0, bordered_size(&border) * sizeof *image);
     for (int i = 0; i < s->n; i++) {
         const float *weights = packed;
@@ -412,13 +431,12 @@ void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weig
         {
             struct phase p = phase_of(s, a, b);
 
-            run_phase(dx, &p, s, &border, image, weights, col, rows);
+            run_phase(dx, add, &p, s, &border, image, weights, col, rows);
             weights += (ptrdiff_t)period_of(s->c) * p.v.n * p.u.n * LANES;
         }
         dx += (ptrdiff_t)s->h * s->w * s->c;
         dy += (ptrdiff_t)s->oh * s->ow * s->c;
     }
-#undef EACH_PHASE
 }
 
 /* ---- weight gradient ----------------------------------------------------------------------------------------- */
@@ -542,20 +560,17 @@ static void sum_all_taps(float *sums, const struct gradient *d, const float *ima
 #undef SUM
 }
 
-void ISA(depthwise_backward_weight)(float *dw, const float *dy, const float *x,
+void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
                                     const struct window *s, float *scratch)
 {
     struct bordered b = bordered_input(s);
     ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *sums = aligned(scratch) + taps_size(s), *image = sums + packed_size(s),
-          *rows = image + bordered_size(&b);
-    int taps = s->kh * s->kw, n = s->ow * s->c, period = period_of(s->c),
-        apart = s->stride == 1 ? s->dilation : 1;
+    float *image = aligned(scratch) + taps_size(s), *rows = image + bordered_size(&b);
+    int n = s->ow * s->c, period = period_of(s->c), apart = s->stride == 1 ? s->dilation : 1;
     struct grid g = {s->kh, s->kw, s->dilation * b.pitch, s->stride * b.pitch * apart, col};
     ptrdiff_t pitch = (ptrdiff_t)round_up((size_t)n);
 
     fill_columns(col, s, &b);
-    memset(sums, 0, packed_size(s) * sizeof *sums);
     memset(image, 0, bordered_size(&b) * sizeof *image);
     memset(rows, 0, (size_t)s->oh * (size_t)pitch * sizeof *rows);
     for (int i = 0; i < s->n; i++) {
@@ -576,8 +591,12 @@ void ISA(depthwise_backward_weight)(float *dw, const float *dy, const float *x,
         x += (ptrdiff_t)s->h * s->w * s->c;
         dy += (ptrdiff_t)s->oh * n;
     }
-    for (int v = 0; v < period; v++)
-        for (int tap = 0; tap < taps; tap++, sums += LANES)
+}
+
+void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
+{
+    for (int v = 0; v < period_of(s->c); v++)
+        for (int tap = 0; tap < s->kh * s->kw; tap++, sums += LANES)
             for (int lane = 0, ch = (int)((ptrdiff_t)v * LANES % s->c); lane < LANES; lane++) {
                 dw[(ptrdiff_t)tap * s->c + ch] += sums[lane];
                 ch = ch + 1 < s->c ? ch + 1 : 0;

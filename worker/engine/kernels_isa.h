@@ -36,12 +36,15 @@ void ISA(kernels_plain)(struct kernels *table);
 void ISA(kernels_pool)(struct kernels *table);
 
 /* kernels_depthwise.c: groups == c == k, as in kernels.h */
-size_t ISA(depthwise_scratch)(const struct window *s);
-void ISA(depthwise_forward)(float *y, const float *x, const float *weight, const float *bias,
+size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part);
+void ISA(depthwise_pack)(float *packed, const float *weight, const struct window *s,
+                         enum conv_part part);
+void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
                             const struct window *s, float *scratch);
-void ISA(depthwise_backward_input)(float *dx, const float *dy, const float *weight,
+void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
                                    const struct window *s, float *scratch);
-void ISA(depthwise_backward_weight)(float *dw, const float *dy, const float *x,
+void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
                                     const struct window *s, float *scratch);
+void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s);
 
 #endif

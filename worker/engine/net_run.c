@@ -72,24 +72,39 @@ static struct window window_of(const struct run *r)
     return w;
 }
 
-/* conv: x (n,h,w,c), weight (kh,kw,c/groups,k), bias (k) -> y (n,oh,ow,k) */
+/* conv: x (n,h,w,c), weight (kh,kw,c/groups,k), bias (k) -> y (n,oh,ow,k). Scratch begins with the packed
+ * weights, or the sums of their gradients. */
 static void conv_forward(const struct run *r)
 {
     struct window w = window_of(r);
+    float *packed = r->scratch, *rest = packed + r->k->conv_floats(&w, CONV_PACKED_FORWARD);
 
-    r->k->conv_forward(r->y, r->x, r->p[0].value, r->step->node.bias ? r->p[1].value : NULL, &w,
-                       r->scratch);
+    r->k->conv_pack(packed, r->p[0].value, &w, CONV_PACKED_FORWARD);
+    r->k->conv_forward(r->y, r->x, packed, r->step->node.bias ? r->p[1].value : NULL, &w, rest);
+}
+
+static void conv_backward_weight(const struct run *r, const struct window *w)
+{
+    size_t n = r->k->conv_floats(w, CONV_SUMS);
+    float *sums = r->scratch, *rest = sums + n;
+
+    memset(sums, 0, n * sizeof *sums);
+    r->k->conv_backward_weight(sums, r->step->node.bias ? r->p[1].grad : NULL, dy_of(r), r->x, w,
+                               rest);
+    r->k->conv_weight_finish(r->p[0].grad, sums, w, rest);
 }
 
 static void conv_backward(const struct run *r)
 {
     struct window w = window_of(r);
-    float *dx;
+    float *packed = r->scratch, *rest = packed + r->k->conv_floats(&w, CONV_PACKED_INPUT);
+    float *dx = dx_of(r, 0);
 
-    r->k->conv_backward_weight(r->p[0].grad, r->step->node.bias ? r->p[1].grad : NULL, dy_of(r),
-                               r->x, &w, r->scratch);
-    if ((dx = dx_to_add_to(r, 0)) != NULL)
-        r->k->conv_backward_input(dx, dy_of(r), r->p[0].value, &w, r->scratch);
+    conv_backward_weight(r, &w);
+    if (dx == NULL)
+        return;
+    r->k->conv_pack(packed, r->p[0].value, &w, CONV_PACKED_INPUT);
+    r->k->conv_backward_input(dx, r->in[0].grad == PLAN_GRAD_ADD, dy_of(r), packed, &w, rest);
 }
 
 /* batch norm over (pixels, c); parameters are [gamma, beta,] mean, var. */

@@ -528,13 +528,27 @@ static void write_offsets(struct planner *p, uint32_t scratch)
     plan->scratch = p->buffers[scratch].at;
 }
 
+/* Scratch, after the largest of what a pass keeps in front of it. */
+static size_t conv_scratch(const struct kernels *k, const struct window *w)
+{
+    static const enum conv_part parts[] = {CONV_PACKED_FORWARD, CONV_PACKED_INPUT, CONV_SUMS};
+    size_t most = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t n = k->conv_floats(w, parts[i]);
+
+        most = n > most ? n : most;
+    }
+    return most + k->conv_floats(w, CONV_SCRATCH);
+}
+
 static uint64_t scratch_bytes(const struct planner *p)
 {
     uint64_t most = 0;
 
     for (uint32_t s = 0; s < p->plan->n_steps; s++) {
         const struct plan_step *step = &p->plan->steps[s];
-        uint64_t floats = step->node.op == GRAPH_CONV ? p->kernels->conv_scratch(&step->window) : 0;
+        uint64_t floats = step->node.op == GRAPH_CONV ? conv_scratch(p->kernels, &step->window) : 0;
 
         if (floats > most)
             most = floats;
