@@ -45,6 +45,12 @@ static struct task_entry *task_create(struct ledger *self, const struct wire_key
     return task;
 }
 
+/* One more reference to a frame: nothing of it but its count changes. */
+static bool share_frame(zmq_msg_t *out, const zmq_msg_t *frame)
+{
+    return zmq_msg_copy(out, (zmq_msg_t *)frame) == 0;
+}
+
 static void drop_frames(struct ledger *self, struct task_entry *task)
 {
     zmq_msg_close(&task->payload);
@@ -231,19 +237,25 @@ static void revoke(struct ledger *self, struct task_entry *task)
 
 /* ---- results ------------------------------------------------------------------------------------------ */
 
+/* The message has references of its own. A copy of the struct would not do for a frame that was never shared before:
+ * zmq_msg_copy(), when the message is sent, would mark that copy as shared, and whoever closes the frame itself would
+ * free it while the socket still reads it. */
 static bool send_result(struct ledger *self, struct task_entry *task, const zmq_msg_t *payload,
                         const zmq_msg_t *blob)
 {
     struct peer *controller = task->experiment->controller;
-    struct wire_message message = {.kind = WIRE_RESULT};
+    struct wire_message message;
+    bool sent = false;
 
     if (controller == NULL || !controller->connected)
         return false;
+    wire_message_init(&message, WIRE_RESULT);
     message.u.result.lease = (struct wire_lease){.key = task->key, .lease = task->lease};
     memcpy(message.u.result.worker, task->result_of, sizeof task->result_of);
-    message.payload = *payload; /* borrowed: peer_send() counts its own references */
-    message.blob = *blob;
-    return peer_send(self, controller, &message);
+    if (share_frame(&message.payload, payload) && share_frame(&message.blob, blob))
+        sent = peer_send(self, controller, &message);
+    wire_message_release(&message);
+    return sent;
 }
 
 bool task_forward(struct ledger *self, struct task_entry *task)
@@ -278,9 +290,7 @@ static void keep_frames(struct ledger *self, struct task_entry *task, const zmq_
     drop_frames(self, task);
     if (self->held_bytes + size > self->config.max_held_bytes)
         return;
-    /* zmq_msg_copy() only touches the source's reference count */
-    if (zmq_msg_copy(&task->payload, (zmq_msg_t *)payload) < 0 ||
-        zmq_msg_copy(&task->blob, (zmq_msg_t *)blob) < 0) {
+    if (!share_frame(&task->payload, payload) || !share_frame(&task->blob, blob)) {
         drop_frames(self, task);
         return;
     }
@@ -393,7 +403,7 @@ static bool queue_full(const struct ledger *self, const struct peer *controller)
 
 static bool keep_task(struct task_entry *task, const zmq_msg_t *payload)
 {
-    task->has_payload = zmq_msg_copy(&task->payload, (zmq_msg_t *)payload) == 0;
+    task->has_payload = share_frame(&task->payload, payload);
     return task->has_payload;
 }
 

@@ -162,7 +162,7 @@ static void give(struct ledger *self, struct task_entry *task, struct peer *work
 
     task_lease(self, task, worker, self->next_lease);
     message.u.task = (struct wire_lease){.key = task->key, .lease = task->lease};
-    message.payload = task->payload; /* borrowed: peer_send() counts its own references */
+    message.payload = task->payload; /* borrowed: it is shared since task_publish() kept it */
     if (!peer_send(self, worker, &message))
         task_queue(self, task, true); /* it never left */
 }

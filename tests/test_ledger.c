@@ -30,6 +30,8 @@ struct farm {
     bool windows;
     char unplugged[16];
     char heard[16384]; /* what the broker said, a line each */
+    zmq_msg_t
+        on_the_way; /* the last result, as a socket keeps it: by reference, until it is written */
 };
 
 /* ---- what the broker says, as lines ------------------------------------------------------------------ */
@@ -51,6 +53,17 @@ static void hear_lease(struct farm *farm, const struct wire_lease *l, bool token
          (unsigned long long)l->key.trial);
     if (token)
         hear(farm, "#%llu", (unsigned long long)l->lease);
+}
+
+/* Long after the ledger was done with it, the frame that a socket has taken must still be whole. */
+static void read_what_is_on_the_way(struct farm *farm)
+{
+    volatile uint8_t sum = 0;
+
+    for (size_t i = 0; i < zmq_msg_size(&farm->on_the_way); i++)
+        sum = (uint8_t)(sum + ((const uint8_t *)zmq_msg_data(&farm->on_the_way))[i]);
+    zmq_msg_close(&farm->on_the_way);
+    zmq_msg_init(&farm->on_the_way);
 }
 
 static void hear_result(struct farm *farm, const struct wire_message *m)
@@ -82,7 +95,11 @@ static int take(void *ctx, const zmq_msg_t *to, const struct wire_message *m)
     case WIRE_REFUSE: hear(farm, " %s", refusals[m->u.refuse.code]); break;
     case WIRE_WINDOW: hear(farm, " %u", m->u.window.window); break;
     case WIRE_TASK: hear_lease(farm, &m->u.task, true); break;
-    case WIRE_RESULT: hear_result(farm, m); break;
+    case WIRE_RESULT:
+        hear_result(farm, m);
+        read_what_is_on_the_way(farm);
+        ck_assert_int_eq(zmq_msg_copy(&farm->on_the_way, (zmq_msg_t *)&m->payload), 0);
+        break;
     case WIRE_STATUS:
         hear(farm, " workers=%u slots=%u busy=%u queued=%u done=%llu share=%.2f",
              m->u.status.workers, m->u.status.slots, m->u.status.busy, m->u.status.queued,
@@ -238,6 +255,7 @@ static void play(const struct ledger_config *config, const char *const *lines)
     size_t i = 0;
 
     farm->now = 1000000;
+    zmq_msg_init(&farm->on_the_way);
     ck_assert_int_eq(ledger_create(&farm->ledger, config, take, farm, farm->now), FARM_OK);
     (void)ledger_turn(farm->ledger, farm->now);
     while (lines[i] != NULL) {
@@ -248,6 +266,7 @@ static void play(const struct ledger_config *config, const char *const *lines)
         farm->heard[0] = '\0';
         say(farm, said);
         (void)ledger_turn(farm->ledger, farm->now);
+        read_what_is_on_the_way(farm);
         for (; lines[i] != NULL && lines[i][0] == '>'; i++)
             used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\n", lines[i]);
         ck_assert_msg(strcmp(farm->heard, expected) == 0,
@@ -255,6 +274,7 @@ static void play(const struct ledger_config *config, const char *const *lines)
                       farm->heard, expected);
     }
     ledger_destroy(&farm->ledger);
+    read_what_is_on_the_way(farm);
     free(farm);
 }
 
@@ -576,6 +596,21 @@ START_TEST(a_task_that_kills_workers_is_quarantined)
 }
 END_TEST
 
+START_TEST(a_quarantined_result_past_the_room_for_results_arrives_whole)
+{
+    static const char *const lines[] = {"c1: HELLO",       "> c1 WELCOME",
+                                        "c1: PUBLISH 1/1", "w1: HELLO",
+                                        "> w1 WELCOME",    "> w1 TASK 1/1#1",
+                                        "w1: GOODBYE",     "> c1 RESULT 1/1#1 of broker lost",
+                                        "c1: ACK 1/1",     NULL};
+    struct ledger_config config = usual();
+
+    config.max_losses = 1;
+    config.max_held_bytes = 10; /* nothing is kept: the socket has the only reference */
+    play(&config, lines);
+}
+END_TEST
+
 START_TEST(a_full_queue_says_busy_and_drops_nothing)
 {
     static const char *const lines[] = {
@@ -670,6 +705,7 @@ START_TEST(a_returning_controller_is_not_flooded_beyond_what_it_acknowledges)
     char line[64];
     size_t n = 0;
 
+    zmq_msg_init(&farm->on_the_way);
     ck_assert_int_eq(ledger_create(&farm->ledger, &config, take, farm, 0), FARM_OK);
     say(farm, "c1: HELLO");
     say(farm, "w1: HELLO slots=4096 ahead=4096");
@@ -693,6 +729,7 @@ START_TEST(a_returning_controller_is_not_flooded_beyond_what_it_acknowledges)
         n++;
     ck_assert_uint_le(n, AT_ONCE);
     ledger_destroy(&farm->ledger);
+    read_what_is_on_the_way(farm);
     free(farm);
 }
 END_TEST
@@ -738,6 +775,7 @@ int main(void)
     tcase_add_test(tcase, a_restarted_broker_adopts_what_workers_still_run);
     tcase_add_test(tcase, of_two_copies_from_before_the_restart_the_newer_lease_wins);
     tcase_add_test(tcase, a_task_that_kills_workers_is_quarantined);
+    tcase_add_test(tcase, a_quarantined_result_past_the_room_for_results_arrives_whole);
     tcase_add_test(tcase, a_full_queue_says_busy_and_drops_nothing);
     tcase_add_test(tcase, an_evaluator_that_stands_still_is_taken_back);
     tcase_add_test(tcase, results_too_large_to_keep_are_sent_again_by_their_worker);
