@@ -1,4 +1,5 @@
 farm_test(kernels engine_kernels)
+farm_test(kernels_act engine_kernels)
 farm_test(plan engine)
 farm_test(net engine PkgConfig::ZSTD)
 # it counts what the engine allocates

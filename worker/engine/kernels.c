@@ -11,7 +11,9 @@
     void kernels_conv_##isa(struct kernels *table);                                                \
     void kernels_norm_##isa(struct kernels *table);                                                \
     void kernels_plain_##isa(struct kernels *table);                                               \
-    void kernels_pool_##isa(struct kernels *table);
+    void kernels_pool_##isa(struct kernels *table);                                                \
+    void kernels_act_##isa(struct kernels *table);                                                 \
+    void kernels_resize_##isa(struct kernels *table);
 #if defined(__x86_64__)
 DECLARE(sse2)
 DECLARE(avx2)
@@ -28,6 +30,8 @@ DECLARE(generic)
         kernels_norm_##set(&(table));                                                              \
         kernels_plain_##set(&(table));                                                             \
         kernels_pool_##set(&(table));                                                              \
+        kernels_act_##set(&(table));                                                               \
+        kernels_resize_##set(&(table));                                                            \
     } while (0)
 
 /* Best first; those this processor has. */

@@ -34,6 +34,17 @@ enum conv_part {
     CONV_SUMS,           /* what conv_backward_weight() adds to, over as many calls as wanted */
 };
 
+/* graph.h says what each is. */
+enum act {
+    ACT_NONE,
+    ACT_RELU,
+    ACT_RELU6,
+    ACT_SWISH,
+    ACT_H_SWISH,
+    ACT_SIGMOID,
+    ACT_H_SIGMOID,
+};
+
 struct kernels {
     const char *isa; /* "sse2", "avx2", "avx512", "neon" */
     int lanes;       /* floats in a vector */
@@ -76,6 +87,32 @@ struct kernels {
     void (*relu_forward)(float *y, const float *x, size_t n); /* y may be x */
     void (*relu_backward)(float *dx, const float *dy, const float *y,
                           size_t n); /* dx += dy where y > 0 */
+
+    /* y = act(x); y may be x. e^x is to 2e-7 of its size, and 87 where |x| is more. */
+    void (*act_forward)(float *y, const float *x, enum act act, size_t n);
+    /* dx = dy act'(x), or dx += that; x is the activation's INPUT. */
+    void (*act_backward)(float *dx, bool add, const float *dy, const float *x, enum act act,
+                         size_t n);
+
+    /* y (n,pixels,c) = x (n,pixels,c) gate (n,1,c); y may be x. A gate of x's shape: pixels 1, c all values. */
+    void (*mul_forward)(float *y, const float *x, const float *gate, int n, size_t pixels,
+                        size_t c);
+    /* dx = or += dy gate, dgate += sum over pixels of dy x; either may be NULL. Where x and gate are one array, dx and
+     * dgate may be one array. */
+    void (*mul_backward)(float *dx, bool add, float *dgate, const float *dy, const float *x,
+                         const float *gate, int n, size_t pixels, size_t c);
+
+    /* Rows of `width` floats, strides in floats: y = x, and y += x. Channels [a, a + width) of pixels of c: x + a, c. */
+    void (*copy_rows)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
+                      size_t width);
+    void (*add_rows)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
+                     size_t width);
+    /* Channel j groups + i of y = channel i c/groups + j of x; dx +=. */
+    void (*shuffle_forward)(float *y, const float *x, size_t pixels, int c, int groups);
+    void (*shuffle_backward)(float *dx, const float *dy, size_t pixels, int c, int groups);
+    /* y (n,oh,ow,c) from x (n,h,w,c), area or else bilinear: see graph.h. Of shape, n, h, w, c, oh and ow count. dx +=. */
+    void (*resize_forward)(float *y, const float *x, const struct window *shape, bool area);
+    void (*resize_backward)(float *dx, const float *dy, const struct window *shape, bool area);
 
     /* argmax (n*oh*ow*c): offset of the winner (the first of equals) within the image, -1 when the window is all padding
      * (y = 0). forward: NULL when no backward will follow. */

@@ -34,6 +34,8 @@ void ISA(kernels_conv)(struct kernels *table);
 void ISA(kernels_norm)(struct kernels *table);
 void ISA(kernels_plain)(struct kernels *table);
 void ISA(kernels_pool)(struct kernels *table);
+void ISA(kernels_act)(struct kernels *table);
+void ISA(kernels_resize)(struct kernels *table);
 
 /* kernels_depthwise.c: groups == c == k, as in kernels.h */
 size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part);
