@@ -24,9 +24,33 @@ const char *graph_op_name(enum graph_op op)
         [GRAPH_LINEAR] = "linear",
         [GRAPH_DROPOUT] = "dropout",
         [GRAPH_DROP_PATH] = "drop_path",
+        [GRAPH_RELU6] = "relu6",
+        [GRAPH_SWISH] = "swish",
+        [GRAPH_H_SWISH] = "h_swish",
+        [GRAPH_SIGMOID] = "sigmoid",
+        [GRAPH_H_SIGMOID] = "h_sigmoid",
+        [GRAPH_MUL] = "mul",
+        [GRAPH_SLICE] = "slice",
+        [GRAPH_CHANNEL_SHUFFLE] = "channel_shuffle",
+        [GRAPH_RESIZE] = "resize",
     };
 
     return (unsigned)op < GRAPH_OP_END ? names[op] : NULL;
+}
+
+const char *graph_resize_mode_name(enum graph_resize_mode mode)
+{
+    static const char *const names[GRAPH_RESIZE_MODE_END] = {
+        [GRAPH_BILINEAR] = "bilinear",
+        [GRAPH_AREA] = "area",
+    };
+
+    return (unsigned)mode < GRAPH_RESIZE_MODE_END ? names[mode] : NULL;
+}
+
+bool graph_is_activation(enum graph_op op)
+{
+    return op == GRAPH_RELU || (op >= GRAPH_RELU6 && op <= GRAPH_H_SIGMOID);
 }
 
 /* Makes room for one more batch of items; the array doubles. */
@@ -148,6 +172,16 @@ static struct graph_node normalised(const struct graph_node *node)
         break;
     case GRAPH_DROPOUT:
     case GRAPH_DROP_PATH: n.rate = node->rate; break;
+    case GRAPH_SLICE:
+        n.offset = node->offset;
+        n.channels = node->channels;
+        break;
+    case GRAPH_CHANNEL_SHUFFLE: n.groups = or_one(node->groups); break;
+    case GRAPH_RESIZE:
+        n.height = node->height;
+        n.width = node->width;
+        n.mode = node->mode;
+        break;
     default: break;
     }
     return n;
@@ -224,18 +258,61 @@ static int infer_join(const struct graph *g, const uint32_t *inputs, uint32_t n_
     return FARM_OK;
 }
 
+/* A gate is for each value, or for each channel. */
+static int infer_mul(const struct graph *g, const uint32_t *inputs, struct graph_node *n,
+                     struct why *why)
+{
+    const struct graph_shape *x = &g->nodes[inputs[0]].shape, *gate = &g->nodes[inputs[1]].shape;
+    bool same = gate->h == x->h && gate->w == x->w, one = gate->h == 1 && gate->w == 1;
+
+    if (gate->c != x->c || !(same || one))
+        FAIL("the gate, value %u, is %ux%ux%u: must be %ux%ux%u or 1x1x%u", inputs[1], gate->h,
+             gate->w, gate->c, x->h, x->w, x->c, x->c);
+    n->shape = *x;
+    return FARM_OK;
+}
+
+static int infer_slice(const struct graph_shape *in, struct graph_node *n, struct why *why)
+{
+    if (n->channels < 1 || n->channels > in->c || n->offset > in->c - n->channels)
+        FAIL("%u channels from channel %u on: the input has %u", n->channels, n->offset, in->c);
+    n->shape.c = n->channels;
+    return FARM_OK;
+}
+
+static int infer_resize(struct graph_node *n, struct why *why)
+{
+    if (n->height < 1 || n->height > LIMIT_SIDE || n->width < 1 || n->width > LIMIT_SIDE)
+        FAIL("a size of %ux%u: sides must be 1 to %u", n->height, n->width, LIMIT_SIDE);
+    if (graph_resize_mode_name(n->mode) == NULL)
+        FAIL("a mode of %u: must be 0 (bilinear) or 1 (area)", (unsigned)n->mode);
+    n->shape.h = n->height;
+    n->shape.w = n->width;
+    return FARM_OK;
+}
+
+static int check_arity(enum graph_op op, uint32_t n_inputs, struct why *why)
+{
+    bool join = op == GRAPH_ADD || op == GRAPH_CONCAT;
+
+    if (join && n_inputs < 2)
+        FAIL("reads %u value, but joins two or more", n_inputs);
+    if (op == GRAPH_MUL && n_inputs != 2)
+        FAIL("reads %u value%s, but reads exactly two", n_inputs, n_inputs == 1 ? "" : "s");
+    if (!join && op != GRAPH_MUL && n_inputs != 1)
+        FAIL("reads %u values, but reads exactly one", n_inputs);
+    return FARM_OK;
+}
+
 /* Sets n->shape from the inputs' shapes, or says what does not fit. */
 static int infer_shape(const struct graph *g, const uint32_t *inputs, uint32_t n_inputs,
                        struct graph_node *n, struct why *why)
 {
     const struct graph_shape in = g->nodes[inputs[0]].shape;
-    bool join = n->op == GRAPH_ADD || n->op == GRAPH_CONCAT;
-    int rc;
+    int rc = check_arity(n->op, n_inputs, why);
 
-    if (!join && n_inputs != 1)
-        FAIL("reads %u values, but reads exactly one", n_inputs);
-    if (join && n_inputs < 2)
-        FAIL("reads %u value, but joins two or more", n_inputs);
+    if (rc != FARM_OK)
+        return rc;
     n->shape = in;
     switch (n->op) {
     case GRAPH_CONV:
@@ -275,7 +352,19 @@ static int infer_shape(const struct graph *g, const uint32_t *inputs, uint32_t n
         if (!(n->rate >= 0 && n->rate < 1))
             FAIL("a rate of %g: must be 0 or more and below 1", (double)n->rate);
         return FARM_OK;
+    case GRAPH_MUL: return infer_mul(g, inputs, n, why);
+    case GRAPH_SLICE: return infer_slice(&in, n, why);
+    case GRAPH_RESIZE: return infer_resize(n, why);
+    case GRAPH_CHANNEL_SHUFFLE:
+        if (in.c % n->groups != 0)
+            FAIL("%u groups do not divide %u channels", n->groups, in.c);
+        return FARM_OK;
     case GRAPH_RELU:
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID:
     case GRAPH_IDENTITY: return FARM_OK;
     case GRAPH_INPUT:
     case GRAPH_OP_END: break;
@@ -507,24 +596,78 @@ uint32_t graph_dropout(struct graph *self, enum graph_op dropout_or_drop_path, u
     return graph_add(self, &n, &in, 1, "");
 }
 
+/* to = name and what is behind it; a name that is too long is refused by graph_add(). */
+static const char *joined(char to[static LIMIT_NAME + 16], const char *name, const char *behind)
+{
+    size_t len = strnlen(name, LIMIT_NAME);
+
+    memcpy(to, name, len);
+    memcpy(to + len, behind, strlen(behind) + 1);
+    return to;
+}
+
 uint32_t graph_factorized_reduce(struct graph *self, uint32_t in, uint32_t channels, bool affine,
                                  const char *name)
 {
     struct graph_node half = {.op = GRAPH_CONV, .kernel_h = 1, .kernel_w = 1, .stride = 2};
-    char part[LIMIT_NAME + 8];
-    size_t len = strnlen(name, LIMIT_NAME);
+    char part[LIMIT_NAME + 16];
     uint32_t relu = graph_relu(self, in), both[2];
 
-    memcpy(part, name, len);
-    memcpy(part + len, ".a", 3);
     half.channels = channels / 2;
-    both[0] = graph_add(self, &half, &relu, 1, part);
-    part[len + 1] = 'b';
+    both[0] = graph_add(self, &half, &relu, 1, joined(part, name, ".a"));
     half.channels = channels - channels / 2;
     half.pad_y = half.pad_x = -1;
-    both[1] = graph_add(self, &half, &relu, 1, part);
-    memcpy(part + len, ".bn", 4);
-    return graph_batch_norm(self, graph_concat(self, both, 2), affine, part);
+    both[1] = graph_add(self, &half, &relu, 1, joined(part, name, ".b"));
+    return graph_batch_norm(self, graph_concat(self, both, 2), affine, joined(part, name, ".bn"));
+}
+
+uint32_t graph_activation(struct graph *self, enum graph_op activation, uint32_t in)
+{
+    if (self->error == FARM_OK && !graph_is_activation(activation))
+        self->error = why_set(&self->why, FARM_EGRAPH, "node %u: operation %d is no activation",
+                              self->n_nodes, (int)activation);
+    return add_plain(self, activation, &in, 1);
+}
+
+uint32_t graph_mul(struct graph *self, uint32_t in, uint32_t gate)
+{
+    return add_plain(self, GRAPH_MUL, (uint32_t[]){in, gate}, 2);
+}
+
+uint32_t graph_slice(struct graph *self, uint32_t in, uint32_t offset, uint32_t channels)
+{
+    struct graph_node n = {.op = GRAPH_SLICE, .offset = offset, .channels = channels};
+
+    return graph_add(self, &n, &in, 1, "");
+}
+
+uint32_t graph_channel_shuffle(struct graph *self, uint32_t in, uint32_t groups)
+{
+    struct graph_node n = {.op = GRAPH_CHANNEL_SHUFFLE, .groups = groups};
+
+    return graph_add(self, &n, &in, 1, "");
+}
+
+uint32_t graph_resize(struct graph *self, uint32_t in, uint32_t height, uint32_t width,
+                      enum graph_resize_mode mode)
+{
+    struct graph_node n = {.op = GRAPH_RESIZE, .height = height, .width = width, .mode = mode};
+
+    return graph_add(self, &n, &in, 1, "");
+}
+
+uint32_t graph_squeeze_excite(struct graph *self, uint32_t in, uint32_t squeeze,
+                              enum graph_op activation, enum graph_op gate, const char *name)
+{
+    struct graph_node conv = {.op = GRAPH_CONV, .channels = squeeze, .bias = true};
+    char part[LIMIT_NAME + 16];
+    uint32_t x = graph_global_avg_pool(self, in);
+
+    x = graph_add(self, &conv, &x, 1, joined(part, name, ".reduce"));
+    x = graph_activation(self, activation, x);
+    conv.channels = self->nodes[in < self->n_nodes ? in : 0].shape.c;
+    x = graph_add(self, &conv, &x, 1, joined(part, name, ".expand"));
+    return graph_mul(self, in, graph_activation(self, gate, x));
 }
 
 /* Names are unique: an open-addressing table of node numbers, half full at most. */
@@ -559,21 +702,33 @@ static int check_unique_names(struct graph *g)
     return rc;
 }
 
+/* what is "output" or "auxiliary output". */
+static int check_logits(struct graph *g, uint32_t node, const char *what)
+{
+    const struct graph_shape *s = node < g->n_nodes ? &g->nodes[node].shape : NULL;
+
+    if (s == NULL)
+        return why_set(&g->why, FARM_EGRAPH, "the %s is node %u of %u", what, node, g->n_nodes);
+    if (s->h != 1 || s->w != 1 || s->c != g->classes)
+        return why_set(&g->why, FARM_EGRAPH, "the %s is %ux%ux%u, but must be 1x1x%u (classes)",
+                       what, s->h, s->w, s->c, g->classes);
+    return FARM_OK;
+}
+
+void graph_set_aux(struct graph *self, uint32_t aux)
+{
+    if (self->error == FARM_OK && aux != 0)
+        self->error = check_logits(self, aux, "auxiliary output");
+    self->aux = self->error == FARM_OK ? aux : 0;
+}
+
 int graph_finish(struct graph *self, uint32_t output, struct why *why)
 {
+    if (self->error == FARM_OK)
+        self->error = check_logits(self, output, "output");
     if (self->error == FARM_OK) {
-        const struct graph_shape *s = output < self->n_nodes ? &self->nodes[output].shape : NULL;
-
         self->output = output;
-        if (s == NULL)
-            self->error = why_set(&self->why, FARM_EGRAPH, "the output is node %u of %u", output,
-                                  self->n_nodes);
-        else if (s->h != 1 || s->w != 1 || s->c != self->classes)
-            self->error = why_set(&self->why, FARM_EGRAPH,
-                                  "the output is %ux%ux%u, but must be 1x1x%u (classes)", s->h,
-                                  s->w, s->c, self->classes);
-        else
-            self->error = check_unique_names(self);
+        self->error = check_unique_names(self);
     }
     if (self->error != FARM_OK && why != NULL)
         *why = self->why;

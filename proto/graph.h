@@ -20,6 +20,11 @@
  *     conv        n.weight (kernel_h, kernel_w, c_in/groups, c_out)  and, with bias, n.bias (c_out)
  *     batch norm  n.gamma, n.beta (c) when affine;   n.mean, n.var (c): running statistics, never counted
  *     linear      n.weight (c_in, c_out), n.bias (c_out)
+ *
+ * A resize maps the output grid onto the input's, half-pixel centres on half-pixel centres, as PyTorch's
+ * interpolate(size=) does. Bilinear reads row (y + 1/2) h_in / h_out - 1/2, at least 0, between its two neighbours
+ * (of which the last row has one only), also when it shrinks: no anti-aliasing. Area is the mean of the rows
+ * floor(y h_in / h_out) to ceil((y + 1) h_in / h_out), the last not included. Columns likewise.
  */
 #ifndef NASFARM_GRAPH_H
 #define NASFARM_GRAPH_H
@@ -48,12 +53,28 @@ enum graph_op {
     GRAPH_DROPOUT =
         13, /* rate = chance that a value is dropped; the rest is scaled by 1/(1-rate) */
     GRAPH_DROP_PATH =
-        14, /* rate = chance that one image's whole value is dropped, likewise scaled */
+        14,             /* rate = chance that one image's whole value is dropped, likewise scaled */
+    GRAPH_RELU6 = 15,   /* min(max(x, 0), 6) */
+    GRAPH_SWISH = 16,   /* x sigmoid(x), also called SiLU */
+    GRAPH_H_SWISH = 17, /* x relu6(x + 3) / 6 */
+    GRAPH_SIGMOID = 18, /* 1 / (1 + e^-x) */
+    GRAPH_H_SIGMOID = 19, /* relu6(x + 3) / 6 */
+    GRAPH_MUL = 20,       /* x (h,w,c) times a gate of that shape, or (1,1,c) for all pixels */
+    GRAPH_SLICE = 21,     /* channels [offset, offset + channels) */
+    GRAPH_CHANNEL_SHUFFLE = 22, /* channel j groups + i = the input's i c/groups + j (ShuffleNet) */
+    GRAPH_RESIZE = 23,          /* to (height, width, c), as mode says */
     GRAPH_OP_END
 };
 
+/* As the wire has them. */
+enum graph_resize_mode { GRAPH_BILINEAR = 0, GRAPH_AREA = 1, GRAPH_RESIZE_MODE_END };
+
 /* "conv", "batch_norm", ...; NULL for a number that is no operation. Never to be freed. */
 const char *graph_op_name(enum graph_op op);
+/* "bilinear", "area"; NULL for a number that is no mode. */
+const char *graph_resize_mode_name(enum graph_resize_mode mode);
+/* ReLU, ReLU6, swish, h-swish, sigmoid, h-sigmoid. */
+bool graph_is_activation(enum graph_op op);
 
 struct graph_shape {
     uint32_t h, w, c;
@@ -62,10 +83,13 @@ struct graph_shape {
 struct graph_node {
     enum graph_op op;
     uint32_t first_input, n_inputs; /* graph->inputs[first_input ...]; set by graph_add() */
-    uint32_t channels;              /* out: conv, linear, zero (0: as the input) */
+    uint32_t channels;              /* out: conv, linear, slice, zero (0: as the input) */
     uint32_t kernel_h, kernel_w, stride, dilation, groups; /* 0 means 1 when adding */
     int32_t pad_y, pad_x;
     bool valid, bias, affine;
+    uint32_t offset;        /* slice: the first channel */
+    uint32_t height, width; /* resize: of the output */
+    enum graph_resize_mode mode;
     float rate;               /* see enum graph_op */
     uint32_t name;            /* offset into graph->names; 0 is "" */
     struct graph_shape shape; /* of the node's output, inferred */
@@ -76,6 +100,7 @@ struct graph {
     struct graph_shape input;
     uint32_t classes;
     uint32_t n_nodes, n_inputs, output;
+    uint32_t aux; /* the logits of an auxiliary head, or 0: none */
     struct graph_node *nodes;
     uint32_t *inputs;
     char *names; /* NUL-terminated strings one after the other; the first is "" */
@@ -121,6 +146,24 @@ uint32_t graph_dropout(struct graph *self, enum graph_op dropout_or_drop_path, u
  * Names: name.a, name.b, name.bn. */
 uint32_t graph_factorized_reduce(struct graph *self, uint32_t in, uint32_t channels, bool affine,
                                  const char *name);
+
+/* An activation by its operation: see graph_is_activation(). */
+uint32_t graph_activation(struct graph *self, enum graph_op activation, uint32_t in);
+uint32_t graph_mul(struct graph *self, uint32_t in, uint32_t gate);
+uint32_t graph_slice(struct graph *self, uint32_t in, uint32_t offset, uint32_t channels);
+uint32_t graph_channel_shuffle(struct graph *self, uint32_t in, uint32_t groups);
+uint32_t graph_resize(struct graph *self, uint32_t in, uint32_t height, uint32_t width,
+                      enum graph_resize_mode mode);
+/* Squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507): in times
+ *     global average pool -> 1x1 to squeeze channels -> activation -> 1x1 back -> gate (sigmoid or h-sigmoid)
+ * with biases. Names: name.reduce, name.expand. */
+uint32_t graph_squeeze_excite(struct graph *self, uint32_t in, uint32_t squeeze,
+                              enum graph_op activation, enum graph_op gate, const char *name);
+
+/* Names the logits of an auxiliary head, shape (1, 1, classes), or none (0), before graph_finish(). Its loss is
+ * added, weighted, in training (Szegedy et al. 2015, arXiv:1409.4842); what it alone needs does not run otherwise
+ * and is no part of graph_cost(), as in published numbers. The hash knows it: it changes what training gives. */
+void graph_set_aux(struct graph *self, uint32_t aux);
 
 /* Names the logits, which must have shape (1, 1, classes), and checks the whole.
  * Returns FARM_OK, or the sticky error with its sentence copied to why. */

@@ -66,7 +66,14 @@ static struct canonical_node canonical(const struct graph_node *n)
                                  .pad_y = n->pad_y,
                                  .pad_x = n->pad_x};
 
-    out.flags = (uint32_t)n->valid | (uint32_t)n->bias << 1 | (uint32_t)n->affine << 2;
+    if (n->op == GRAPH_SLICE) /* fields that this operation has no other use for */
+        out.kernel_h = n->offset;
+    if (n->op == GRAPH_RESIZE) {
+        out.kernel_h = n->height;
+        out.kernel_w = n->width;
+    }
+    out.flags = (uint32_t)n->valid | (uint32_t)n->bias << 1 | (uint32_t)n->affine << 2 |
+                (uint32_t)n->mode << 3;
     memcpy(&out.rate_bits, &n->rate, sizeof out.rate_bits);
     return out;
 }
@@ -143,6 +150,15 @@ static void name_up(const struct graph *g, uint32_t i, struct node_name *names)
     }
 }
 
+/* The loss of an auxiliary head is a reader like another: it changes the name of what it reads. */
+static void read_by_aux_loss(struct node_name *name)
+{
+    static const struct name128 loss = {0x9e3779b97f4a7c15u, 0x617578}; /* no node's */
+
+    name->live = true;
+    join(&name->up, loss);
+}
+
 int graph_hash(const struct graph *self, struct digest *out)
 {
     struct {
@@ -158,6 +174,8 @@ int graph_hash(const struct graph *self, struct digest *out)
         name_down(self, i, names);
     output = names[self->output].root;
     names[output].live = true;
+    if (self->aux != 0)
+        read_by_aux_loss(&names[names[self->aux].root]);
     for (uint32_t i = self->n_nodes; i-- > 0;)
         if (names[i].live) {
             name_up(self, i, names);

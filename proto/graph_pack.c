@@ -6,7 +6,8 @@
 #include "limits.h"
 #include "unpack.h"
 
-#define GRAPH_VERSION 1
+/* An older program would train a network without its auxiliary head, and not say so: hence 2, where there is one. */
+enum { GRAPH_VERSION_PLAIN = 1, GRAPH_VERSION_AUX = 2 };
 
 /* Fills one message per node but the input; they borrow the graph's memory. Fields at their default stay unset. */
 static void fill_nodes(const struct graph *g, Nasfarm__GraphNode *nodes, Nasfarm__GraphNode **list)
@@ -31,6 +32,10 @@ static void fill_nodes(const struct graph *g, Nasfarm__GraphNode *nodes, Nasfarm
         m->bias = n->bias;
         m->affine = n->affine;
         m->rate = n->rate;
+        m->offset = n->offset;
+        m->height = n->height;
+        m->width = n->width;
+        m->mode = n->mode;
         m->name = g->names + n->name;
         list[i - 1] = m;
     }
@@ -45,12 +50,13 @@ int graph_pack(const struct graph *self, uint8_t **bytes, size_t *len)
 
     if (nodes != NULL && list != NULL) {
         fill_nodes(self, nodes, list);
-        message.version = GRAPH_VERSION;
+        message.version = self->aux != 0 ? GRAPH_VERSION_AUX : GRAPH_VERSION_PLAIN;
         message.height = self->input.h;
         message.width = self->input.w;
         message.channels = self->input.c;
         message.classes = self->classes;
         message.output = self->output;
+        message.aux = self->aux;
         message.n_nodes = self->n_nodes - 1;
         message.nodes = list;
         *len = nasfarm__graph__get_packed_size(&message);
@@ -79,6 +85,10 @@ static int add_nodes(struct graph *g, const Nasfarm__Graph *message)
                                .valid = m->valid,
                                .bias = m->bias,
                                .affine = m->affine,
+                               .offset = m->offset,
+                               .height = m->height,
+                               .width = m->width,
+                               .mode = (enum graph_resize_mode)m->mode,
                                .rate = m->rate};
 
         (void)graph_add(g, &n, m->inputs,
@@ -100,13 +110,15 @@ int graph_unpack(struct graph **out, const uint8_t *bytes, size_t len, struct wh
     unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
     if ((message = nasfarm__graph__unpack(&budget.allocator, len, bytes)) == NULL)
         return why_set(why, FARM_EGRAPH, "%zu bytes that are no protobuf graph", len);
-    if (message->version != GRAPH_VERSION)
-        rc = why_set(why, FARM_EVERSION, "a graph of version %u; this program knows version %d",
-                     message->version, GRAPH_VERSION);
+    if (message->version < GRAPH_VERSION_PLAIN || message->version > GRAPH_VERSION_AUX)
+        rc = why_set(why, FARM_EVERSION,
+                     "a graph of version %u; this program knows versions %d to %d",
+                     message->version, GRAPH_VERSION_PLAIN, GRAPH_VERSION_AUX);
     else if ((rc = graph_create(
                   &g, (struct graph_shape){message->height, message->width, message->channels},
                   message->classes, why)) == FARM_OK) {
         (void)add_nodes(g, message);
+        graph_set_aux(g, message->aux);
         rc = graph_finish(g, message->output, why);
     }
     nasfarm__graph__free_unpacked(message, &budget.allocator);

@@ -59,6 +59,16 @@ START_TEST(shapes_are_inferred_node_by_node)
     assert_shape(g, graph_concat(g, (uint32_t[]){0, 0, 0}, 3), 7, 7, 18);
     assert_shape(g, graph_factorized_reduce(g, 0, 7, true, "fr"), 4, 4, 7);
     assert_shape(g, graph_global_avg_pool(g, 0), 1, 1, 6);
+    for (enum graph_op op = 0; op < GRAPH_OP_END; op++)
+        if (graph_is_activation(op))
+            assert_shape(g, graph_activation(g, op, 0), 7, 7, 6);
+    assert_shape(g, graph_mul(g, 0, graph_relu(g, 0)), 7, 7, 6);
+    assert_shape(g, graph_mul(g, 0, graph_global_avg_pool(g, 0)), 7, 7, 6);
+    assert_shape(g, graph_slice(g, 0, 2, 4), 7, 7, 4);
+    assert_shape(g, graph_channel_shuffle(g, 0, 3), 7, 7, 6);
+    assert_shape(g, graph_resize(g, 0, 14, 3, GRAPH_BILINEAR), 14, 3, 6);
+    assert_shape(g, graph_resize(g, 0, 1, 8, GRAPH_AREA), 1, 8, 6);
+    assert_shape(g, graph_squeeze_excite(g, 0, 2, GRAPH_SWISH, GRAPH_SIGMOID, "se"), 7, 7, 6);
     graph_destroy(&g);
 }
 END_TEST
@@ -99,6 +109,26 @@ static const struct {
     {{.op = GRAPH_DROPOUT, .rate = -0.1f}, {0}, 1, "", "rate"},
     {{.op = GRAPH_BATCH_NORM, .rate = 2.0f}, {0}, 1, "x", "epsilon"},
     {{.op = GRAPH_ZERO, .stride = 1000}, {0}, 1, "", "stride"},
+    {{.op = GRAPH_OP_END}, {0}, 1, "", "is no operation"},
+    {{.op = GRAPH_SWISH}, {0, 0}, 2, "", "reads exactly one"},
+    {{.op = GRAPH_MUL}, {0}, 1, "", "reads 1 value, but reads exactly two"},
+    {{.op = GRAPH_SLICE, .offset = 3, .channels = 4},
+     {0},
+     1,
+     "",
+     "4 channels from channel 3 on: the input has 6"},
+    {{.op = GRAPH_SLICE, .offset = 4294967295, .channels = 4}, {0}, 1, "", "the input has 6"},
+    {{.op = GRAPH_SLICE, .offset = 2, .channels = 4294967295}, {0}, 1, "", "the input has 6"},
+    {{.op = GRAPH_SLICE, .offset = 6}, {0}, 1, "", "0 channels from"},
+    {{.op = GRAPH_CHANNEL_SHUFFLE, .groups = 4}, {0}, 1, "", "4 groups do not divide 6"},
+    {{.op = GRAPH_CHANNEL_SHUFFLE, .groups = 4294967295}, {0}, 1, "", "do not divide 6"},
+    {{.op = GRAPH_RESIZE, .width = 4}, {0}, 1, "", "a size of 0x4"},
+    {{.op = GRAPH_RESIZE, .height = 4, .width = 4097}, {0}, 1, "", "a size of 4x4097"},
+    {{.op = GRAPH_RESIZE, .height = 4, .width = 4, .mode = (enum graph_resize_mode)2},
+     {0},
+     1,
+     "",
+     "a mode of 2"},
 };
 
 START_TEST(what_does_not_type_check_is_refused_with_its_reason)
@@ -126,6 +156,149 @@ START_TEST(sums_and_concats_need_matching_inputs)
     ck_assert_uint_eq(graph_sum(g, (uint32_t[]){0, half}, 2), 0);
     ck_assert_msg(strstr(g->why.text, "differ: 8x8x6 and 4x4x6") != NULL, "%s", g->why.text);
     graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(a_gate_is_of_every_value_or_of_every_channel)
+{
+    const struct graph_shape refused[] = {{8, 8, 1}, {1, 1, 3}, {4, 4, 6}, {1, 8, 6}};
+
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        struct graph *g = new_graph(8, 6);
+        uint32_t gate = graph_resize(g, 0, refused[i].h, refused[i].w, GRAPH_AREA);
+        char sentence[64];
+
+        ck_assert_uint_eq(graph_mul(g, 0, graph_slice(g, gate, 0, refused[i].c)), 0);
+        (void)snprintf(sentence, sizeof sentence, "is %ux%ux%u: must be 8x8x6 or 1x1x6",
+                       refused[i].h, refused[i].w, refused[i].c);
+        ck_assert_msg(strstr(g->why.text, sentence) != NULL, "%s", g->why.text);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
+START_TEST(an_activation_is_one_of_six)
+{
+    struct graph *g = new_graph(8, 6);
+
+    ck_assert_uint_eq(graph_activation(g, GRAPH_IDENTITY, 0), 0);
+    ck_assert_int_eq(g->error, FARM_EGRAPH);
+    ck_assert_msg(strstr(g->why.text, "node 1: operation 10 is no activation") != NULL, "%s",
+                  g->why.text);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(squeeze_and_excitation_scales_each_channel)
+{
+    struct graph *g = new_graph(8, 6);
+    const uint32_t before = g->n_nodes;
+    const enum graph_op steps[] = {GRAPH_GLOBAL_AVG_POOL, GRAPH_CONV, GRAPH_RELU, GRAPH_CONV,
+                                   GRAPH_H_SIGMOID,       GRAPH_MUL};
+    struct graph_cost cost;
+
+    finish(g, graph_squeeze_excite(g, 0, 2, GRAPH_RELU, GRAPH_H_SIGMOID, "b1.se"));
+    for (uint32_t i = 0; i < 6; i++)
+        ck_assert_int_eq(g->nodes[before + i].op, steps[i]);
+    ck_assert_str_eq(graph_name(g, before + 1), "b1.se.reduce");
+    ck_assert_str_eq(graph_name(g, before + 3), "b1.se.expand");
+    ck_assert_int_eq(graph_cost(g, &cost), FARM_OK);
+    ck_assert_uint_eq(cost.params, (6 * 2 + 2) + (2 * 6 + 6) + (6 * 10 + 10));
+    ck_assert_uint_eq(cost.macs, 6 * 2 + 2 * 6 + 6 * 10); /* products of the gate are not counted */
+    ck_assert_uint_eq(cost.activation_bytes, 4 * (2 * 8 * 8 * 6 + 6)); /* while mul runs */
+    ck_assert_uint_eq(cost.depth, 3);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* ---- an auxiliary head -------------------------------------------------------------------------------- */
+
+/* A convolution, its classifier, and behind a pool another one: which of the two is auxiliary? */
+static struct graph *two_heads(bool deep_is_output, bool with_aux)
+{
+    struct graph *g = new_graph(8, 6);
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "stem");
+    uint32_t a = graph_linear(g, graph_global_avg_pool(g, x), 10, "a");
+    uint32_t y = graph_conv(g, x, 4, 3, 1, 1, 1, "deep");
+    uint32_t b = graph_linear(g, graph_global_avg_pool(g, y), 10, "b");
+    struct why why;
+
+    if (with_aux)
+        graph_set_aux(g, deep_is_output ? a : b);
+    ck_assert_msg(graph_finish(g, deep_is_output ? b : a, &why) == FARM_OK, "%s", why.text);
+    return g;
+}
+
+START_TEST(an_auxiliary_head_costs_nothing)
+{
+    struct graph *with = two_heads(true, true), *without = two_heads(true, false);
+    struct graph_cost a, b;
+
+    ck_assert_int_eq(graph_cost(with, &a), FARM_OK);
+    ck_assert_int_eq(graph_cost(without, &b), FARM_OK);
+    ck_assert_mem_eq(&a, &b, sizeof a);
+    graph_destroy(&with);
+    graph_destroy(&without);
+}
+END_TEST
+
+START_TEST(networks_that_differ_in_their_auxiliary_head_have_different_hashes)
+{
+    struct digest hashes[4];
+
+    for (int i = 0; i < 4; i++) {
+        struct graph *g = two_heads(i % 2 == 0, i / 2 == 0);
+
+        ck_assert_int_eq(graph_hash(g, &hashes[i]), FARM_OK);
+        for (int k = 0; k < i; k++)
+            ck_assert_mem_ne(&hashes[i], &hashes[k], sizeof hashes[i]);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
+START_TEST(an_auxiliary_head_is_packed_and_an_older_program_is_told)
+{
+    struct graph *g = two_heads(true, true), *plain = two_heads(true, false), *back = NULL;
+    uint8_t *bytes;
+    size_t len;
+    struct why why;
+
+    ck_assert_int_eq(graph_pack(g, &bytes, &len), FARM_OK);
+    ck_assert_uint_eq(bytes[0], 0x08); /* the first field, version */
+    ck_assert_uint_eq(bytes[1], 2);
+    ck_assert_msg(graph_unpack(&back, bytes, len, &why) == FARM_OK, "%s", why.text);
+    ck_assert_uint_eq(back->aux, g->aux);
+    graph_destroy(&back);
+    free(bytes);
+    ck_assert_int_eq(graph_pack(plain, &bytes, &len), FARM_OK);
+    ck_assert_uint_eq(bytes[1], 1);
+    ck_assert_int_eq(graph_unpack(&back, bytes, len, &why), FARM_OK);
+    ck_assert_uint_eq(back->aux, 0);
+    graph_destroy(&back);
+    free(bytes);
+    graph_destroy(&g);
+    graph_destroy(&plain);
+}
+END_TEST
+
+START_TEST(auxiliary_logits_must_be_logits)
+{
+    static const struct {
+        uint32_t aux;
+        const char *sentence;
+    } refused[] = {{1, "the auxiliary output is 8x8x6, but must be 1x1x10"},
+                   {99, "the auxiliary output is node 99 of 2"}};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct graph *g = new_graph(8, 6);
+
+        graph_set_aux(g, graph_relu(g, 0) - 1 + refused[i].aux);
+        ck_assert_int_eq(g->error, FARM_EGRAPH);
+        ck_assert_msg(strstr(g->why.text, refused[i].sentence) != NULL, "%s", g->why.text);
+        ck_assert_uint_eq(g->aux, 0);
+        graph_destroy(&g);
+    }
 }
 END_TEST
 
@@ -217,6 +390,13 @@ enum variant {
     SWAPPED_CONCAT,
     SHARED_CONV,
     NO_AFFINE,
+    OTHER_ACTIVATION,
+    OTHER_SLICE,
+    OTHER_SHUFFLE,
+    OTHER_SIZE,
+    TURNED_SIZE,
+    OTHER_MODE,
+    GATE_AND_VALUE_SWAPPED,
     VARIANTS
 };
 
@@ -228,7 +408,7 @@ static struct digest hash_of(enum variant v)
     uint32_t in = v == WITH_IDENTITY ? graph_identity(g, 0) : 0;
     uint32_t a = graph_conv(g, in, 4, v == OTHER_KERNEL ? 5 : 3, 1, 1, 1, first);
     uint32_t b = v == SHARED_CONV ? a : graph_conv(g, in, 4, 3, 1, 1, 1, second);
-    uint32_t n = graph_batch_norm(g, b, v != NO_AFFINE, "bn"), z, sum, cat;
+    uint32_t n = graph_batch_norm(g, b, v != NO_AFFINE, "bn"), z, sum, cat, gate, value;
 
     if (v == WITH_DEAD_NODE)
         (void)graph_conv(g, 0, 32, 7, 1, 1, 1, "dead");
@@ -238,7 +418,17 @@ static struct digest hash_of(enum variant v)
                              : graph_sum(g, (uint32_t[]){a, n}, 2);
     cat = v == SWAPPED_CONCAT ? graph_concat(g, (uint32_t[]){b, sum}, 2)
                               : graph_concat(g, (uint32_t[]){sum, b}, 2);
-    finish(g, cat);
+    cat = graph_activation(g, v == OTHER_ACTIVATION ? GRAPH_H_SWISH : GRAPH_SWISH, cat);
+    cat = graph_slice(g, cat, v == OTHER_SLICE ? 1 : 0, 6);
+    cat = graph_channel_shuffle(g, cat, v == OTHER_SHUFFLE ? 3 : 2);
+    cat = graph_resize(g, cat,
+                       v == OTHER_SIZE    ? 6
+                       : v == TURNED_SIZE ? 5
+                                          : 4,
+                       v == TURNED_SIZE ? 4 : 5, v == OTHER_MODE ? GRAPH_AREA : GRAPH_BILINEAR);
+    value = graph_slice(g, graph_global_avg_pool(g, cat), 0, 3); /* gate and value of one shape */
+    gate = graph_activation(g, GRAPH_SIGMOID, graph_slice(g, graph_global_avg_pool(g, cat), 3, 3));
+    finish(g, v == GATE_AND_VALUE_SWAPPED ? graph_mul(g, gate, value) : graph_mul(g, value, gate));
     ck_assert_int_eq(graph_hash(g, &d), FARM_OK);
     graph_destroy(&g);
     return d;
@@ -263,6 +453,11 @@ static struct graph *small_graph(void)
     uint32_t y = graph_factorized_reduce(g, x, 8, false, "fr"),
              z = graph_pool(g, GRAPH_AVG_POOL, x, 3, 2);
 
+    y = graph_squeeze_excite(g, graph_activation(g, GRAPH_H_SWISH, y), 2, GRAPH_RELU6,
+                             GRAPH_H_SIGMOID, "se");
+    y = graph_slice(g, graph_channel_shuffle(g, y, 4), 3, 5);
+    z = graph_resize(g, graph_resize(g, z, 5, 7, GRAPH_AREA), 4, 4, GRAPH_BILINEAR);
+    graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, y), 10, "aux"));
     finish(g, graph_concat(g, (uint32_t[]){y, graph_dropout(g, GRAPH_DROP_PATH, z, 0.25f)}, 2));
     return g;
 }
@@ -277,11 +472,17 @@ START_TEST(packing_and_unpacking_gives_the_same_graph)
     ck_assert_int_eq(graph_pack(g, &bytes, &len), FARM_OK);
     ck_assert_msg(graph_unpack(&h, bytes, len, &why) == FARM_OK, "%s", why.text);
     ck_assert_uint_eq(h->n_nodes, g->n_nodes);
+    ck_assert_uint_eq(h->aux, g->aux);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         ck_assert_int_eq(g->nodes[i].op, h->nodes[i].op);
         ck_assert_mem_eq(&g->nodes[i].shape, &h->nodes[i].shape, sizeof g->nodes[i].shape);
         ck_assert_str_eq(graph_name(g, i), graph_name(h, i));
         ck_assert_int_eq(g->nodes[i].pad_y, h->nodes[i].pad_y);
+        ck_assert_uint_eq(g->nodes[i].groups, h->nodes[i].groups);
+        ck_assert_uint_eq(g->nodes[i].offset, h->nodes[i].offset);
+        ck_assert_uint_eq(g->nodes[i].height, h->nodes[i].height);
+        ck_assert_uint_eq(g->nodes[i].width, h->nodes[i].width);
+        ck_assert_uint_eq(g->nodes[i].mode, h->nodes[i].mode);
         ck_assert_float_eq(g->nodes[i].rate, h->nodes[i].rate);
     }
     ck_assert_int_eq(graph_pack(h, &again, &len_again), FARM_OK);
@@ -324,12 +525,12 @@ END_TEST
 
 START_TEST(a_graph_of_a_later_version_is_refused_by_name)
 {
-    static const uint8_t version_2[] = {0x08, 0x02};
+    static const uint8_t version_3[] = {0x08, 0x03};
     struct graph *g = NULL;
     struct why why;
 
-    ck_assert_int_eq(graph_unpack(&g, version_2, sizeof version_2, &why), FARM_EVERSION);
-    ck_assert_msg(strstr(why.text, "version 2") != NULL, "%s", why.text);
+    ck_assert_int_eq(graph_unpack(&g, version_3, sizeof version_3, &why), FARM_EVERSION);
+    ck_assert_msg(strstr(why.text, "version 3") != NULL, "%s", why.text);
 }
 END_TEST
 
@@ -346,6 +547,13 @@ int main(void)
     tcase_add_loop_test(tcase, what_does_not_type_check_is_refused_with_its_reason, 0,
                         (int)(sizeof wrong / sizeof wrong[0]));
     tcase_add_test(tcase, sums_and_concats_need_matching_inputs);
+    tcase_add_test(tcase, a_gate_is_of_every_value_or_of_every_channel);
+    tcase_add_test(tcase, an_activation_is_one_of_six);
+    tcase_add_test(tcase, squeeze_and_excitation_scales_each_channel);
+    tcase_add_test(tcase, an_auxiliary_head_costs_nothing);
+    tcase_add_test(tcase, networks_that_differ_in_their_auxiliary_head_have_different_hashes);
+    tcase_add_test(tcase, an_auxiliary_head_is_packed_and_an_older_program_is_told);
+    tcase_add_test(tcase, auxiliary_logits_must_be_logits);
     tcase_add_test(tcase, the_output_must_be_the_logits);
     tcase_add_test(tcase, two_parameters_with_one_name_are_refused);
     tcase_add_test(tcase, parameters_macs_and_memory_are_counted_by_hand);

@@ -325,6 +325,121 @@ static uint32_t linear(struct graph *g, uint32_t x)
 
     return graph_add(g, &no_bias, &a, 1, "b");
 }
+static uint32_t swish(struct graph *g, uint32_t x)
+{
+    return graph_activation(g, GRAPH_SWISH, x);
+}
+static uint32_t sigmoid(struct graph *g, uint32_t x)
+{
+    return graph_activation(g, GRAPH_SIGMOID, x);
+}
+static uint32_t relu6(struct graph *g, uint32_t x)
+{
+    return graph_activation(g, GRAPH_RELU6, graph_batch_norm(g, x, true, "bn"));
+}
+static uint32_t h_swish(struct graph *g, uint32_t x)
+{
+    return graph_activation(g, GRAPH_H_SWISH, graph_batch_norm(g, x, true, "bn"));
+}
+static uint32_t h_sigmoid(struct graph *g, uint32_t x)
+{
+    return graph_activation(g, GRAPH_H_SIGMOID, x);
+}
+/* each read by two, and beside what it reads */
+static uint32_t activations(struct graph *g, uint32_t x)
+{
+    uint32_t s = graph_activation(g, GRAPH_SWISH, x), h = graph_activation(g, GRAPH_H_SWISH, s);
+
+    return graph_concat(g,
+                        (uint32_t[]){graph_activation(g, GRAPH_SIGMOID, h), s, h, x,
+                                     graph_activation(g, GRAPH_SWISH, x)},
+                        5);
+}
+static uint32_t mul(struct graph *g, uint32_t x)
+{
+    return graph_mul(g, graph_conv(g, x, 4, 3, 1, 1, 1, "a"), x);
+}
+static uint32_t square(struct graph *g, uint32_t x)
+{
+    return graph_mul(g, x, x);
+}
+static uint32_t mul_by_channel(struct graph *g, uint32_t x)
+{
+    return graph_mul(g, x, graph_global_avg_pool(g, x));
+}
+static uint32_t mul_with_zero(struct graph *g, uint32_t x)
+{
+    uint32_t z = graph_zero(g, x, 1, 0), a = graph_conv(g, x, 4, 1, 1, 1, 1, "a");
+
+    return graph_concat(g, (uint32_t[]){x, graph_mul(g, z, a), graph_mul(g, a, z)}, 3);
+}
+static uint32_t squeeze_excite(struct graph *g, uint32_t x)
+{
+    return graph_squeeze_excite(g, x, 3, GRAPH_SWISH, GRAPH_SIGMOID, "se");
+}
+static uint32_t mbconv(struct graph *g, uint32_t x)
+{
+    uint32_t y = graph_batch_norm(g, graph_conv(g, x, 8, 1, 1, 1, 1, "expand"), true, "b1");
+
+    y = graph_conv(g, graph_activation(g, GRAPH_H_SWISH, y), 8, 3, 1, 1, 8, "dw");
+    y = graph_activation(g, GRAPH_H_SWISH, graph_batch_norm(g, y, true, "b2"));
+    y = graph_squeeze_excite(g, y, 2, GRAPH_RELU, GRAPH_H_SIGMOID, "se");
+    y = graph_batch_norm(g, graph_conv(g, y, 4, 1, 1, 1, 1, "project"), true, "b3");
+    return graph_sum(g, (uint32_t[]){x, y}, 2);
+}
+static uint32_t slice(struct graph *g, uint32_t x)
+{
+    return graph_slice(g, x, 1, 2);
+}
+/* a stride-1 unit of ShuffleNet v2: the first half passes by */
+static uint32_t shuffle_unit(struct graph *g, uint32_t x)
+{
+    uint32_t left = graph_slice(g, x, 0, 2), right = graph_slice(g, x, 2, 2);
+
+    right = graph_batch_norm(g, graph_conv(g, right, 2, 3, 1, 1, 2, "dw"), true, "bn");
+    return graph_channel_shuffle(g, graph_concat(g, (uint32_t[]){left, right}, 2), 2);
+}
+static uint32_t shuffle(struct graph *g, uint32_t x)
+{
+    return graph_sum(g, (uint32_t[]){graph_channel_shuffle(g, x, 3), x}, 2);
+}
+static uint32_t bilinear_up(struct graph *g, uint32_t x)
+{
+    return graph_resize(g, x, 7, 6, GRAPH_BILINEAR);
+}
+static uint32_t bilinear_down(struct graph *g, uint32_t x)
+{
+    return graph_resize(g, x, 3, 2, GRAPH_BILINEAR);
+}
+static uint32_t area(struct graph *g, uint32_t x)
+{
+    return graph_resize(g, x, 3, 4, GRAPH_AREA);
+}
+static uint32_t sizes(struct graph *g, uint32_t x)
+{
+    uint32_t up = graph_resize(g, x, 8, 8, GRAPH_BILINEAR);
+
+    return graph_concat(g,
+                        (uint32_t[]){graph_resize(g, up, 4, 4, GRAPH_AREA), x,
+                                     graph_resize(g, up, 4, 4, GRAPH_BILINEAR)},
+                        3);
+}
+static uint32_t aux_head(struct graph *g, uint32_t x)
+{
+    uint32_t y = graph_activation(g, GRAPH_SWISH, graph_conv(g, x, 4, 3, 1, 1, 1, "a"));
+
+    graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, y), 3, "aux"));
+    return graph_conv(g, y, 3, 3, 1, 1, 1, "b");
+}
+/* whose layers the output has no need of */
+static uint32_t aux_tower(struct graph *g, uint32_t x)
+{
+    uint32_t y =
+        graph_relu(g, graph_batch_norm(g, graph_conv(g, x, 5, 3, 2, 1, 1, "a"), true, "bn"));
+
+    graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, y), 3, "aux"));
+    return x;
+}
 static uint32_t dead_ends(struct graph *g, uint32_t x)
 {
     graph_conv(g, graph_relu(g, x), 9, 3, 1, 1, 1, "unread");
@@ -397,6 +512,27 @@ static const struct body bodies[] = {
     {"images of one pixel", branches, 1, 1, 4, 8, 8},
     {"dead ends", dead_ends, 4, 4, 3, 3, 3},
     {"cells", cells, 4, 4, 4, 4, 3},
+    {"swish", swish, 4, 4, 3, 3, 3},
+    {"sigmoid", sigmoid, 4, 4, 3, 3, 3},
+    {"relu6", relu6, 4, 4, 3, 4, 4},
+    {"h-swish", h_swish, 4, 4, 3, 4, 4},
+    {"h-sigmoid", h_sigmoid, 4, 4, 3, 3, 3},
+    {"activations of activations", activations, 4, 4, 3, 3, 2},
+    {"product of two values", mul, 4, 4, 4, 3, 3},
+    {"a value times itself", square, 4, 3, 5, 3, 2},
+    {"a gate for each channel", mul_by_channel, 4, 4, 3, 3, 2},
+    {"a product with zero", mul_with_zero, 4, 4, 4, 3, 3},
+    {"squeeze and excitation", squeeze_excite, 4, 4, 6, 3, 3},
+    {"mbconv", mbconv, 5, 4, 4, 4, 3},
+    {"slice", slice, 4, 4, 5, 3, 2},
+    {"shuffle unit", shuffle_unit, 4, 4, 4, 4, 4},
+    {"channel shuffle in 3 groups", shuffle, 4, 4, 6, 3, 3},
+    {"bilinear, larger", bilinear_up, 4, 5, 3, 3, 2},
+    {"bilinear, smaller", bilinear_down, 7, 5, 3, 3, 3},
+    {"area", area, 7, 9, 3, 3, 3},
+    {"resized up and down", sizes, 4, 4, 3, 3, 3},
+    {"auxiliary head", aux_head, 4, 4, 4, 3, 3},
+    {"auxiliary head with layers of its own", aux_tower, 4, 4, 4, 4, 3},
 };
 
 START_TEST(a_gradient_is_what_a_small_change_does_to_the_loss)

@@ -2,39 +2,10 @@
 #include "exec_task.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "graph.h"
-
-static json_t *node_json(const struct graph *g, uint32_t i)
-{
-    const struct graph_node *n = &g->nodes[i];
-    json_t *inputs = json_array();
-
-    for (uint32_t k = 0; k < n->n_inputs; k++)
-        json_array_append_new(inputs, json_integer(graph_inputs(g, i)[k]));
-    return json_pack(
-        "{s:I, s:s, s:o, s:I, s:[I,I], s:I, s:I, s:I, s:[i,i], s:b, s:b, s:b, s:f, s:s, s:[I,I,I]}",
-        "id", (json_int_t)i, "op", graph_op_name(n->op), "inputs", inputs, "channels",
-        (json_int_t)n->channels, "kernel", (json_int_t)n->kernel_h, (json_int_t)n->kernel_w,
-        "stride", (json_int_t)n->stride, "dilation", (json_int_t)n->dilation, "groups",
-        (json_int_t)n->groups, "pad", (int)n->pad_y, (int)n->pad_x, "valid", (int)n->valid, "bias",
-        (int)n->bias, "affine", (int)n->affine, "rate", (double)n->rate, "name", graph_name(g, i),
-        "shape", (json_int_t)n->shape.h, (json_int_t)n->shape.w, (json_int_t)n->shape.c);
-}
-
-static json_t *graph_json(const struct graph *g)
-{
-    json_t *nodes = json_array();
-
-    for (uint32_t i = 0; i < g->n_nodes; i++)
-        json_array_append_new(nodes, node_json(g, i));
-    return json_pack("{s:[I,I,I], s:I, s:I, s:o}", "input", (json_int_t)g->input.h,
-                     (json_int_t)g->input.w, (json_int_t)g->input.c, "classes",
-                     (json_int_t)g->classes, "output", (json_int_t)g->output, "nodes", nodes);
-}
+#include "graph_json.h"
 
 static json_t *recipe_json(const struct recipe *r)
 {

@@ -54,6 +54,7 @@ static const char *colour_of(enum graph_op op)
     case GRAPH_AVG_POOL:
     case GRAPH_GLOBAL_AVG_POOL: return "#d9ead3";
     case GRAPH_ADD:
+    case GRAPH_MUL:
     case GRAPH_CONCAT: return "#fff2cc";
     case GRAPH_INPUT: return "#ead1dc";
     default: return "#f3f3f3";
@@ -71,17 +72,30 @@ static void put_window(FILE *f, const struct graph_node *n)
         fprintf(f, ", %" PRIu32 " groups", n->groups);
 }
 
+/* Behind the operation's name, what else tells it from others. */
+static void put_attributes(FILE *f, const struct graph_node *n)
+{
+    switch (n->op) {
+    case GRAPH_CONV:
+    case GRAPH_MAX_POOL:
+    case GRAPH_AVG_POOL: put_window(f, n); break;
+    case GRAPH_SLICE: fprintf(f, " from %" PRIu32, n->offset); break;
+    case GRAPH_CHANNEL_SHUFFLE: fprintf(f, ", %" PRIu32 " groups", n->groups); break;
+    case GRAPH_RESIZE: fprintf(f, " (%s)", graph_resize_mode_name(n->mode)); break;
+    default: break;
+    }
+}
+
 static void put_node(FILE *f, const struct graph *g, uint32_t i)
 {
     const struct graph_node *n = &g->nodes[i];
-    bool window = n->op == GRAPH_CONV || n->op == GRAPH_MAX_POOL || n->op == GRAPH_AVG_POOL;
 
     fprintf(f, "  n%" PRIu32 " [fillcolor=\"%s\", tooltip=", i, colour_of(n->op));
     put_quoted(f, graph_name(g, i));
     fprintf(f, ", label=\"%s", graph_op_name(n->op));
-    if (window)
-        put_window(f, n);
-    fprintf(f, "\\n%" PRIu32 "x%" PRIu32 "x%" PRIu32 "\"];\n", n->shape.h, n->shape.w, n->shape.c);
+    put_attributes(f, n);
+    fprintf(f, "%s\\n%" PRIu32 "x%" PRIu32 "x%" PRIu32 "\"];\n",
+            i != 0 && i == g->aux ? " (auxiliary output)" : "", n->shape.h, n->shape.w, n->shape.c);
     for (uint32_t k = 0; k < n->n_inputs; k++)
         fprintf(f, "  n%" PRIu32 " -> n%" PRIu32 ";\n", graph_inputs(g, i)[k], i);
 }

@@ -25,10 +25,7 @@ int export_cell_text(const struct space *space, const struct genome *genome, cha
  * FARM_ENOTFOUND names the package when the library is not there; FARM_EINPUT when the text is not DOT. */
 int export_svg(const char *dot, char **out, size_t *len, struct why *why);
 
-/* One JSON object in one line, the form that external evaluators get too:
- *   {"input":[h,w,c],"classes":n,"output":id,"nodes":[{"id","op","inputs":[id..],"channels","kernel":[h,w],"stride",
- *    "dilation","groups","pad":[y,x],"valid","bias","affine","rate","name","shape":[h,w,c]}..]}
- * Node 0 is the input; the meaning of each is that of struct graph_node. */
+/* One JSON object in one line, the form that external evaluators get too: see graph_json.h. */
 int export_json(const struct graph *self, char **out);
 
 #endif

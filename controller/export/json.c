@@ -1,37 +1,12 @@
-/* json.c - the graph as JSON, for evaluators and tools in any language. */
-#include <jansson.h>
-
+/* json.c - the graph as JSON, in one line. */
 #include "export.h"
-
-static json_t *node_json(const struct graph *g, uint32_t i)
-{
-    const struct graph_node *n = &g->nodes[i];
-    json_t *inputs = json_array();
-
-    for (uint32_t k = 0; k < n->n_inputs; k++)
-        json_array_append_new(inputs, json_integer(graph_inputs(g, i)[k]));
-    return json_pack(
-        "{s:I, s:s, s:o, s:I, s:[I,I], s:I, s:I, s:I, s:[i,i], s:b, s:b, s:b, s:f, s:s, s:[I,I,I]}",
-        "id", (json_int_t)i, "op", graph_op_name(n->op), "inputs", inputs, "channels",
-        (json_int_t)n->channels, "kernel", (json_int_t)n->kernel_h, (json_int_t)n->kernel_w,
-        "stride", (json_int_t)n->stride, "dilation", (json_int_t)n->dilation, "groups",
-        (json_int_t)n->groups, "pad", (int)n->pad_y, (int)n->pad_x, "valid", (int)n->valid, "bias",
-        (int)n->bias, "affine", (int)n->affine, "rate", (double)n->rate, "name", graph_name(g, i),
-        "shape", (json_int_t)n->shape.h, (json_int_t)n->shape.w, (json_int_t)n->shape.c);
-}
+#include "graph_json.h"
 
 int export_json(const struct graph *self, char **out)
 {
-    json_t *nodes = json_array(), *root;
-    bool ok = nodes != NULL;
+    json_t *root = graph_json(self);
 
-    for (uint32_t i = 0; i < self->n_nodes && ok; i++)
-        ok = json_array_append_new(nodes, node_json(self, i)) == 0; /* refuses NULL */
-    root = json_pack("{s:[I,I,I], s:I, s:I, s:o}", "input", (json_int_t)self->input.h,
-                     (json_int_t)self->input.w, (json_int_t)self->input.c, "classes",
-                     (json_int_t)self->classes, "output", (json_int_t)self->output, "nodes",
-                     nodes); /* takes nodes, also when it fails */
-    *out = ok && root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    *out = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(root);
     return *out != NULL ? FARM_OK : FARM_ENOMEM;
 }

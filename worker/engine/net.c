@@ -88,7 +88,7 @@ static void add_linear(struct blueprints *all, const struct graph *graph, uint32
         add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
 }
 
-/* Of all nodes that the output depends on, as graph_cost() counts them. The caller frees items, also on failure. */
+/* Of all nodes that the output or an auxiliary head depends on. The caller frees items, also on failure. */
 static int list_params(struct blueprints *all, const struct graph *graph)
 {
     bool *live = calloc(graph->n_nodes, sizeof *live);
@@ -100,6 +100,7 @@ static int list_params(struct blueprints *all, const struct graph *graph)
         return FARM_ENOMEM;
     }
     live[graph->output] = true;
+    live[graph->aux] = true; /* 0, the images, when there is none */
     for (uint32_t i = graph->n_nodes; i-- > 1;)
         for (uint32_t k = 0; live[i] && k < graph->nodes[i].n_inputs; k++)
             live[graph_inputs(graph, i)[k]] = true;
@@ -251,6 +252,7 @@ int net_create(struct net **out, const struct graph *graph, const struct net_con
     self->kernels = kernels_get();
     self->classes = graph->classes;
     self->drop_path = -1;
+    self->aux_weight = 0.4f;
     if ((rc = build(self, graph, why)) == FARM_OK)
         *out = self;
     else
@@ -321,6 +323,12 @@ void net_set_drop_path(struct net *self, float rate)
 {
     assert(rate < 1);
     self->drop_path = rate;
+}
+
+void net_set_aux_weight(struct net *self, float weight)
+{
+    assert(weight >= 0);
+    self->aux_weight = weight;
 }
 
 static struct blob_record *records_of(const struct net *self)

@@ -37,7 +37,7 @@ struct net;
  * var 1. (He normal by fan-out starts larger, which under batch norm is a smaller learning rate: after 312 steps of
  * 64 MNIST images at a peak of 0.05 it gave 97.3 % instead of 98.6 %, and at its own best peak 98.3 %.)
  * Each parameter is drawn from its own stream, rng_seed_named(seed, name). Every parameter that graph_cost() counts
- * is there, also of a node that only a zero reads and that so never runs. The graph is not kept. */
+ * is there, also of a node that only a zero reads and that so never runs, and those of an auxiliary head. The graph is not kept. */
 int net_create(struct net **out, const struct graph *graph, const struct net_config *config,
                struct why *why);
 void net_destroy(struct net **self);
@@ -48,6 +48,7 @@ float *net_input(struct net *self);
  * training: batch statistics, dropout on. */
 const float *net_forward(struct net *self, uint32_t n, bool training);
 /* After net_forward(): mean softmax cross-entropy of n images with label smoothing, in nats, and how many were right.
+ * After a training forward of a graph with an auxiliary head, plus that head's times its weight.
  * labels outside 0..classes-1 are a bug. */
 double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing,
                 uint32_t *n_correct);
@@ -59,6 +60,9 @@ uint64_t net_step(const struct net *self);
 void net_set_step(struct net *self, uint64_t step);
 /* Rate of all drop_path nodes from now on (0..<1); negative: the graph's own again. */
 void net_set_drop_path(struct net *self, float rate);
+
+/* Of the auxiliary head's loss, where there is one: 0 or more; 0.4 until set, as for NASNet and DARTS. */
+void net_set_aux_weight(struct net *self, float weight);
 
 size_t net_n_params(const struct net *self);
 struct net_param *net_param(struct net *self, size_t i);

@@ -26,6 +26,7 @@ struct net {
     uint64_t step;
     uint32_t classes;
     float drop_path; /* negative: the graph's own */
+    float aux_weight;
 
     /* of the last forward */
     const struct plan *plan;

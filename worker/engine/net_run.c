@@ -55,7 +55,7 @@ static float *dx_to_add_to(const struct run *r, uint32_t i)
     float *dx = dx_of(r, i);
 
     if (r->in[i].grad == PLAN_GRAD_FIRST)
-        memset(dx, 0, r->n * r->step->in_pixels * r->in[i].c * sizeof *dx);
+        memset(dx, 0, r->n * r->in[i].pixels * r->in[i].c * sizeof *dx);
     return dx;
 }
 
@@ -308,6 +308,106 @@ static void drop_path_backward(const struct run *r)
     }
 }
 
+/* Activations other than ReLU. y may be x when nothing follows in backward. */
+static enum act act_of(enum graph_op op)
+{
+    switch (op) {
+    case GRAPH_RELU: return ACT_RELU;
+    case GRAPH_RELU6: return ACT_RELU6;
+    case GRAPH_SWISH: return ACT_SWISH;
+    case GRAPH_H_SWISH: return ACT_H_SWISH;
+    case GRAPH_SIGMOID: return ACT_SIGMOID;
+    case GRAPH_H_SIGMOID: return ACT_H_SIGMOID;
+    default: return ACT_NONE;
+    }
+}
+
+static void act_forward(const struct run *r)
+{
+    r->k->act_forward(r->y, r->x, act_of(r->step->node.op), r->n_y);
+}
+
+static void act_backward(const struct run *r)
+{
+    r->k->act_backward(dx_of(r, 0), r->in[0].grad == PLAN_GRAD_ADD, dy_of(r), r->x,
+                       act_of(r->step->node.op), r->n_y);
+}
+
+/* mul: x (n,h,w,c) times a gate (n,1,1,c) or (n,h,w,c), which is one of a single pixel with h*w*c channels. */
+struct product {
+    const float *gate;
+    size_t pixels, c;
+};
+
+static struct product product_of(const struct run *r)
+{
+    bool same = r->in[1].pixels == r->in[0].pixels;
+    struct product m = {.gate = floats_at(r->arena, r->in[1].x)};
+
+    m.pixels = same ? 1 : r->in[0].pixels;
+    m.c = same ? r->step->y_values : r->in[0].c;
+    return m;
+}
+
+static void mul_forward(const struct run *r)
+{
+    struct product m = product_of(r);
+
+    r->k->mul_forward(r->y, r->x, m.gate, (int)r->n, m.pixels, m.c);
+}
+
+static void mul_backward(const struct run *r)
+{
+    struct product m = product_of(r);
+    float *dx = dx_of(r, 0), *dgate = dx_to_add_to(r, 1);
+
+    r->k->mul_backward(dx, r->in[0].grad == PLAN_GRAD_ADD, dgate, dy_of(r), r->x, m.gate, (int)r->n,
+                       m.pixels, m.c);
+}
+
+/* slice: y (pixels, channels) = x (pixels, c) from channel `offset` on */
+static void slice_forward(const struct run *r)
+{
+    const struct graph_node *n = &r->step->node;
+
+    r->k->copy_rows(r->y, n->channels, r->x + n->offset, r->in[0].c, r->n * r->step->in_pixels,
+                    n->channels);
+}
+
+static void slice_backward(const struct run *r)
+{
+    const struct graph_node *n = &r->step->node;
+
+    r->k->add_rows(dx_to_add_to(r, 0) + n->offset, r->in[0].c, dy_of(r), n->channels,
+                   r->n * r->step->in_pixels, n->channels);
+}
+
+static void shuffle_forward(const struct run *r)
+{
+    r->k->shuffle_forward(r->y, r->x, r->n * r->step->in_pixels, (int)r->in[0].c,
+                          (int)r->step->node.groups);
+}
+
+static void shuffle_backward(const struct run *r)
+{
+    r->k->shuffle_backward(dx_to_add_to(r, 0), dy_of(r), r->n * r->step->in_pixels, (int)r->in[0].c,
+                           (int)r->step->node.groups);
+}
+
+static void resize_forward(const struct run *r)
+{
+    struct window w = window_of(r);
+
+    r->k->resize_forward(r->y, r->x, &w, r->step->node.mode == GRAPH_AREA);
+}
+
+static void resize_backward(const struct run *r)
+{
+    struct window w = window_of(r);
+
+    r->k->resize_backward(dx_to_add_to(r, 0), dy_of(r), &w, r->step->node.mode == GRAPH_AREA);
+}
+
 static void step_forward(struct net *self, uint32_t s)
 {
     struct run r = run_of(self, s);
@@ -320,6 +420,15 @@ static void step_forward(struct net *self, uint32_t s)
         batch_norm_forward(&r, self->plan->training, self->config.bn_momentum);
         return;
     case GRAPH_RELU: r.k->relu_forward(r.y, r.x, r.n_y); return;
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID: act_forward(&r); return;
+    case GRAPH_MUL: mul_forward(&r); return;
+    case GRAPH_SLICE: slice_forward(&r); return;
+    case GRAPH_CHANNEL_SHUFFLE: shuffle_forward(&r); return;
+    case GRAPH_RESIZE: resize_forward(&r); return;
     case GRAPH_MAX_POOL: max_pool_forward(&r); return;
     case GRAPH_AVG_POOL: avg_pool_forward(&r); return;
     case GRAPH_GLOBAL_AVG_POOL:
@@ -354,6 +463,15 @@ static void step_backward(struct net *self, uint32_t s)
     case GRAPH_CONV: conv_backward(&r); return;
     case GRAPH_BATCH_NORM: batch_norm_backward(&r); return;
     case GRAPH_RELU: r.k->relu_backward(dx_to_add_to(&r, 0), dy_of(&r), r.y, r.n_y); return;
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID: act_backward(&r); return;
+    case GRAPH_MUL: mul_backward(&r); return;
+    case GRAPH_SLICE: slice_backward(&r); return;
+    case GRAPH_CHANNEL_SHUFFLE: shuffle_backward(&r); return;
+    case GRAPH_RESIZE: resize_backward(&r); return;
     case GRAPH_MAX_POOL: max_pool_backward(&r); return;
     case GRAPH_AVG_POOL: avg_pool_backward(&r); return;
     case GRAPH_GLOBAL_AVG_POOL:
@@ -422,30 +540,43 @@ static double image_loss(const float *z, float *d, uint32_t classes, uint32_t la
     return log_sum - (1 - smoothing) * (double)z[label] - smoothing * sum_z / classes;
 }
 
+/* Of the logits at z, times weight; its gradient goes to d, unless that is PLAN_NONE. */
+static double head_loss(struct net *self, uint64_t z, uint64_t d, const uint16_t *labels,
+                        float smoothing, double weight, uint32_t *n_correct)
+{
+    double sum = 0;
+
+    *n_correct = 0;
+    for (uint32_t i = 0; i < self->n; i++) {
+        size_t row = (size_t)i * self->classes;
+        float *gradient = d != PLAN_NONE ? floats_at(self->arena, d) + row : NULL;
+        bool right;
+
+        assert(labels[i] < self->classes);
+        sum += image_loss(floats_at(self->arena, z) + row, gradient, self->classes, labels[i],
+                          (double)smoothing, weight / self->n, &right);
+        *n_correct += right;
+    }
+    return sum * weight / self->n;
+}
+
 double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing,
                 uint32_t *n_correct)
 {
     const struct plan *plan = self->plan;
-    const float *z;
-    float *d = NULL;
-    double sum = 0;
+    double weight = (double)self->aux_weight, loss;
+    uint32_t n_aux;
 
     assert(plan != NULL && n == self->n);
-    z = floats_at(self->arena, plan->logits);
-    if (plan->training && plan->dlogits != PLAN_NONE)
-        d = floats_at(self->arena, plan->dlogits);
-    *n_correct = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        size_t row = (size_t)i * self->classes;
-        bool right;
-
-        assert(labels[i] < self->classes);
-        sum += image_loss(z + row, d != NULL ? d + row : NULL, self->classes, labels[i],
-                          (double)smoothing, 1.0 / n, &right);
-        *n_correct += right;
-    }
     self->has_loss = plan->training;
-    return sum / n;
+    if (plan->aux_logits == plan->logits) /* one value, one gradient */
+        return head_loss(self, plan->logits, plan->dlogits, labels, smoothing, 1 + weight,
+                         n_correct);
+    loss = head_loss(self, plan->logits, plan->dlogits, labels, smoothing, 1, n_correct);
+    if (plan->aux_logits != PLAN_NONE)
+        loss +=
+            head_loss(self, plan->aux_logits, plan->aux_dlogits, labels, smoothing, weight, &n_aux);
+    return loss;
 }
 
 void net_backward(struct net *self)

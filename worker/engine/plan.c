@@ -55,6 +55,12 @@ static uint32_t find(struct planner *p, uint32_t node)
     return node;
 }
 
+/* The value of the auxiliary logits; NOTHING where they are not needed. */
+static uint32_t aux_of(struct planner *p)
+{
+    return p->plan->training && p->graph->aux != 0 ? find(p, p->graph->aux) : NOTHING;
+}
+
 /* 1. Which nodes are values of their own. */
 
 static void mark_live(struct planner *p)
@@ -63,6 +69,8 @@ static void mark_live(struct planner *p)
 
     p->values[g->output].live = true;
     p->values[0].live = true;
+    if (p->plan->training && g->aux != 0)
+        p->values[g->aux].live = true;
     for (uint32_t i = g->n_nodes; i-- > 1;) {
         if (!p->values[i].live || g->nodes[i].op == GRAPH_ZERO)
             continue;
@@ -75,7 +83,9 @@ static bool same_attributes(const struct graph_node *a, const struct graph_node 
 {
     return a->op == b->op && a->kernel_h == b->kernel_h && a->kernel_w == b->kernel_w &&
            a->stride == b->stride && a->pad_y == b->pad_y && a->pad_x == b->pad_x &&
-           a->valid == b->valid;
+           a->valid == b->valid && a->groups == b->groups && a->channels == b->channels &&
+           a->offset == b->offset && a->height == b->height && a->width == b->width &&
+           a->mode == b->mode;
 }
 
 /* The node that already computes the same of the same value, or node itself. */
@@ -127,9 +137,17 @@ static void identify(struct planner *p, uint32_t i)
         v->same = p->graph->nodes[in].op == GRAPH_RELU ? in : find_twin(p, i, in);
         v->zero = p->values[in].zero;
         return;
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID: v->same = find_twin(p, i, in); return; /* of zero they are 1/2 */
     case GRAPH_MAX_POOL:
     case GRAPH_AVG_POOL:
     case GRAPH_GLOBAL_AVG_POOL:
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SLICE:
+    case GRAPH_CHANNEL_SHUFFLE:
+    case GRAPH_RESIZE:
         v->same = find_twin(p, i, in);
         v->zero = p->values[in].zero;
         return;
@@ -169,7 +187,7 @@ static void count_uses(struct planner *p)
 static void fuse_relu(struct planner *p, bool *relu)
 {
     const struct graph *g = p->graph;
-    uint32_t output = find(p, g->output);
+    uint32_t output = find(p, g->output), aux = aux_of(p);
 
     for (uint32_t i = 1; i < g->n_nodes; i++) {
         uint32_t in;
@@ -178,7 +196,8 @@ static void fuse_relu(struct planner *p, bool *relu)
             p->values[i].zero)
             continue;
         in = find(p, graph_inputs(g, i)[0]);
-        if (g->nodes[in].op != GRAPH_BATCH_NORM || p->values[in].uses != 1 || in == output)
+        if (g->nodes[in].op != GRAPH_BATCH_NORM || p->values[in].uses != 1 || in == output ||
+            in == aux)
             continue;
         p->values[i].same = in;
         p->values[in].uses = p->values[i].uses;
@@ -236,8 +255,11 @@ static void append_step(struct planner *p, uint32_t i, bool relu)
 
         if (n->op == GRAPH_ADD && p->values[in].zero)
             continue;
-        plan->inputs[plan->n_inputs] =
-            (struct plan_input){.x = PLAN_NONE, .dx = PLAN_NONE, .c = p->graph->nodes[in].shape.c};
+        plan->inputs[plan->n_inputs] = (struct plan_input){
+            .x = PLAN_NONE,
+            .dx = PLAN_NONE,
+            .c = p->graph->nodes[in].shape.c,
+            .pixels = (size_t)p->graph->nodes[in].shape.h * p->graph->nodes[in].shape.w};
         p->input_value[plan->n_inputs++] = in;
         step->n_inputs++;
         p->values[in].last_use = s;
@@ -247,19 +269,20 @@ static void append_step(struct planner *p, uint32_t i, bool relu)
         const struct graph_shape *in = &p->graph->nodes[p->input_value[step->first_input]].shape;
 
         step->in_pixels = (size_t)in->h * in->w;
-        if (n->op == GRAPH_CONV || n->op == GRAPH_MAX_POOL || n->op == GRAPH_AVG_POOL)
+        if (n->op == GRAPH_CONV || n->op == GRAPH_MAX_POOL || n->op == GRAPH_AVG_POOL ||
+            n->op == GRAPH_RESIZE)
             step->window = window_of(n, in, p->batch);
     }
 }
 
 static void list_steps(struct planner *p, const bool *relu)
 {
-    uint32_t output = find(p, p->graph->output);
+    uint32_t output = find(p, p->graph->output), aux = aux_of(p);
 
     for (uint32_t i = 1; i < p->graph->n_nodes; i++) {
         const struct value *v = &p->values[i];
 
-        if (v->live && v->same == i && (!v->zero || v->uses > 0 || i == output))
+        if (v->live && v->same == i && (!v->zero || v->uses > 0 || i == output || i == aux))
             append_step(p, i, relu[i]);
     }
 }
@@ -298,10 +321,12 @@ static uint64_t batch_bytes(const struct planner *p, uint32_t node)
 }
 
 /* In backward, that is. */
-static bool reads_input_again(const struct plan_step *step)
+static bool reads_inputs_again(const struct plan_step *step)
 {
-    return step->backward && (step->node.op == GRAPH_CONV || step->node.op == GRAPH_LINEAR ||
-                              step->node.op == GRAPH_BATCH_NORM);
+    enum graph_op op = step->node.op;
+
+    return step->backward && (op == GRAPH_CONV || op == GRAPH_LINEAR || op == GRAPH_BATCH_NORM ||
+                              op == GRAPH_MUL || (graph_is_activation(op) && op != GRAPH_RELU));
 }
 
 static bool reads_output_again(const struct plan_step *step)
@@ -319,8 +344,8 @@ static void mark_saved(struct planner *p)
         uint32_t y = p->step_value[s];
 
         step->backward = plan->training && p->values[y].wants_grad;
-        if (reads_input_again(step))
-            p->values[p->input_value[step->first_input]].saved = true;
+        for (uint32_t k = 0; reads_inputs_again(step) && k < step->n_inputs; k++)
+            p->values[p->input_value[step->first_input + k]].saved = true;
         if (reads_output_again(step))
             p->values[y].saved = true;
     }
@@ -334,6 +359,11 @@ static bool in_place(struct planner *p, uint32_t s)
 
     switch (step->node.op) {
     case GRAPH_RELU:
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID:
     case GRAPH_DROP_PATH: break;
     case GRAPH_BATCH_NORM:
         if (p->plan->training)
@@ -341,8 +371,8 @@ static bool in_place(struct planner *p, uint32_t s)
         break;
     default: return false;
     }
-    return x != 0 && x != find(p, p->graph->output) && p->values[x].last_use == s &&
-           !p->values[x].saved;
+    return x != 0 && x != find(p, p->graph->output) && x != aux_of(p) &&
+           p->values[x].last_use == s && !p->values[x].saved;
 }
 
 static uint64_t aux_bytes(const struct planner *p, uint32_t s)
@@ -382,11 +412,13 @@ static void plan_forward(struct planner *p)
             p->step_aux[s] = add_buffer(p, aux, s, step->backward ? back : s);
         if (reads_output_again(step))
             lengthen(p, p->values[y].buffer, back);
-        if (reads_input_again(step))
-            lengthen(p, p->values[p->input_value[step->first_input]].buffer, back);
+        for (uint32_t k = 0; reads_inputs_again(step) && k < step->n_inputs; k++)
+            lengthen(p, p->values[p->input_value[step->first_input + k]].buffer, back);
     }
     /* the loss reads the logits, and so does the caller after backward */
     lengthen(p, output->buffer, end);
+    if (aux_of(p) != NOTHING)
+        lengthen(p, p->values[aux_of(p)].buffer, plan->n_steps);
 }
 
 static enum plan_grad plan_input_gradient(struct planner *p, uint32_t s, uint32_t x, uint32_t time)
@@ -408,15 +440,26 @@ static enum plan_grad plan_input_gradient(struct planner *p, uint32_t s, uint32_
     return PLAN_GRAD_FIRST;
 }
 
+/* The loss contributes to the gradient of these logits, unless they are NOTHING or nothing behind them is trained. */
+static void plan_loss(struct planner *p, uint32_t logits)
+{
+    struct value *v = logits != NOTHING ? &p->values[logits] : NULL;
+    uint32_t time = p->plan->n_steps;
+
+    if (v == NULL || !v->wants_grad || v->grad != NOTHING)
+        return;
+    v->grad = add_buffer(p, batch_bytes(p, logits), time, time);
+    v->uses++; /* by the loss: its gradient is never shared */
+}
+
 static void plan_backward(struct planner *p)
 {
     struct plan *plan = p->plan;
-    uint32_t output = find(p, p->graph->output);
 
-    if (!plan->training || !p->values[output].wants_grad)
+    if (!plan->training)
         return;
-    p->values[output].grad = add_buffer(p, batch_bytes(p, output), plan->n_steps, plan->n_steps);
-    p->values[output].uses++; /* by the loss: its gradient is never shared */
+    plan_loss(p, find(p, p->graph->output));
+    plan_loss(p, aux_of(p));
     for (uint32_t s = plan->n_steps; s-- > 0;) {
         struct plan_step *step = &plan->steps[s];
         uint32_t time = 2 * plan->n_steps - s;
@@ -526,6 +569,13 @@ static void write_offsets(struct planner *p, uint32_t scratch)
     plan->logits = p->buffers[output->buffer].at;
     plan->dlogits = output->grad != NOTHING ? p->buffers[output->grad].at : PLAN_NONE;
     plan->scratch = p->buffers[scratch].at;
+    plan->aux_logits = plan->aux_dlogits = PLAN_NONE;
+    if (aux_of(p) != NOTHING) {
+        const struct value *aux = &p->values[aux_of(p)];
+
+        plan->aux_logits = p->buffers[aux->buffer].at;
+        plan->aux_dlogits = aux->grad != NOTHING ? p->buffers[aux->grad].at : PLAN_NONE;
+    }
 }
 
 /* Scratch, after the largest of what a pass keeps in front of it. */

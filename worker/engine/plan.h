@@ -29,6 +29,7 @@ enum plan_grad {
 struct plan_input {
     uint64_t x, dx; /* offsets into the arena */
     uint32_t c;     /* channels */
+    size_t pixels;  /* of one image: h*w */
     enum plan_grad grad;
 };
 
@@ -55,6 +56,8 @@ struct plan {
     uint64_t input;   /* always 0: the images */
     uint64_t logits;  /* kept until the next forward */
     uint64_t dlogits; /* PLAN_NONE when nothing is trained */
+    uint64_t aux_logits,
+        aux_dlogits;  /* training with an auxiliary head: likewise; else PLAN_NONE */
     uint64_t scratch; /* of convolutions */
 };
 
