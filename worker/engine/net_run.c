@@ -542,22 +542,22 @@ static double image_loss(const float *z, float *d, uint32_t classes, uint32_t la
 
 /* Of the logits at z, times weight; its gradient goes to d, unless that is PLAN_NONE. */
 static double head_loss(struct net *self, uint64_t z, uint64_t d, const uint16_t *labels,
-                        float smoothing, double weight, uint32_t *n_correct)
+                        uint32_t n, float smoothing, double weight, uint32_t *n_correct)
 {
     double sum = 0;
 
     *n_correct = 0;
-    for (uint32_t i = 0; i < self->n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         size_t row = (size_t)i * self->classes;
         float *gradient = d != PLAN_NONE ? floats_at(self->arena, d) + row : NULL;
         bool right;
 
         assert(labels[i] < self->classes);
         sum += image_loss(floats_at(self->arena, z) + row, gradient, self->classes, labels[i],
-                          (double)smoothing, weight / self->n, &right);
+                          (double)smoothing, weight / n, &right);
         *n_correct += right;
     }
-    return sum * weight / self->n;
+    return sum * weight / n;
 }
 
 double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing,
@@ -570,12 +570,12 @@ double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoo
     assert(plan != NULL && n == self->n);
     self->has_loss = plan->training;
     if (plan->aux_logits == plan->logits) /* one value, one gradient */
-        return head_loss(self, plan->logits, plan->dlogits, labels, smoothing, 1 + weight,
+        return head_loss(self, plan->logits, plan->dlogits, labels, n, smoothing, 1 + weight,
                          n_correct);
-    loss = head_loss(self, plan->logits, plan->dlogits, labels, smoothing, 1, n_correct);
+    loss = head_loss(self, plan->logits, plan->dlogits, labels, n, smoothing, 1, n_correct);
     if (plan->aux_logits != PLAN_NONE)
-        loss +=
-            head_loss(self, plan->aux_logits, plan->aux_dlogits, labels, smoothing, weight, &n_aux);
+        loss += head_loss(self, plan->aux_logits, plan->aux_dlogits, labels, n, smoothing, weight,
+                          &n_aux);
     return loss;
 }
 
