@@ -48,6 +48,9 @@ static const struct field space_fields[] = {
     {"stages", U32, S(stages), LIMIT_GRAPH_NODES},
     {"stem_stride", U32, S(stem_stride), LIMIT_STRIDE},
     {"drop_path", REAL32, S(drop_path), 1},
+    {"stem", TEXT, S(stem), sizeof((struct space_config *)NULL)->stem},
+    {"stem_channels", U32, S(stem_channels), LIMIT_CHANNELS},
+    {"skip_reduction_input", FLAG, S(skip_reduction_input), 0},
     {0},
 };
 #undef S

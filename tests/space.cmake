@@ -2,7 +2,7 @@
 farm_test(space space)
 farm_test(nasbench201 space PkgConfig::ZLIB)
 target_compile_definitions(test_nasbench201 PRIVATE SHARED_DATA="${CMAKE_SOURCE_DIR}/../shared/data")
-farm_test(amoebanet space)
+farm_test(pairwise space)
 farm_test(random search)
 farm_test(evolution search)
 farm_test(export export PkgConfig::JANSSON)

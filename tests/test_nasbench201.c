@@ -278,8 +278,9 @@ static int compare_terms(const void *a, const void *b)
 
 enum folding {
     FOLD_SKIPS, /* the benchmark's unique string: `skip_connect` is looked through, sums are sorted */
-    FOLD_ZEROS, /* the same, and `none` and what is made of nothing but it is '#' */
-    DROP_ZEROS, /* `none` is left out of sums; a convolution of nothing still has its bias */
+    FOLD_ZEROS,     /* the same, and `none` and what is made of nothing but it is '#' */
+    DROP_ZEROS,     /* `none` is left out of sums; a convolution of nothing still has its bias */
+    DROP_ALL_ZEROS, /* left out is what is made of nothing but `none`, too */
 };
 
 static void unique_string(const struct genome *genome, enum folding folding, char *out, size_t room)
@@ -296,7 +297,8 @@ static void unique_string(const struct genome *genome, enum folding folding, cha
 
             terms[from] = text[from];
             if ((folding != FOLD_SKIPS && op == 0) ||
-                (folding == FOLD_ZEROS && strcmp(node[from], "#") == 0))
+                ((folding == FOLD_ZEROS || folding == DROP_ALL_ZEROS) &&
+                 strcmp(node[from], "#") == 0))
                 strcpy(text[from], "#");
             else if (op == 1)
                 snprintf(text[from], sizeof text[from], "%.390s", node[from]);
@@ -306,7 +308,7 @@ static void unique_string(const struct genome *genome, enum folding folding, cha
         qsort(terms, to, sizeof terms[0], compare_terms);
         node[to][0] = '\0';
         for (uint32_t k = 0; k < to; k++) {
-            if (folding == DROP_ZEROS && strcmp(terms[k], "#") == 0)
+            if (folding >= DROP_ZEROS && strcmp(terms[k], "#") == 0)
                 continue;
             used += (size_t)snprintf(node[to] + used, sizeof node[to] - used, "%s%s",
                                      used > 0 ? "+" : "", terms[k]);
@@ -330,30 +332,33 @@ static uint32_t count_distinct(struct digest *digests)
 
 START_TEST(has_as_many_different_architectures_as_the_benchmark_says)
 {
+    static const enum folding foldings[3] = {FOLD_SKIPS, FOLD_ZEROS, DROP_ALL_ZEROS};
+    static const uint32_t want[3] = {12751, 6466, 5390};
     struct genome *genome = genome_create(6);
-    struct digest *skips = calloc(N_ARCHITECTURES, sizeof *skips);
-    struct digest *zeros = calloc(N_ARCHITECTURES, sizeof *zeros);
+    struct digest *digests = calloc(N_ARCHITECTURES, sizeof *digests);
     uint32_t connected = 0;
 
     for (uint32_t i = 0; i < N_ARCHITECTURES; i++) {
         bool reached[4] = {true};
-        char text[512];
 
         genome_of_index(i, genome);
         for (uint32_t to = 1; to < 4; to++)
             for (uint32_t from = 0; from < to; from++)
                 reached[to] |= reached[from] && genome->gene[to * (to - 1) / 2 + from] != 0;
         connected += reached[3];
-        unique_string(genome, FOLD_SKIPS, text, sizeof text);
-        digest_of(&skips[i], text, strlen(text));
-        unique_string(genome, FOLD_ZEROS, text, sizeof text);
-        digest_of(&zeros[i], text, strlen(text));
     }
     ck_assert_uint_eq(connected, 15284);
-    ck_assert_uint_eq(count_distinct(skips), 12751);
-    ck_assert_uint_eq(count_distinct(zeros), 6466);
-    free(zeros);
-    free(skips);
+    for (size_t k = 0; k < 3; k++) {
+        for (uint32_t i = 0; i < N_ARCHITECTURES; i++) {
+            char text[512];
+
+            genome_of_index(i, genome);
+            unique_string(genome, foldings[k], text, sizeof text);
+            digest_of(&digests[i], text, strlen(text));
+        }
+        ck_assert_uint_eq(count_distinct(digests), want[k]);
+    }
+    free(digests);
     free(genome);
 }
 END_TEST
@@ -385,6 +390,35 @@ START_TEST(gives_one_hash_only_to_cells_that_compute_the_same)
     ck_assert_uint_gt(n_hashes, 5390);
     free(both);
     free(hashes);
+    free(genome);
+    space_close(&space);
+}
+END_TEST
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+START_TEST(has_the_macs_of_the_whole_space_on_cifar10)
+{
+    struct space *space = open_for(32, 10, 16, 5);
+    struct genome *genome = genome_create(6);
+    uint64_t *macs = calloc(N_ARCHITECTURES, sizeof *macs), sum = 0;
+
+    for (uint32_t i = 0; i < N_ARCHITECTURES; i++) {
+        genome_of_index(i, genome);
+        macs[i] = cost_of(space, genome).macs;
+        sum += macs[i];
+    }
+    qsort(macs, N_ARCHITECTURES, sizeof *macs, compare_numbers);
+    ck_assert_uint_eq(macs[0], 7783040);
+    ck_assert_uint_eq(macs[N_ARCHITECTURES / 2], 47104640);
+    ck_assert_uint_eq(macs[N_ARCHITECTURES - 1], 220119680);
+    ck_assert_uint_eq(sum, (uint64_t)N_ARCHITECTURES * 54968960);
+    free(macs);
     free(genome);
     space_close(&space);
 }
@@ -455,6 +489,7 @@ int main(void)
     tcase_add_test(tc, knows_the_official_index_of_the_published_architectures);
     tcase_add_test(tc, has_as_many_different_architectures_as_the_benchmark_says);
     tcase_add_test(tc, gives_one_hash_only_to_cells_that_compute_the_same);
+    tcase_add_test(tc, has_the_macs_of_the_whole_space_on_cifar10);
     tcase_add_test(tc, has_the_parameters_and_macs_of_the_published_table_for_all_15625);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);

@@ -255,9 +255,9 @@ START_TEST(names_what_does_not_fit_when_opened)
         const char *says;
     } bad[] = {
         {{.name = "darts", .input = {8, 8, 1}, .classes = 10},
-         "there is no search space 'darts': known are nasbench201, amoebanet"},
+         "there is no search space 'darts': known are nasbench201, amoebanet, nasnet"},
         {{.name = "", .input = {8, 8, 1}, .classes = 10},
-         "there is no search space '': known are nasbench201, amoebanet"},
+         "there is no search space '': known are nasbench201, amoebanet, nasnet"},
         {{.name = "nasbench201", .input = {0, 8, 1}, .classes = 10},
          "space nasbench201: images of 0x8x1: sides must be 1 to 4096, channels 1 to 65536"},
         {{.name = "amoebanet", .input = {8, 8, 1}},
@@ -273,6 +273,24 @@ START_TEST(names_what_does_not_fit_when_opened)
         {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .stages = 5},
          "space nasbench201: 5 stages: images whose shorter side is 8 after the stem can be halved "
          "only 3 times: at most 4 stages"},
+        {{.name = "amoebanet", .input = {8, 8, 1}, .classes = 10, .stem = "thick"},
+         "space amoebanet: there is no stem 'thick': known are plain, imagenet"},
+        {{.name = "amoebanet", .input = {8, 2, 1}, .classes = 10, .stem = "imagenet"},
+         "space amoebanet: images of 8x2 are too small for the stem 'imagenet': a side must have 3 "
+         "pixels or more"},
+        {{.name = "nasnet", .input = {32, 32, 1}, .classes = 10, .stem = "imagenet", .stages = 4},
+         "space nasnet: 4 stages: images whose shorter side is 4 after the stem can be halved only "
+         "2 times: at most 3 stages"},
+        {{.name = "nasnet", .input = {32, 32, 1}, .classes = 10, .stem_channels = 65537},
+         "space nasnet: 65537 channels of the stem: must be 1 to 65536 (0: the default)"},
+        {{.name = "nasbench201", .input = {64, 64, 1}, .classes = 10, .stem = "imagenet"},
+         "space nasbench201: it has no reduction cells for the stem 'imagenet': take the plain one "
+         "with a stride"},
+        {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .stem_channels = 3},
+         "space nasbench201: its stem has the channels of the first stage: set those instead of 3 "
+         "of the stem"},
+        {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .skip_reduction_input = true},
+         "space nasbench201: its cells read no previous input that could be skipped"},
         {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .drop_path = 1},
          "space nasbench201: a drop-path rate of 1: must be 0 or more and below 1"},
         {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .drop_path = NAN},

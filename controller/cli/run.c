@@ -395,6 +395,9 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->space.stages = s->stages;
     out->space.stem_stride = s->stem_stride;
     out->space.drop_path = (float)s->cell_drop_path;
+    copy_text(out->space.stem, sizeof out->space.stem, s->stem);
+    out->space.stem_channels = s->stem_channels;
+    out->space.skip_reduction_input = s->skip_reduction_input;
     out->space.input = (struct graph_shape){self->data.h, self->data.w, self->data.c};
     out->space.classes = self->data.classes;
     copy_text(out->strategy, sizeof out->strategy, s->strategy);
@@ -417,6 +420,9 @@ static int check_names(const struct settings *s, struct why *why)
     struct space *space = NULL;
     struct strategy *strategy = NULL;
     copy_text(config.name, sizeof config.name, s->space);
+    copy_text(config.stem, sizeof config.stem, s->stem);
+    config.stem_channels = s->stem_channels;
+    config.skip_reduction_input = s->skip_reduction_input;
     int rc = space_open(&space, &config, why);
     if (rc == FARM_OK)
         rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);

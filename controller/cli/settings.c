@@ -91,7 +91,7 @@ const struct setting settings_table[] = {
     {"split-seed", "N", SETTING_COUNT, AT(recipe.split_seed), 0, 0, U64, "0",
      "which image is in which part", GROUP_RUN},
 
-    {"space", "NAME", SETTING_TEXT, TEXT(space), "nasbench201", "nasbench201 or amoebanet",
+    {"space", "NAME", SETTING_TEXT, TEXT(space), "nasbench201", "nasbench201, amoebanet or nasnet",
      GROUP_SPACE},
     {"channels", "N", SETTING_COUNT32, AT(channels), 0, 0, 65536, "0",
      "of the first stage; 0: by image size", GROUP_SPACE},
@@ -99,7 +99,18 @@ const struct setting settings_table[] = {
      "normal cells a stage; 0: by image size", GROUP_SPACE},
     {"stages", "N", SETTING_COUNT32, AT(stages), 0, 0, 64, "0", "0: by image size", GROUP_SPACE},
     {"stem-stride", "N", SETTING_COUNT32, AT(stem_stride), 0, 0, 64, "0",
-     "of the first convolution; 0: 1", GROUP_SPACE},
+     "of the first convolution; 0: 1 (imagenet: 2)", GROUP_SPACE},
+    {"stem", "KIND", SETTING_TEXT, TEXT(stem), NULL,
+     "plain: one convolution; imagenet: for large images, also two reduction cells (amoebanet, "
+     "nasnet)",
+     GROUP_SPACE},
+    {"stem-channels", "N", SETTING_COUNT32, AT(stem_channels), 0, 0, 65536, "0",
+     "of the first convolution (amoebanet, nasnet); 0: three times the first stage's (imagenet: "
+     "32)",
+     GROUP_SPACE},
+    {"skip-reduction-input", "yes|no", SETTING_FLAG, AT(skip_reduction_input), 0, 0, 1, "no",
+     "the cell behind a reduction reads what lies before the reduction's input (amoebanet, nasnet)",
+     GROUP_SPACE},
     {"cell-drop-path", "X", SETTING_REAL, AT(cell_drop_path), 0, 0, 0.95, "0",
      "rate of the drop-path operations in the cells; 0: none are placed", GROUP_SPACE},
 

@@ -15,7 +15,9 @@ struct settings {
     char out[512], name[LIMIT_NAME + 1];
     char data[512];
     char space[32], strategy[32], strategy_options[256];
-    uint32_t channels, cells, stages, stem_stride;
+    uint32_t channels, cells, stages, stem_stride, stem_channels;
+    char stem[16];
+    bool skip_reduction_input;
     double cell_drop_path;
     uint64_t population, sample; /* 0: the strategy's own default */
     uint64_t trials, seed;

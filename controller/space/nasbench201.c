@@ -31,10 +31,11 @@ static uint32_t edge_of(uint32_t to, uint32_t from)
 static int open_space(struct space *self, struct why *why)
 {
     static const struct skeleton_defaults defaults[3] = {{16, 1}, {16, 1}, {16, 5}};
+    int rc = skeleton_only_plain(&self->config, why);
 
     self->n_dims = N_EDGES;
     self->dims = dims;
-    return skeleton_fill(&self->config, defaults, why);
+    return rc != FARM_OK ? rc : skeleton_fill(&self->config, defaults, why);
 }
 
 struct builder {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum layer_kind { LAYER_IDENTITY, LAYER_SEPARABLE, LAYER_POOL, LAYER_ROW_COLUMN };
+enum layer_kind { LAYER_IDENTITY, LAYER_SEPARABLE, LAYER_POOL, LAYER_ROW_COLUMN, LAYER_CONV };
 
 static const struct layer {
     const char *label;
@@ -22,6 +22,11 @@ static const struct layer {
     [PAIRWISE_MAX3] = {"max_pool_3x3", ".max3", LAYER_POOL, 3, 1, false, GRAPH_MAX_POOL},
     [PAIRWISE_DIL_SEP3] = {"dil_conv_3x3", ".dil3", LAYER_SEPARABLE, 3, 2, false, GRAPH_OP_END},
     [PAIRWISE_CONV_1X7_7X1] = {"conv_1x7_7x1", ".rc7", LAYER_ROW_COLUMN, 7, 1, false, GRAPH_OP_END},
+    [PAIRWISE_CONV_1X3_3X1] = {"conv_1x3_3x1", ".rc3", LAYER_ROW_COLUMN, 3, 1, false, GRAPH_OP_END},
+    [PAIRWISE_MAX5] = {"max_pool_5x5", ".max5", LAYER_POOL, 5, 1, false, GRAPH_MAX_POOL},
+    [PAIRWISE_MAX7] = {"max_pool_7x7", ".max7", LAYER_POOL, 7, 1, false, GRAPH_MAX_POOL},
+    [PAIRWISE_CONV1] = {"conv_1x1", ".conv1", LAYER_CONV, 1, 1, false, GRAPH_OP_END},
+    [PAIRWISE_CONV3] = {"conv_3x3", ".conv3", LAYER_CONV, 3, 1, false, GRAPH_OP_END},
 };
 
 const char *pairwise_op_label(enum pairwise_op op)
@@ -145,6 +150,11 @@ static uint32_t add_op(struct builder *b, enum pairwise_op op, struct value *in,
         return norm(b, conv(b, relu_of(b, in), b->channels, stride, ".conv"), ".bn");
     case LAYER_SEPARABLE: x = separable(b, layer, in, stride); break;
     case LAYER_ROW_COLUMN: x = row_column(b, layer, in, stride); break;
+    case LAYER_CONV:
+        x = graph_conv(b->g, relu_of(b, in), b->channels, layer->kernel, stride, 1, 1,
+                       param_name_with(&b->name, ".conv"));
+        x = norm(b, x, ".bn");
+        break;
     case LAYER_POOL:
         x = graph_pool(b->g, layer->pool, x, layer->kernel, stride);
         if (!fits)
@@ -233,35 +243,93 @@ static uint32_t add_cell(struct builder *b, const struct pairwise_cell *cell, st
     return cell_output(b, cell, state);
 }
 
+/* The cells one after the other, and what the next one may read. */
+struct chain {
+    struct value current, previous, older; /* older: the one before previous */
+    uint32_t n;                            /* cells so far: without any there is no previous */
+};
+
+static void extend(struct builder *b, struct chain *chain, const struct pairwise_cell *cell,
+                   struct value *previous, uint32_t stride)
+{
+    struct value next = {
+        .id = add_cell(b, cell, &chain->current, chain->n > 0 ? previous : NULL, stride)};
+
+    chain->older = chain->previous;
+    chain->previous = chain->current;
+    chain->current = next;
+    chain->n++;
+}
+
+static void name_cell(struct builder *b, const char *kind, uint32_t number)
+{
+    b->name.len = 0;
+    param_name_text(&b->name, kind);
+    param_name_number(&b->name, number);
+}
+
+static void add_stem(struct builder *b, const struct pairwise_cell *reduction, struct chain *chain)
+{
+    const struct space_config *c = b->config;
+    bool imagenet = skeleton_has_imagenet_stem(c);
+    const struct graph_node conv3 = {.op = GRAPH_CONV,
+                                     .kernel_h = 3,
+                                     .kernel_w = 3,
+                                     .stride = c->stem_stride,
+                                     .channels = c->stem_channels,
+                                     .pad_y = imagenet ? 0 : 1,
+                                     .pad_x = imagenet ? 0 : 1,
+                                     .valid = imagenet};
+    uint32_t x = graph_add(b->g, &conv3, &(uint32_t){0}, 1, "stem.conv");
+
+    chain->current = (struct value){.id = graph_batch_norm(b->g, x, true, "stem.bn")};
+    for (uint32_t i = 0; imagenet && i < 2; i++) {
+        b->channels = c->channels >> (2 - i) > 0 ? c->channels >> (2 - i) : 1;
+        name_cell(b, "stem.r", i);
+        extend(b, chain, reduction, &chain->previous, 2);
+    }
+}
+
 static uint32_t add_network(struct builder *b, const struct pairwise_cell *normal,
                             const struct pairwise_cell *reduction)
 {
     const struct space_config *c = b->config;
-    uint32_t number = 0,
-             x = graph_conv(b->g, 0, 3 * c->channels, 3, c->stem_stride, 1, 1, "stem.conv");
-    struct value current = {.id = graph_batch_norm(b->g, x, true, "stem.bn")}, previous = {0};
+    struct chain chain = {.n = 0};
+    uint32_t number = 0;
 
+    add_stem(b, reduction, &chain);
     b->channels = c->channels;
     for (uint32_t stage = 0; stage < c->stages; stage++) {
-        if (stage > 0)
+        if (stage > 0) {
             b->channels *= 2;
-        /* a reduction cell in front of every stage but the first */
-        for (uint32_t k = stage > 0 ? 0 : 1; k <= c->cells; k++) {
-            bool reduce = k == 0;
-            struct value next = {0};
+            name_cell(b, "r", number++);
+            extend(b, &chain, reduction, &chain.previous, 2);
+        }
+        for (uint32_t k = 0; k < c->cells; k++) {
+            bool skip = c->skip_reduction_input && stage > 0 && k == 0;
 
-            b->name.len = 0;
-            param_name_text(&b->name, reduce ? "r" : "c");
-            param_name_number(&b->name, number);
-            next.id = add_cell(b, reduce ? reduction : normal, &current,
-                               number > 0 ? &previous : NULL, reduce ? 2 : 1);
-            previous = current;
-            current = next;
-            number++;
+            name_cell(b, "c", number++);
+            extend(b, &chain, normal, skip ? &chain.older : &chain.previous, 1);
         }
     }
-    return graph_linear(b->g, graph_global_avg_pool(b->g, relu_of(b, &current)), c->classes,
+    return graph_linear(b->g, graph_global_avg_pool(b->g, relu_of(b, &chain.current)), c->classes,
                         "head");
+}
+
+int pairwise_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
+                  struct why *why)
+{
+    int rc = skeleton_fill(config, defaults, why);
+
+    if (rc != FARM_OK)
+        return rc;
+    if (config->stem_channels == 0)
+        config->stem_channels = skeleton_has_imagenet_stem(config) ? 32 : 3 * config->channels;
+    if (config->stem_channels > LIMIT_CHANNELS)
+        return why_set(why, FARM_EINPUT,
+                       "%u channels of the stem: must be 1 to %u (0: the default)",
+                       config->stem_channels, LIMIT_CHANNELS);
+    return FARM_OK;
 }
 
 int pairwise_decode(const struct space_config *config, const struct pairwise_cell *normal,

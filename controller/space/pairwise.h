@@ -1,9 +1,9 @@
 /* pairwise.h - the NASNet family of cells: combinations of two hidden states, an operation on each, summed.
  *
- * It is:     the cell and its macro skeleton, for whatever list of operations a space has (AmoebaNet's 8 now;
- *            an operation more is one line in a table). B. Zoph et al., arXiv:1707.07012; E. Real et al.,
- *            arXiv:1802.01548; layers as in the authors' published code.
- * It is not: a space: amoebanet.c maps genes onto it.
+ * It is:     the cell and its macro skeleton, for whatever list of operations a space has (an operation more is one
+ *            line in a table). B. Zoph et al., arXiv:1707.07012; E. Real et al., arXiv:1802.01548; layers as in the
+ *            authors' published code.
+ * It is not: a space: pairwise_space.h maps genes onto it.
  */
 #ifndef NASFARM_PAIRWISE_H
 #define NASFARM_PAIRWISE_H
@@ -19,6 +19,11 @@ enum pairwise_op {
     PAIRWISE_MAX3,
     PAIRWISE_DIL_SEP3,
     PAIRWISE_CONV_1X7_7X1,
+    PAIRWISE_CONV_1X3_3X1,
+    PAIRWISE_MAX5,
+    PAIRWISE_MAX7,
+    PAIRWISE_CONV1,
+    PAIRWISE_CONV3,
     PAIRWISE_OP_END
 };
 const char *pairwise_op_label(enum pairwise_op op);
@@ -38,8 +43,17 @@ struct pairwise_cell {
 /* Keeps every state that no combination reads, as AmoebaNet does. */
 void pairwise_keep_unused(struct pairwise_cell *self);
 
-/* Stem 3x3 of 3*channels + BN; `cells` normal cells a stage; a reduction cell before every later stage, whose
- * channels double; ReLU, global pool, linear. *out is finished and the caller's. */
+/* skeleton_fill(), and the stem's channels. */
+int pairwise_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
+                  struct why *why);
+
+/* Stem; `cells` normal cells a stage; a reduction cell before every later stage, whose channels double; ReLU, global
+ * pool, linear. *out is finished and the caller's.
+ *   stem "plain"           3x3 of stem_channels (by default 3 * channels) + BN
+ *   stem "imagenet"        3x3 of stem_channels (32) and stride 2 without padding + BN; then two reduction cells with a
+ *                          quarter and a half of the channels: 224 pixels become 28
+ *   skip_reduction_input   the cell behind a reduction reads as its previous input what lies before the reduction's
+ *                          input, as NASNet-A large does */
 int pairwise_decode(const struct space_config *config, const struct pairwise_cell *normal,
                     const struct pairwise_cell *reduction, struct graph **out, struct why *why);
 

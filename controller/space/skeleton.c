@@ -32,6 +32,49 @@ static int check_range(const char *what, uint32_t value, uint32_t most, struct w
     return FARM_OK;
 }
 
+bool skeleton_has_imagenet_stem(const struct space_config *config)
+{
+    return strcmp(config->stem, "imagenet") == 0;
+}
+
+int skeleton_only_plain(const struct space_config *config, struct why *why)
+{
+    if (skeleton_has_imagenet_stem(config))
+        return why_set(why, FARM_EINPUT,
+                       "it has no reduction cells for the stem 'imagenet': take the plain one with "
+                       "a stride");
+    if (config->stem_channels > 0)
+        return why_set(why, FARM_EINPUT,
+                       "its stem has the channels of the first stage: set those instead of %u of "
+                       "the stem",
+                       config->stem_channels);
+    if (config->skip_reduction_input)
+        return why_set(why, FARM_EINPUT, "its cells read no previous input that could be skipped");
+    return FARM_OK;
+}
+
+static int fill_stem(struct space_config *config, struct why *why)
+{
+    static const char *const stems[] = {"plain", "imagenet"};
+    bool imagenet = skeleton_has_imagenet_stem(config);
+
+    if (config->stem[0] != '\0' && strcmp(config->stem, stems[imagenet]) != 0)
+        return why_set(why, FARM_EINPUT, "there is no stem '%.15s': known are plain, imagenet",
+                       config->stem);
+    (void)strcpy(config->stem, stems[imagenet]);
+    if (config->stem_stride == 0)
+        config->stem_stride = imagenet ? 2 : 1;
+    return check_range("as the stem's stride", config->stem_stride, MAX_STEM_STRIDE, why);
+}
+
+/* Pixels of a side that the first stage sees; 0: too few for this stem. */
+static uint32_t side_after_stem(const struct space_config *config, uint32_t side)
+{
+    if (!skeleton_has_imagenet_stem(config))
+        return (side + config->stem_stride - 1) / config->stem_stride;
+    return side < 3 ? 0 : halved(halved((side - 3) / config->stem_stride + 1));
+}
+
 int skeleton_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
                   struct why *why)
 {
@@ -51,12 +94,14 @@ int skeleton_fill(struct space_config *config, const struct skeleton_defaults de
     if (!(config->drop_path >= 0 && config->drop_path < 1))
         return why_set(why, FARM_EINPUT, "a drop-path rate of %g: must be 0 or more and below 1",
                        (double)config->drop_path);
-    if (config->stem_stride == 0)
-        config->stem_stride = 1;
-    if ((rc = check_range("as the stem's stride", config->stem_stride, MAX_STEM_STRIDE, why)) !=
-        FARM_OK)
+    if ((rc = fill_stem(config, why)) != FARM_OK)
         return rc;
-    side = ((in->h < in->w ? in->h : in->w) + config->stem_stride - 1) / config->stem_stride;
+    side = side_after_stem(config, in->h < in->w ? in->h : in->w);
+    if (side == 0)
+        return why_set(why, FARM_EINPUT,
+                       "images of %ux%u are too small for the stem 'imagenet': a side must have 3 "
+                       "pixels or more",
+                       in->h, in->w);
     d = &defaults[side <= 12 ? 0 : side <= 31 ? 1 : 2];
     if (config->channels == 0)
         config->channels = d->channels;

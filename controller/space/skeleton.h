@@ -13,11 +13,16 @@ struct skeleton_defaults {
 };
 
 /* Fills the zeros of config and checks the rest: stages default to 3, fewer when the last one would have less than
- * 4x4 pixels; asked for, a stage may go on as long as there are two pixels to halve.
+ * 4x4 pixels; asked for, a stage may go on as long as there are two pixels to halve. The stem becomes "plain" or
+ * "imagenet"; what the latter takes of the images' size (a 3x3 convolution without padding, two halvings) is counted.
  *   small, middle, large   for images whose shorter side (after the stem) is up to 12, up to 31, and above
  * FARM_EINPUT names the number and its range. */
 int skeleton_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
                   struct why *why);
+
+bool skeleton_has_imagenet_stem(const struct space_config *config);
+/* For spaces without reduction cells: refuses what only cells of the NASNet family can do. */
+int skeleton_only_plain(const struct space_config *config, struct why *why);
 
 /* A parameter's name, built from the left; cut it back with len. Never past the room: a name too long is one that
  * graph_add() refuses. */
@@ -47,6 +52,6 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
 bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out);
 bool notation_end(struct notation_cursor *self);
 
-extern const struct space_ops space_nasbench201, space_amoebanet;
+extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet;
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "skeleton.h"
 
-static const struct space_ops *const spaces[] = {&space_nasbench201, &space_amoebanet, NULL};
+static const struct space_ops *const spaces[] = {&space_nasbench201, &space_amoebanet,
+                                                 &space_nasnet, NULL};
 
 const struct space_ops *const *space_all(void)
 {

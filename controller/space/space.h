@@ -34,8 +34,12 @@ struct space_config {
     uint32_t channels; /* of the first stage; 0: the space's own default for this image size */
     uint32_t cells;    /* normal cells per stage (N); 0: default */
     uint32_t stages;   /* 0: default, limited so that the last stage still has 4x4 pixels or more */
-    uint32_t stem_stride; /* 0: 1; of the first convolution */
+    uint32_t stem_stride; /* 0: 1 (2 of the ImageNet stem); of the first convolution */
     float drop_path;      /* rate of drop_path nodes; 0: none are placed */
+    char stem[16]; /* "", "plain": one convolution; "imagenet": for large images (pairwise.h) */
+    uint32_t
+        stem_channels; /* pairwise cells: of the first convolution; 0: the stem's own default */
+    bool skip_reduction_input; /* pairwise cells: see pairwise.h */
 };
 
 /* One cell as a drawing: values, and the operations between them. */
@@ -74,6 +78,7 @@ struct space_ops {
     /* Describes the which-th kind of cell; false when there is no such. May be NULL. */
     bool (*cell)(const struct space *self, const struct genome *genome, uint32_t which,
                  struct cell_drawing *out);
+    const void *own; /* what these functions know of their space, when several spaces share them */
 };
 
 /* FARM_EINPUT names an unknown space and lists the known ones, or says which number does not fit. */

@@ -1,4 +1,4 @@
-/* test_amoebanet.c - the AmoebaNet space, and its cells against NASNet-A, whose size is published. */
+/* test_pairwise.c - the AmoebaNet and NASNet spaces, and their cells against NASNet-A, whose size is published. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,14 +6,19 @@
 
 #include "pairwise.h"
 
-static struct space *open_for(struct space_config config)
+static struct space *open_named(const char *name, struct space_config config)
 {
     struct space *space = NULL;
     struct why why = {""};
 
-    strcpy(config.name, "amoebanet");
+    strcpy(config.name, name);
     ck_assert_msg(space_open(&space, &config, &why) == FARM_OK, "%s", why.text);
     return space;
+}
+
+static struct space *open_for(struct space_config config)
+{
+    return open_named("amoebanet", config);
 }
 
 static struct graph *decoded(const struct space *space, const struct genome *genome)
@@ -52,10 +57,37 @@ static const struct pairwise_cell nasnet_a_reduction = {
     .keep = 0x78,
 };
 
-START_TEST(builds_nasnet_a_for_cifar_with_its_published_size)
+/* Published: 3.3M parameters on CIFAR; 5.3M and 564M multiply-adds (mobile), 88.9M and 23.8B (large) on ImageNet. */
+static const struct {
+    struct space_config config;
+    uint64_t params, macs;
+} nasnet_a[] = {
+    {{.input = {32, 32, 3}, .classes = 10, .channels = 32, .cells = 6, .stages = 3},
+     3346538,
+     544333312},
+    {{.input = {224, 224, 3},
+      .classes = 1000,
+      .channels = 44,
+      .cells = 4,
+      .stages = 3,
+      .stem = "imagenet"},
+     5289978,
+     563638816},
+    {{.input = {331, 331, 3},
+      .classes = 1000,
+      .channels = 168,
+      .cells = 6,
+      .stages = 3,
+      .stem = "imagenet",
+      .stem_channels = 96,
+      .skip_reduction_input = true},
+     88753150,
+     23783414658},
+};
+
+START_TEST(builds_nasnet_a_with_its_published_size)
 {
-    struct space *space = open_for((struct space_config){
-        .input = {32, 32, 3}, .classes = 10, .channels = 32, .cells = 6, .stages = 3});
+    struct space *space = open_for(nasnet_a[_i].config);
     struct graph *graph = NULL;
     struct graph_cost cost;
     struct why why = {""};
@@ -64,24 +96,30 @@ START_TEST(builds_nasnet_a_for_cifar_with_its_published_size)
                                   &why) == FARM_OK,
                   "%s", why.text);
     ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
-    ck_assert_uint_eq(cost.params, 3346538);
-    ck_assert_uint_eq(cost.macs, 544333312);
+    ck_assert_uint_eq(cost.params, nasnet_a[_i].params);
+    ck_assert_uint_eq(cost.macs, nasnet_a[_i].macs);
     graph_destroy(&graph);
     space_close(&space);
 }
 END_TEST
 
+static const struct {
+    const char *space;
+    double per_cell;
+} encodings[] = {{"amoebanet", 556627761561600.0}, {"nasnet", 71465842174521600.0}};
+
 START_TEST(has_the_published_number_of_encodings)
 {
-    struct space *space = open_for((struct space_config){.input = {32, 32, 3}, .classes = 10});
-    double per_cell[2] = {1, 1};
+    struct space *space =
+        open_named(encodings[_i].space, (struct space_config){.input = {32, 32, 3}, .classes = 10});
+    double want = encodings[_i].per_cell, per_cell[2] = {1, 1};
 
     ck_assert_uint_eq(space->n_dims, 40);
     for (uint32_t i = 0; i < space->n_dims; i++)
         per_cell[space->dims[i].group] *= space->dims[i].choices;
-    ck_assert(per_cell[0] == 556627761561600.0);
-    ck_assert(per_cell[1] == 556627761561600.0);
-    ck_assert(fabs(space_log10_points(space) - 2 * log10(556627761561600.0)) < 1e-9);
+    ck_assert(per_cell[0] == want); /* below 2^57 and multiples of 2^8: exact */
+    ck_assert(per_cell[1] == want);
+    ck_assert(fabs(space_log10_points(space) - 2 * log10(want)) < 1e-9);
     space_close(&space);
 }
 END_TEST
@@ -162,6 +200,11 @@ START_TEST(counts_each_operation_as_written_on_paper)
         const char *text;
         uint64_t each;
     } want[] = {
+        {CELLS("max_pool_5x5"), 0},
+        {CELLS("max_pool_7x7"), 0},
+        {CELLS("conv_1x1"), 64 + 16},
+        {CELLS("conv_3x3"), 9 * 64 + 16},
+        {CELLS("conv_1x3_3x1"), (16 + 4) + (3 * 4 + 4) + (3 * 4 + 4) + (16 + 16)},
         {CELLS("identity"), 0},
         {CELLS("avg_pool_3x3"), 0},
         {CELLS("max_pool_3x3"), 0},
@@ -171,8 +214,9 @@ START_TEST(counts_each_operation_as_written_on_paper)
         {CELLS("dil_conv_3x3"), 9 * 8 + 64 + 16},
         {CELLS("conv_1x7_7x1"), (16 + 4) + (7 * 4 + 4) + (7 * 4 + 4) + (16 + 16)},
     };
-    struct space *space = open_for((struct space_config){
-        .input = {8, 8, 1}, .classes = 10, .channels = 8, .cells = 1, .stages = 1});
+    struct space *space = open_named(
+        "nasnet", (struct space_config){
+                      .input = {8, 8, 1}, .classes = 10, .channels = 8, .cells = 1, .stages = 1});
 
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         struct genome *genome = parsed(space, want[i].text);
@@ -186,6 +230,39 @@ START_TEST(counts_each_operation_as_written_on_paper)
         free(genome);
     }
     space_close(&space);
+}
+END_TEST
+
+START_TEST(means_the_same_network_by_the_same_words_in_both_spaces)
+{
+    struct space_config config = {.input = {16, 16, 3}, .classes = 10};
+    struct space *amoebanet = open_for(config), *nasnet = open_named("nasnet", config);
+    struct genome *genome = genome_create(amoebanet->n_dims);
+    struct rng rng;
+
+    rng_seed(&rng, 5);
+    for (int k = 0; k < 50; k++) {
+        struct genome *other;
+        struct graph *a, *b;
+        struct digest da, db;
+        char *text;
+
+        space_sample(amoebanet, &rng, genome);
+        text = amoebanet->ops->notation(amoebanet, genome);
+        other = parsed(nasnet, text);
+        a = decoded(amoebanet, genome);
+        b = decoded(nasnet, other);
+        ck_assert_int_eq(graph_hash(a, &da), FARM_OK);
+        ck_assert_int_eq(graph_hash(b, &db), FARM_OK);
+        ck_assert_mem_eq(&da, &db, sizeof da);
+        graph_destroy(&a);
+        graph_destroy(&b);
+        free(other);
+        free(text);
+    }
+    free(genome);
+    space_close(&amoebanet);
+    space_close(&nasnet);
 }
 END_TEST
 
@@ -207,12 +284,27 @@ START_TEST(decodes_any_genome_on_any_image_size)
         {.input = {1, 1, 9}, .classes = 2},
         {.input = {32, 32, 3}, .classes = 10, .cells = 1, .stem_stride = 2, .drop_path = 0.2f},
         {.input = {9, 9, 3}, .classes = 1, .channels = 5, .stages = 4},
+        {.input = {64, 48, 3}, .classes = 10, .stem = "imagenet"},
+        {.input = {65, 131, 3},
+         .classes = 7,
+         .channels = 1,
+         .cells = 2,
+         .stages = 4,
+         .stem = "imagenet",
+         .skip_reduction_input = true},
+        {.input = {33, 34, 3},
+         .classes = 7,
+         .stem = "imagenet",
+         .stem_stride = 1,
+         .drop_path = 0.1f},
+        {.input = {3, 3, 1}, .classes = 2, .stem = "imagenet"},
+        {.input = {32, 32, 3}, .classes = 2, .skip_reduction_input = true, .stem_channels = 5},
     };
     struct rng rng;
 
     rng_seed(&rng, 7);
     for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
-        struct space *space = open_for(configs[i]);
+        struct space *space = open_named(i % 2 == 0 ? "amoebanet" : "nasnet", configs[i]);
         struct genome *genome = genome_create(space->n_dims);
 
         for (int k = 0; k < 100; k++) {
@@ -262,18 +354,21 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("amoebanet");
-    TCase *tc = tcase_create("amoebanet");
+    Suite *suite = suite_create("pairwise");
+    TCase *tc = tcase_create("pairwise");
     SRunner *runner = srunner_create(suite);
     int failed;
 
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, builds_nasnet_a_for_cifar_with_its_published_size);
-    tcase_add_test(tc, has_the_published_number_of_encodings);
+    tcase_add_loop_test(tc, builds_nasnet_a_with_its_published_size, 0,
+                        (int)(sizeof nasnet_a / sizeof nasnet_a[0]));
+    tcase_add_loop_test(tc, has_the_published_number_of_encodings, 0,
+                        (int)(sizeof encodings / sizeof encodings[0]));
     tcase_add_test(tc, has_genes_that_say_what_they_are);
     tcase_add_test(tc, reads_back_its_own_notation);
     tcase_add_test(tc, points_at_the_character_that_is_wrong);
     tcase_add_test(tc, counts_each_operation_as_written_on_paper);
+    tcase_add_test(tc, means_the_same_network_by_the_same_words_in_both_spaces);
     tcase_add_test(tc, keeps_exactly_the_states_that_nobody_reads);
     tcase_add_test(tc, decodes_any_genome_on_any_image_size);
     tcase_add_test(tc, has_one_hash_whichever_side_a_term_stands_on);

@@ -1,0 +1,29 @@
+/* nasnet.c - the NASNet space: thirteen operations in the cells of pairwise_space.h.
+ *
+ * B. Zoph et al., Learning Transferable Architectures for Scalable Image Recognition, arXiv:1707.07012.
+ * 71,465,842,174,521,600 encodings per cell.
+ */
+#include "pairwise_space.h"
+
+/* The paper's order; the labels are those of ops[]. */
+static const char *const op_labels[] = {
+    "identity",     "conv_1x3_3x1", "conv_1x7_7x1", "dil_conv_3x3", "avg_pool_3x3",
+    "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "conv_1x1",     "conv_3x3",
+    "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"};
+static const enum pairwise_op ops[] = {
+    PAIRWISE_IDENTITY, PAIRWISE_CONV_1X3_3X1, PAIRWISE_CONV_1X7_7X1, PAIRWISE_DIL_SEP3,
+    PAIRWISE_AVG3,     PAIRWISE_MAX3,         PAIRWISE_MAX5,         PAIRWISE_MAX7,
+    PAIRWISE_CONV1,    PAIRWISE_CONV3,        PAIRWISE_SEP3,         PAIRWISE_SEP5,
+    PAIRWISE_SEP7};
+#define N_OPS (sizeof ops / sizeof ops[0])
+
+static const struct dim dims[PAIRWISE_N_DIMS] = PAIRWISE_DIMS(N_OPS, op_labels);
+static const struct pairwise_genes genes = {dims, ops};
+
+const struct space_ops space_nasnet = {
+    .name = "nasnet",
+    .summary = "the NASNet cells: normal and reduction, 5 combinations each, 13 operations, "
+               "5.1e33 encodings",
+    PAIRWISE_SPACE_FUNCTIONS,
+    .own = &genes,
+};
