@@ -187,29 +187,30 @@ static struct graph *graph_from_json(const char *text)
     json_t *root = json_loads(text, 0, NULL), *nodes = json_object_get(root, "nodes"), *in;
     struct graph_shape input;
     struct graph *graph = NULL;
-    int classes, output, id;
+    int classes, output, id, aux = 0;
 
-    ck_assert_int_eq(json_unpack(root, "{s:[iii], s:i, s:i}", "input", &input.h, &input.w, &input.c,
-                                 "classes", &classes, "output", &output),
+    ck_assert_int_eq(json_unpack(root, "{s:[iii], s:i, s:i, s?i}", "input", &input.h, &input.w,
+                                 &input.c, "classes", &classes, "output", &output, "aux", &aux),
                      0);
     ck_assert_int_eq(graph_create(&graph, input, (uint32_t)classes, NULL), FARM_OK);
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         struct graph_node node = {0};
         struct graph_shape shape;
         uint32_t inputs[64];
-        const char *op, *name;
+        const char *op, *name, *mode = graph_resize_mode_name(GRAPH_BILINEAR);
         int valid, bias, affine;
         double rate;
 
         ck_assert_int_eq(
             json_unpack(json_array_get(nodes, i),
                         "{s:i, s:s, s:o, s:i, s:[ii], s:i, s:i, s:i, s:[ii], s:b, s:b, s:b, s:f, "
-                        "s:s, s:[iii]!}",
+                        "s:s, s:[iii], s?i, s?s!}",
                         "id", &id, "op", &op, "inputs", &in, "channels", &node.channels, "kernel",
                         &node.kernel_h, &node.kernel_w, "stride", &node.stride, "dilation",
                         &node.dilation, "groups", &node.groups, "pad", &node.pad_y, &node.pad_x,
                         "valid", &valid, "bias", &bias, "affine", &affine, "rate", &rate, "name",
-                        &name, "shape", &shape.h, &shape.w, &shape.c),
+                        &name, "shape", &shape.h, &shape.w, &shape.c, "offset", &node.offset,
+                        "mode", &mode),
             0);
         ck_assert_uint_eq((size_t)id, i);
         for (int k = GRAPH_INPUT; k < GRAPH_OP_END; k++)
@@ -219,6 +220,10 @@ static struct graph *graph_from_json(const char *text)
         node.bias = bias != 0;
         node.affine = affine != 0;
         node.rate = (float)rate;
+        node.height = shape.h;
+        node.width = shape.w;
+        if (strcmp(mode, "area") == 0)
+            node.mode = GRAPH_AREA;
         for (size_t k = 0; k < json_array_size(in); k++)
             inputs[k] = (uint32_t)json_integer_value(json_array_get(in, k));
         if (i > 0)
@@ -227,10 +232,81 @@ static struct graph *graph_from_json(const char *text)
         ck_assert_msg(graph->error == FARM_OK, "%s", graph->why.text);
         ck_assert_mem_eq(&graph->nodes[i].shape, &shape, sizeof shape);
     }
+    graph_set_aux(graph, (uint32_t)aux);
     ck_assert_int_eq(graph_finish(graph, (uint32_t)output, NULL), FARM_OK);
     json_decref(root);
     return graph;
 }
+
+/* What no space above has. */
+static struct graph *of_all_operations(void)
+{
+    struct graph *g = NULL;
+    struct why why;
+    uint32_t x, y;
+
+    ck_assert_int_eq(graph_create(&g, (struct graph_shape){8, 8, 4}, 10, NULL), FARM_OK);
+    x = graph_resize(g, graph_resize(g, 0, 5, 6, GRAPH_AREA), 9, 7, GRAPH_BILINEAR);
+    x = graph_channel_shuffle(g, graph_slice(g, x, 2, 2), 2);
+    x = graph_activation(g, GRAPH_RELU6, graph_activation(g, GRAPH_SWISH, x));
+    x = graph_squeeze_excite(g, x, 1, GRAPH_H_SWISH, GRAPH_H_SIGMOID, "se");
+    y = graph_linear(g, graph_global_avg_pool(g, graph_activation(g, GRAPH_SIGMOID, x)), 10, "aux");
+    graph_set_aux(g, y);
+    x = graph_linear(g, graph_global_avg_pool(g, x), 10, "fc");
+    ck_assert_msg(graph_finish(g, x, &why) == FARM_OK, "%s", why.text);
+    return g;
+}
+
+static void check_json(const struct graph *graph)
+{
+    struct graph_cost cost, cost_back;
+    struct digest hash, hash_back;
+    struct graph *back;
+    char *text = NULL;
+
+    ck_assert_int_eq(export_json(graph, &text), FARM_OK);
+    ck_assert_ptr_null(strchr(text, '\n'));
+    back = graph_from_json(text);
+    ck_assert_uint_eq(back->n_nodes, graph->n_nodes);
+    ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
+    ck_assert_int_eq(graph_cost(back, &cost_back), FARM_OK);
+    ck_assert_uint_eq(cost.params, cost_back.params);
+    ck_assert_uint_eq(cost.macs, cost_back.macs);
+    ck_assert_uint_eq(cost.activation_bytes, cost_back.activation_bytes);
+    ck_assert_int_eq(graph_hash(graph, &hash), FARM_OK);
+    ck_assert_int_eq(graph_hash(back, &hash_back), FARM_OK);
+    ck_assert_mem_eq(&hash, &hash_back, sizeof hash);
+    free(text);
+    graph_destroy(&back);
+}
+
+START_TEST(writes_json_that_holds_every_operation)
+{
+    struct graph *g = of_all_operations();
+
+    check_json(g);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(draws_what_tells_operations_apart)
+{
+    static const char *const labels[] = {
+        "resize (area)\\n5x6x4", "resize (bilinear)\\n9x7x4",
+        "slice from 2\\n9x7x2",  "channel_shuffle, 2 groups\\n9x7x2",
+        "h_sigmoid\\n1x1x2",     "linear (auxiliary output)\\n1x1x10",
+    };
+    struct graph *g = of_all_operations();
+    char *dot = NULL;
+
+    ck_assert_int_eq(export_graph_dot(g, "", &dot), FARM_OK);
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
+        ck_assert_msg(count(dot, labels[i]) == 1, "no '%s' in %s", labels[i], dot);
+    ck_assert_uint_eq(count(dot, "auxiliary"), 1);
+    free(dot);
+    graph_destroy(&g);
+}
+END_TEST
 
 START_TEST(writes_json_that_holds_the_whole_network)
 {
@@ -238,25 +314,9 @@ START_TEST(writes_json_that_holds_the_whole_network)
         for (uint64_t seed = 1; seed <= 10; seed++) {
             struct space *space = open_space((*ops)->name);
             struct genome *genome;
-            struct graph *graph = drawn(space, &genome, seed), *back;
-            struct graph_cost cost, cost_back;
-            struct digest hash, hash_back;
-            char *text = NULL;
+            struct graph *graph = drawn(space, &genome, seed);
 
-            ck_assert_int_eq(export_json(graph, &text), FARM_OK);
-            ck_assert_ptr_null(strchr(text, '\n'));
-            back = graph_from_json(text);
-            ck_assert_uint_eq(back->n_nodes, graph->n_nodes);
-            ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
-            ck_assert_int_eq(graph_cost(back, &cost_back), FARM_OK);
-            ck_assert_uint_eq(cost.params, cost_back.params);
-            ck_assert_uint_eq(cost.macs, cost_back.macs);
-            ck_assert_uint_eq(cost.activation_bytes, cost_back.activation_bytes);
-            ck_assert_int_eq(graph_hash(graph, &hash), FARM_OK);
-            ck_assert_int_eq(graph_hash(back, &hash_back), FARM_OK);
-            ck_assert_mem_eq(&hash, &hash_back, sizeof hash);
-            free(text);
-            graph_destroy(&back);
+            check_json(graph);
             graph_destroy(&graph);
             free(genome);
             space_close(&space);
@@ -278,6 +338,8 @@ int main(void)
     tcase_add_test(tc, writes_the_cell_in_a_line_per_state);
     tcase_add_test(tc, says_that_text_which_is_not_dot_is_none);
     tcase_add_test(tc, writes_json_that_holds_the_whole_network);
+    tcase_add_test(tc, writes_json_that_holds_every_operation);
+    tcase_add_test(tc, draws_what_tells_operations_apart);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

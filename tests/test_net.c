@@ -403,6 +403,112 @@ START_TEST(a_partial_batch_is_the_same_as_a_small_one)
 }
 END_TEST
 
+/* Auxiliary heads */
+
+/* A classifier behind a convolution, and an auxiliary one in front of it: 8x8x1 -> 4 */
+static struct graph *graph_with_aux(void)
+{
+    struct graph *g;
+    uint32_t x, y;
+
+    ck_assert_int_eq(graph_create(&g, (struct graph_shape){8, 8, 1}, 4, &why), FARM_OK);
+    x = graph_activation(g, GRAPH_SWISH, graph_conv(g, 0, 6, 3, 2, 1, 1, "stem"));
+    y = graph_relu(g,
+                   graph_batch_norm(g, graph_conv(g, x, 5, 3, 1, 1, 1, "side"), true, "side_bn"));
+    graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, y), 4, "aux"));
+    x = graph_global_avg_pool(g, graph_conv(g, x, 7, 3, 1, 1, 1, "deep"));
+    ck_assert_int_eq(graph_finish(g, graph_linear(g, x, 4, "logits"), &why), FARM_OK);
+    return g;
+}
+
+static double loss_with(struct net *net, float aux_weight, bool training)
+{
+    uint32_t correct;
+
+    net_set_aux_weight(net, aux_weight);
+    net_forward(net, 8, training);
+    return net_loss(net, labels, 8, 0, &correct);
+}
+
+START_TEST(the_loss_of_an_auxiliary_head_is_added_with_its_weight)
+{
+    struct graph *g = graph_with_aux();
+    struct net *net = net_of(g, 8, NET_TRAIN, 3);
+    struct net_param *aux = find(net, "aux.weight"), *logits = find(net, "logits.weight");
+    double alone, both;
+
+    fill(net, g, 8, 1);
+    alone = loss_with(net, 0, true);
+    both = loss_with(net, 1, true);
+    ck_assert_double_gt(both, alone + 0.5); /* it knows nothing yet: about ln 4 */
+    ck_assert_double_eq_tol(loss_with(net, 0.4f, true), alone + 0.4 * (both - alone), 1e-6);
+    net_backward(net);
+    ck_assert_float_ne(aux->grad[0], 0);
+    loss_with(net, 0, true);
+    net_backward(net);
+    ck_assert_float_eq(aux->grad[0], 0);
+    ck_assert_float_ne(logits->grad[0], 0);
+    /* when nothing is trained, there is none */
+    ck_assert_double_eq(loss_with(net, 0, false), loss_with(net, 5, false));
+    net_destroy(&net);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(weights_of_a_network_with_an_auxiliary_head_infer_elsewhere)
+{
+    struct graph *g = graph_with_aux();
+    struct net *train = net_of(g, 8, NET_TRAIN, 3), *infer = net_of(g, 8, NET_INFER, 99);
+    uint8_t *blob;
+    size_t len;
+
+    ck_assert_int_eq(net_save(train, &blob, &len), FARM_OK);
+    ck_assert_msg(net_load(infer, blob, len, &why) == FARM_OK, "%s", why.text);
+    fill(train, g, 8, 1);
+    fill(infer, g, 8, 1);
+    ck_assert_mem_eq(net_forward(train, 8, false), net_forward(infer, 8, false),
+                     8 * 4 * sizeof(float));
+    free(blob);
+    net_destroy(&train);
+    net_destroy(&infer);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Then there is one gradient, too. */
+START_TEST(an_auxiliary_head_may_be_the_output_by_another_name)
+{
+    struct net *nets[2];
+    uint32_t correct;
+
+    for (int i = 0; i < 2; i++) {
+        struct graph *g;
+        uint32_t x;
+
+        ck_assert_int_eq(graph_create(&g, (struct graph_shape){8, 8, 1}, 4, &why), FARM_OK);
+        x = graph_linear(g, graph_global_avg_pool(g, graph_conv(g, 0, 6, 3, 1, 1, 1, "a")), 4, "b");
+        if (i == 1)
+            graph_set_aux(g, graph_identity(g, x));
+        ck_assert_int_eq(graph_finish(g, x, &why), FARM_OK);
+        nets[i] = net_of(g, 8, NET_TRAIN, 3);
+        net_set_aux_weight(nets[i], 1);
+        fill(nets[i], g, 8, 1);
+        net_forward(nets[i], 8, true);
+        graph_destroy(&g);
+    }
+    ck_assert_double_eq_tol(net_loss(nets[1], labels, 8, 0, &correct),
+                            2 * net_loss(nets[0], labels, 8, 0, &correct), 1e-9);
+    net_backward(nets[0]);
+    net_backward(nets[1]);
+    for (size_t i = 0; i < net_n_params(nets[0]); i++)
+        for (size_t j = 0; j < net_param(nets[0], i)->n; j++)
+            ck_assert_float_eq_tol(net_param(nets[1], i)->grad[j],
+                                   2 * net_param(nets[0], i)->grad[j], 1e-6f);
+    net_destroy(&nets[0]);
+    net_destroy(&nets[1]);
+}
+END_TEST
+
 /* The images are the logits: loss and accuracy are then a formula of what is put in. */
 static struct net *identity_net(struct graph **g, uint32_t classes)
 {
@@ -740,6 +846,9 @@ int main(void)
     tcase_add_test(t, drop_path_drops_whole_images_and_scales_the_rest);
     tcase_add_test(t, an_inferring_net_says_what_the_training_one_does);
     tcase_add_test(t, a_partial_batch_is_the_same_as_a_small_one);
+    tcase_add_test(t, the_loss_of_an_auxiliary_head_is_added_with_its_weight);
+    tcase_add_test(t, weights_of_a_network_with_an_auxiliary_head_infer_elsewhere);
+    tcase_add_test(t, an_auxiliary_head_may_be_the_output_by_another_name);
     tcase_add_test(t, the_loss_is_cross_entropy_with_smoothed_labels);
     tcase_add_test(t, logits_past_all_bounds_give_a_loss_and_nan_is_never_right);
     tcase_add_test(t, running_statistics_follow_the_batches);

@@ -120,6 +120,48 @@ START_TEST(the_same_of_the_same_is_computed_once)
 }
 END_TEST
 
+START_TEST(what_differs_in_an_attribute_is_not_the_same)
+{
+    struct graph *g = graph_8x8();
+    uint32_t parts[] = {
+        graph_slice(g, 0, 0, 2),
+        graph_slice(g, 0, 1, 2),
+        graph_slice(g, 0, 0, 2),
+        graph_channel_shuffle(g, 0, 2),
+        graph_channel_shuffle(g, 0, 4),
+        graph_resize(g, 0, 8, 8, GRAPH_AREA),
+        graph_resize(g, 0, 8, 8, GRAPH_BILINEAR),
+        graph_activation(g, GRAPH_SWISH, 0),
+        graph_activation(g, GRAPH_SIGMOID, 0),
+        graph_activation(g, GRAPH_SWISH, 0),
+    };
+    struct plan *p = plan_of(g, graph_slice(g, graph_concat(g, parts, 10), 3, 4), true);
+
+    check_steps(p, "slice slice channel_shuffle channel_shuffle resize resize swish sigmoid concat "
+                   "slice global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+START_TEST(an_auxiliary_head_runs_in_training_only)
+{
+    for (int training = 0; training < 2; training++) {
+        struct graph *g = graph_8x8();
+        uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a");
+        struct plan *p;
+
+        graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, graph_relu(g, x)), 4, "aux"));
+        p = plan_of(g, x, training == 1);
+        check_steps(p, training == 1 ? "conv relu global_avg_pool linear global_avg_pool"
+                                     : "conv global_avg_pool");
+        ck_assert((p->aux_logits != PLAN_NONE) == (training == 1));
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
 START_TEST(images_and_zeros_get_no_gradient)
 {
     struct graph *g = graph_8x8();
@@ -219,6 +261,8 @@ int main(void)
     tcase_add_test(t, dropping_is_a_step_in_training_only);
     tcase_add_test(t, relu_is_fused_into_a_batch_norm_that_it_alone_reads);
     tcase_add_test(t, the_same_of_the_same_is_computed_once);
+    tcase_add_test(t, what_differs_in_an_attribute_is_not_the_same);
+    tcase_add_test(t, an_auxiliary_head_runs_in_training_only);
     tcase_add_test(t, images_and_zeros_get_no_gradient);
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
     tcase_add_test(t, memory_is_used_again);
