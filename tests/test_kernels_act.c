@@ -65,7 +65,7 @@ static float *copy_of(const float *from, size_t n)
 
 static int draw(int from, int to)
 {
-    return from + (int)rng_below(&rng, (uint64_t)(to - from + 1));
+    return from + (int)rng_below(&rng, (uint64_t)to - (uint64_t)from + 1);
 }
 
 static void assert_near(double got, double want, double tolerance, const char *what, size_t i)
@@ -77,7 +77,7 @@ static void assert_near(double got, double want, double tolerance, const char *w
 /* Check's own assertions are too slow for every value of an array. */
 static void assert_same(float got, float want, const char *what, size_t i)
 {
-    if (memcmp(&got, &want, sizeof got) != 0 && got != want) /* 0 and -0 are the same */
+    if (got != want)
         ck_abort_msg("%s[%zu] is %.9g, expected %.9g", what, i, (double)got, (double)want);
 }
 
@@ -438,7 +438,8 @@ static double weight_of(int i, int o, int in, int out, bool area)
 
 static void check_resize(const struct kernels *k, const struct window *s, bool area)
 {
-    size_t nx = (size_t)(s->n * s->h * s->w * s->c), ny = (size_t)(s->n * s->oh * s->ow * s->c);
+    int in = s->n * s->h * s->w * s->c, out = s->n * s->oh * s->ow * s->c;
+    size_t nx = (size_t)in, ny = (size_t)out;
     float *x = filled(nx), *y = constant(ny, NAN), *dy = filled(ny), *dx = filled(nx);
     double *want = calloc(ny, sizeof *want), *back = calloc(nx, sizeof *back);
 
@@ -450,7 +451,7 @@ static void check_resize(const struct kernels *k, const struct window *s, bool a
 
         for (int iy = 0; iy < s->h; iy++)
             for (int ix = 0; ix < s->w; ix++) {
-                size_t i = (size_t)(((n * s->h + iy) * s->w + ix) * s->c + c);
+                int i = ((n * s->h + iy) * s->w + ix) * s->c + c;
                 double w =
                     weight_of(iy, oy, s->h, s->oh, area) * weight_of(ix, ox, s->w, s->ow, area);
 
