@@ -320,6 +320,18 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 4, 4, 16, 16, 1, 7, 1, 1, 1, 0, 3),
         window_of(1, 13, 13, 17, 47, 3, 3, 1, 1, 1, 1, 1),
         window_of(1, 6, 6, 12, 24, 3, 3, 2, 1, 3, 1, 1),
+        /* enough channels for fewer products: whole tiles, tiles that stick out, padding of every kind */
+        window_of(2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1),
+        window_of(3, 7, 7, 17, 24, 3, 3, 1, 1, 1, 1, 1),
+        window_of(2, 4, 12, 24, 19, 3, 3, 1, 1, 1, 1, 1),
+        window_of(7, 4, 4, 32, 48, 3, 3, 1, 1, 1, 1, 1),
+        window_of(1, 13, 11, 20, 37, 3, 3, 1, 1, 1, 1, 1),
+        window_of(1, 15, 16, 18, 18, 3, 3, 1, 1, 1, 2, 0),
+        window_of(2, 3, 3, 16, 65, 3, 3, 1, 1, 1, 1, 1),
+        window_of(1, 8, 8, 40, 64, 3, 3, 1, 1, 2, 1, 1),
+        window_of(1, 4, 4, 96, 128, 3, 3, 1, 1, 1, 1, 1),
+        window_of(1, 8, 8, 16, 16, 3, 3, 1, 1, 1, -1, 3),
+        valid(window_of(2, 10, 9, 19, 20, 3, 3, 1, 1, 1, 0, 0)),
         /* depthwise: channels that fill no vector, several rows, a stride, a border cut off */
         window_of(2, 11, 10, 8, 8, 3, 3, 1, 1, 8, 1, 1),
         window_of(2, 15, 9, 12, 12, 5, 5, 1, 1, 12, 2, 2),

@@ -1,30 +1,39 @@
-/* kernels_conv.c - convolution, direct, for one instruction set (kernels_isa.h says which).
+/* kernels_conv.c - convolution, for one instruction set (kernels_isa.h says which).
  *
- * The input is copied once into a zero-padded image in scratch, so that the inner loops have no borders. Weights are
- * packed into blocks of COLS output channels (the last one narrower), zero-filled: any channel count will do.
- * Forward: a tile of TILE output pixels x COLS channels is held in registers while the window is walked.
- * Input gradient: the same convolution over dy with mirrored, transposed weights, for each remainder of the rows and
- * columns modulo the stride (kernels_reach.h).
- * Weight gradient: a tile of TILE input channels x COLS output channels, while the pixels of one image are walked.
+ * Every pass is a product whose tiles stay in registers (kernels_tile.h). Forward: rows are the windows of output pixels,
+ * columns output channels. Weight gradient: rows are the inputs of a window, the sum goes over output pixels.
+ * One image at a time is copied into scratch in such a form that a window's rows of taps are runs of floats and that
+ * windows follow each other in even steps (struct view); 1x1 windows need no copy, and no telling images apart.
+ * Input gradient: the convolution of dy with mirrored weights; with a stride, for each remainder of the rows and columns
+ * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, depthwise ones to
+ * kernels_depthwise.c; groups are done one by one over gathered channels.
  */
-#include "kernels_isa.h"
+#include "kernels_conv.h"
 #include "kernels_reach.h"
+#include "kernels_tile.h"
 
 #include <string.h>
 
-#define VECS 2
-#define COLS (VECS * LANES)
-
-static inline int blocks_of(int k)
+static size_t round_up(size_t n)
 {
-    return (k + COLS - 1) / COLS;
+    return (n + 63) & ~(size_t)63;
 }
 
-/* Floats in a packed row of block b: the last block is one vector wide when that is enough. */
-static inline int block_width(int k, int b)
+static size_t larger(size_t a, size_t b)
 {
-    return k - b * COLS <= LANES ? LANES : COLS;
+    return a > b ? a : b;
 }
+
+/* ---- images as the product reads them ------------------------------------------------------------------------- */
+
+/* n windows in `runs` runs of `run`, `pixel` floats from one to the next, `pitch` from one run to the next. A window is
+ * n_taps runs of `depth` floats. */
+struct view {
+    const float *image;
+    int runs, run;
+    ptrdiff_t pitch, pixel;
+    int n_taps, depth;
+};
 
 /* One image with the border that the window reads: everything outside is zero. */
 struct padded {
@@ -60,6 +69,30 @@ static bool needs_padding(const struct window *s)
     return s->pad_y != 0 || s->pad_x != 0 || p.h > s->h || p.w > s->w;
 }
 
+/* A pixel is a row of a matrix: images need no telling apart. */
+static bool is_pointwise(const struct window *s)
+{
+    return s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0 &&
+           s->oh == s->h && s->ow == s->w;
+}
+
+/* Rows too short for a tile are joined. */
+#define SHORT_ROW    14
+#define MOST_COLUMNS (1 << 17)
+
+static size_t columns_size(const struct window *s)
+{
+    struct padded p = padded_input(s);
+    int rows = (p.h + s->stride - 1) / s->stride * s->stride;
+
+    return (size_t)rows * (size_t)(s->ow * s->kw) * (size_t)s->c;
+}
+
+static bool is_in_columns(const struct window *s)
+{
+    return s->ow < SHORT_ROW && columns_size(s) <= MOST_COLUMNS;
+}
+
 /* to (p.h, p.w, c) = from (h, w, c), whose pixel (0, 0) goes to (y0, x0) */
 static void place_image(float *to, struct padded p, const float *from, int h, int w, int y0, int x0)
 {
@@ -83,264 +116,111 @@ static void place_image(float *to, struct padded p, const float *from, int h, in
     }
 }
 
-/* ---- packed weights -------------------------------------------------------------------------------- */
-
-/* One dense convolution: `taps` offsets into a padded image, c channels in, k out. */
-struct walk {
-    const float *image;    /* padded */
-    const ptrdiff_t *taps; /* in floats, from the first pixel of a window */
-    int n_taps, c, k;      /* c: channels walked at each tap */
-    ptrdiff_t pixel;       /* floats from one output pixel's window to the next */
-};
-
-/* packed[block][tap][ci][block_width] from weight (taps, c, k), whose rows of k begin `pitch` floats apart */
-static void pack_forward(float *packed, const float *weight, const struct window *s, size_t pitch)
+/* One row of the image as the rows of taps of all its windows: to (ow, kw, c). NULL: outside. */
+static void place_row(float *to, const float *from, const struct window *s)
 {
-    int rows = s->kh * s->kw * s->c;
+    size_t c = (size_t)s->c, all = (size_t)s->kw * c;
+    int reach = s->dilation * (s->kw - 1);
 
-    for (int b = 0; b < blocks_of(s->k); b++) {
-        int first = b * COLS, n = s->k - first < COLS ? s->k - first : COLS;
-        int wide = block_width(s->k, b);
+    if (from == NULL) {
+        memset(to, 0, (size_t)s->ow * all * sizeof *to);
+        return;
+    }
+    for (int ox = 0, first = -s->pad_x; ox < s->ow; ox++, first += s->stride, to += all) {
+        if (s->dilation == 1 && first >= 0 && first + reach < s->w) {
+            copy_floats(to, from + (size_t)first * c, all);
+            continue;
+        }
+        for (int j = 0; j < s->kw; j++) {
+            int x = first + j * s->dilation;
 
-        for (int row = 0; row < rows; row++, packed += wide) {
-            memcpy(packed, weight + (size_t)row * pitch + first, (size_t)n * sizeof *packed);
-            memset(packed + n, 0, (size_t)(wide - n) * sizeof *packed);
+            if (x >= 0 && x < s->w)
+                copy_floats(to + (size_t)j * c, from + (size_t)x * c, c);
+            else
+                memset(to + (size_t)j * c, 0, c * sizeof *to);
         }
     }
 }
 
-/* packed[block][tap][ko][block_width] of the taps in reach, mirrored; their output channels are c of the weights */
-static void pack_phase(float *packed, const float *weight, const struct window *s, size_t pitch,
-                       const struct reach *v, const struct reach *u)
+/* Rows lie sorted by their remainder modulo the stride: so all windows are one run. */
+static void place_columns(float *to, const float *from, const struct window *s)
 {
-    size_t c = (size_t)s->c, k = (size_t)s->k;
+    size_t row = (size_t)(s->ow * s->kw) * (size_t)s->c;
+    int h = padded_input(s).h, apart = (h + s->stride - 1) / s->stride;
 
-    for (int b = 0; b < blocks_of(s->c); b++) {
-        int first = b * COLS, n = s->c - first < COLS ? s->c - first : COLS;
-        int wide = block_width(s->c, b);
+    for (int y = 0; y < h; y++) {
+        int in = y - s->pad_y;
 
-        for (int i = v->n; i-- > 0;)
-            for (int j = u->n; j-- > 0;) {
-                int tap = (v->tap + i * v->step) * s->kw + u->tap + j * u->step;
-                const float *from = weight + ((size_t)tap * c + (size_t)first) * pitch;
-
-                for (size_t ko = 0; ko < k; ko++, packed += wide) {
-                    for (int q = 0; q < n; q++)
-                        packed[q] = from[(size_t)q * pitch + ko];
-                    for (int q = n; q < wide; q++)
-                        packed[q] = 0;
-                }
-            }
+        place_row(to + (size_t)(y % s->stride * apart + y / s->stride) * row,
+                  in >= 0 && in < s->h ? from + (size_t)in * (size_t)s->w * (size_t)s->c : NULL, s);
     }
 }
 
-/* ---- the inner loops -------------------------------------------------------------------------------- */
-
-typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* to[0..n) = from, n < 2 * LANES: too short for a call */
-INLINE void copy_short(float *restrict to, const float *restrict from, int n)
+static size_t view_size(const struct window *s)
 {
-    int i = 0;
-
-    for (; i + LANES <= n; i += LANES)
-        *(vec *)(to + i) = *(const vec *)(from + i);
-    for (; i + 4 <= n; i += 4)
-        *(four *)(to + i) = *(const four *)(from + i);
-    for (; i < n; i++)
-        to[i] = from[i];
+    if (is_pointwise(s))
+        return 0;
+    if (is_in_columns(s))
+        return round_up(columns_size(s));
+    return needs_padding(s) ? round_up(padded_size(padded_input(s))) : 0;
 }
 
-#if LANES >= 8
-typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
-#endif
-
-/* The first n of a vector, n < LANES, by halves: a detour through memory would cost more than the sums. */
-INLINE void put_part(float *out, vec sum, int n, const float *bias, bool add)
+static struct view columns_view(ptrdiff_t *taps, float *image, const struct window *s,
+                                const float *x)
 {
-#if LANES >= 16
-    eight e = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7);
+    ptrdiff_t pixel = (ptrdiff_t)s->kw * s->c, row = s->ow * pixel;
+    int apart = (padded_input(s).h + s->stride - 1) / s->stride;
+    struct view v = {image, 1, s->oh * s->ow, 0, pixel, s->kh, (int)pixel};
 
-    if (n >= 8) {
-        if (bias != NULL)
-            e += *(const eight *)bias;
-        if (add)
-            e += *(const eight *)out;
-        *(eight *)out = e;
-        e = __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
-        out += 8, n -= 8;
-        bias = bias != NULL ? bias + 8 : NULL;
+    for (int i = 0; i < s->kh; i++) {
+        int y = i * s->dilation;
+
+        taps[i] = (y % s->stride * apart + y / s->stride) * row;
     }
-#elif LANES >= 8
-    eight e = sum;
-#endif
-#if LANES >= 8
-    four f = __builtin_shufflevector(e, e, 0, 1, 2, 3);
-#else
-    four f = sum;
-#endif
+    place_columns(image, x, s);
+    return v;
+}
 
-#if LANES >= 8
-    if (n >= 4) {
-        if (bias != NULL)
-            f += *(const four *)bias;
-        if (add)
-            f += *(const four *)out;
-        *(four *)out = f;
-        f = __builtin_shufflevector(e, e, 4, 5, 6, 7);
-        out += 4, n -= 4;
-        bias = bias != NULL ? bias + 4 : NULL;
+static struct view rows_view(ptrdiff_t *taps, float *image, const struct window *s, const float *x)
+{
+    struct padded p = padded_input(s);
+    int joined = s->dilation == 1 ? s->kw : 1; /* taps that are neighbours are one run */
+    struct view v = {image, s->oh, s->ow, 0, 0, 0, joined * s->c};
+
+    if (needs_padding(s)) {
+        place_image(image, p, x, s->h, s->w, s->pad_y, s->pad_x);
+    } else {
+        v.image = x;
+        p.w = s->w;
     }
-#endif
-    for (int i = 0; i < n; i++) {
-        float y = f[i] + (bias != NULL ? bias[i] : 0);
-
-        out[i] = add ? out[i] + y : y;
-    }
-}
-
-/* n output pixels x COLS channels; out rows are `stride_out` floats apart, `cols` of them are real. */
-INLINE void tile(const int n, const int vecs, float *out, ptrdiff_t stride_out, int cols,
-                 const float *bias, bool add, const struct walk *w, const float *image,
-                 const float *packed)
-{
-    vec sum[TILE][VECS];
-
-    for (int t = 0; t < n; t++)
-        for (int v = 0; v < VECS; v++)
-            sum[t][v] = (vec){0};
-    for (int i = 0; i < w->n_taps; i++) {
-        const float *x = image + w->taps[i];
-
-        for (int ci = 0; ci < w->c; ci++, packed += vecs * LANES, x++) {
-            vec col[VECS];
-
-            for (int v = 0; v < vecs; v++)
-                col[v] = *(const vec *)(packed + v * LANES);
-            for (int t = 0; t < n; t++) {
-                vec value = vec_all(x[t * w->pixel]);
-
-                for (int v = 0; v < vecs; v++)
-                    sum[t][v] += value * col[v];
-            }
-        }
-    }
-    for (int t = 0; t < n; t++, out += stride_out) {
-        int v = 0;
-
-        for (; (v + 1) * LANES <= cols; v++) {
-            vec y = sum[t][v];
-
-            if (bias != NULL)
-                y += *(const vec *)(bias + v * LANES);
-            if (add)
-                y += *(vec *)(out + v * LANES);
-            *(vec *)(out + v * LANES) = y;
-        }
-        if (v < vecs && v * LANES < cols)
-            put_part(out + v * LANES, sum[t][v], cols - v * LANES,
-                     bias != NULL ? bias + v * LANES : NULL, add);
-    }
-}
-
-static void tiles(int n, int vecs, float *out, ptrdiff_t stride_out, int cols, const float *bias,
-                  bool add, const struct walk *w, const float *image, const float *packed)
-{
-    /* Every tile height is its own code, so that its sums are registers. */
-#define CASE(T)                                                                                    \
-    case T:                                                                                        \
-        if (vecs == 1)                                                                             \
-            tile(T, 1, out, stride_out, cols, bias, add, w, image, packed);                        \
-        else                                                                                       \
-            tile(T, VECS, out, stride_out, cols, bias, add, w, image, packed);                     \
-        break;
-    switch (n) {
-        CASE(1)
-        CASE(2)
-        CASE(3)
-        CASE(4)
-        CASE(5)
-        CASE(6)
-#if TILE > 6
-        CASE(7)
-        CASE(8)
-        CASE(9)
-        CASE(10)
-        CASE(11)
-        CASE(12)
-#endif
-    default: break;
-    }
-#undef CASE
-}
-
-/* A row of n output pixels, in tiles of nearly equal length. */
-static void row(int n, float *out, ptrdiff_t stride_out, int k, const float *bias, bool add,
-                const struct walk *w, const float *image, const float *packed, int b)
-{
-    int n_tiles = (n + TILE - 1) / TILE, first = b * COLS,
-        cols = k - first < COLS ? k - first : COLS;
-
-    for (int i = 0, at = 0; i < n_tiles; i++) {
-        int len = (n - at + n_tiles - i - 1) / (n_tiles - i);
-
-        tiles(len, block_width(k, b) / LANES, out + at * stride_out + first, stride_out, cols,
-              bias != NULL ? bias + first : NULL, add, w, image + at * w->pixel, packed);
-        at += len;
-    }
-}
-
-static size_t round_up(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
-static bool is_depthwise(const struct window *s)
-{
-    return s->groups > 1 && s->groups == s->c && s->k == s->c;
-}
-
-/* Floats of packed weights (rows, k), and of sums of their gradient. */
-static size_t packed_size(const struct window *s, int c, int k)
-{
-    return (size_t)(s->kh * s->kw) * (size_t)c * (size_t)blocks_of(k) * COLS;
-}
-
-static size_t taps_size(const struct window *s)
-{
-    return round_up((size_t)(s->kh * s->kw) * (sizeof(ptrdiff_t) / sizeof(float)) + 8);
-}
-
-static size_t dense_scratch(const struct window *s)
-{
-    size_t image = padded_size(padded_input(s)), gradient = padded_size(padded_gradient(s));
-    size_t columns = (size_t)(s->oh * s->ow) * (size_t)blocks_of(s->k) * COLS;
-
-    image = round_up(image) + round_up(columns) + 64;
-    gradient = round_up(gradient) + taps_size(s);
-    return (image > gradient ? image : gradient) + taps_size(s);
-}
-
-static void fill_taps(ptrdiff_t *taps, const struct window *s, struct padded p)
-{
+    v.pixel = (ptrdiff_t)s->stride * s->c;
+    v.pitch = (ptrdiff_t)s->stride * p.w * s->c;
     for (int i = 0; i < s->kh; i++)
-        for (int j = 0; j < s->kw; j++)
-            *taps++ = ((ptrdiff_t)i * p.w + j) * s->dilation * p.c;
+        for (int j = 0; j < s->kw; j += joined)
+            taps[v.n_taps++] = ((ptrdiff_t)i * p.w + j) * s->dilation * s->c;
+    return v;
 }
 
-/* A pixel is a row of a matrix: images need no telling apart. */
-static bool is_pointwise(const struct window *s)
+/* What forward and the weight gradient read of image x. */
+static struct view view_of(ptrdiff_t *taps, float *image, const struct window *s, const float *x)
 {
-    return s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_y == 0 && s->pad_x == 0 &&
-           s->oh == s->h && s->ow == s->w;
+    if (is_pointwise(s)) {
+        struct view v = {x, 1, s->oh * s->ow, 0, s->c, 1, s->c};
+
+        taps[0] = 0;
+        return v;
+    }
+    return is_in_columns(s) ? columns_view(taps, image, s, x) : rows_view(taps, image, s, x);
 }
 
 /* A few images as one long row of pixels, few enough to stay in the cache while output channels are walked. */
+#define LONG_ROW 65536
+
 static struct window long_row(const struct window *s, int first)
 {
     struct window row = *s;
     int pixels = s->h * s->w, values = pixels * (s->c > s->k ? s->c : s->k);
-    int images = values < 32768 ? 32768 / values : 1;
+    int images = values < LONG_ROW ? LONG_ROW / values : 1;
 
     if (images > s->n - first)
         images = s->n - first;
@@ -350,50 +230,137 @@ static struct window long_row(const struct window *s, int first)
     return row;
 }
 
-/* Scratch is taken from the front: first the taps, then weights, then the image. */
-static void conv_forward_dense(float *y, const float *x, const float *packed, const float *bias,
-                               const struct window *s, float *scratch)
+/* ---- weights in panels -------------------------------------------------------------------------------------- */
+
+static size_t packed_size(const struct window *s, int c, int k)
 {
-    struct padded p = padded_input(s);
-    size_t n_taps = (size_t)s->kh * (size_t)s->kw;
-    ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
-    float *image = scratch + taps_size(s);
-    bool pad = needs_padding(s);
-    size_t block = n_taps * (size_t)s->c * COLS;
-    struct walk w = {.taps = taps,
-                     .n_taps = (int)n_taps,
-                     .c = s->c,
-                     .k = s->k,
-                     .pixel = (ptrdiff_t)s->stride * s->c};
+    return panels_size((size_t)(s->kh * s->kw) * (size_t)c, k, c);
+}
 
-    if (is_pointwise(s) && s->h > 1) {
-        for (int i = 0; i < s->n;) {
-            struct window all = long_row(s, i);
+/* One panel, of n columns: row r of `split` goes to its lanes r % split. */
+static float *pack_panel(float *packed, const struct weights *w, int rows, int columns, int c,
+                         int n, int split)
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++)
+            for (int ci = 0; ci < c; ci += split, packed += LANES) {
+                const float *from = w->first + i * w->row + j * w->column + ci * w->c;
 
-            conv_forward_dense(y, x, packed, bias, &all, scratch);
-            x += (size_t)all.w * (size_t)s->c;
-            y += (size_t)all.w * (size_t)s->k;
-            i += all.w / (s->h * s->w);
-        }
-        return;
+                memset(packed, 0, LANES * sizeof *packed);
+                for (int q = 0; q < n; q++)
+                    for (int p = 0; p < split; p++)
+                        packed[q * split + p] = from[q * w->k + p * w->c];
+            }
+    return packed;
+}
+
+/* (rows, columns of taps, c, k) in panels; returns their end */
+static float *pack(float *packed, struct weights w, int rows, int columns, int c, int k)
+{
+    for (int first = 0; first < k; first += LANES, w.first += LANES * w.k) {
+        int n = k - first < LANES ? k - first : LANES;
+
+        packed = pack_panel(packed, &w, rows, columns, c, n, n < LANES ? split_of(k, c) : 1);
     }
-    if (!pad)
-        p.w = s->w;
-    fill_taps(taps, s, p);
-    for (int i = 0; i < s->n; i++) {
-        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
-        float *out = y + (size_t)i * (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
+    return packed;
+}
 
-        if (pad) {
-            place_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x);
-            in = image;
-        }
-        for (int b = 0; b < blocks_of(s->k); b++)
-            for (int oy = 0; oy < s->oh; oy++)
-                row(s->ow, out + (size_t)oy * (size_t)s->ow * (size_t)s->k, s->k, s->k, bias, false,
-                    &w, in + (ptrdiff_t)oy * s->stride * p.w * s->c, packed + (size_t)b * block, b);
+/* dw (rows, k) += sums in panels of LANES */
+static void unpack(float *dw, const float *sums, size_t rows, int c, int k, size_t pitch)
+{
+    for (int first = 0; first < k; first += LANES) {
+        int n = k - first < LANES ? k - first : LANES, split = n < LANES ? split_of(k, c) : 1;
+
+        for (size_t r = 0; r < rows; r += (size_t)split, sums += LANES)
+            for (int p = 0; p < split; p++)
+                for (int q = 0; q < n; q++)
+                    dw[(r + (size_t)p) * pitch + (size_t)(first + q)] += sums[q * split + p];
     }
 }
+
+static struct weights weights_of(const float *weight, const struct window *s, size_t pitch)
+{
+    ptrdiff_t tap = (ptrdiff_t)s->c * (ptrdiff_t)pitch;
+    struct weights w = {weight, s->kw * tap, tap, (ptrdiff_t)pitch, 1};
+
+    return w;
+}
+
+/* ---- forward, and the input gradient without a stride ------------------------------------------------------- */
+
+/* Scratch begins with the offsets of taps and of runs. */
+static size_t taps_size(const struct window *s)
+{
+    size_t most = larger((size_t)(s->kh * s->kw), (size_t)(s->h > s->oh ? s->h : s->oh));
+
+    return round_up(most * (sizeof(ptrdiff_t) / sizeof(float)) + 16);
+}
+
+static ptrdiff_t *taps_in(float *scratch)
+{
+    return (ptrdiff_t *)(void *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+}
+
+/* out, `row` floats from one pixel to the next and `pitch` from one run to the next */
+static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, bool add,
+                          const struct view *v, const ptrdiff_t *taps, const float *packed,
+                          const float *bias, int k, int c)
+{
+    struct product p = {.a_row = v->pixel,
+                        .taps = taps,
+                        .n_taps = v->n_taps,
+                        .depth = v->depth,
+                        .b = packed,
+                        .b_r = LANES,
+                        .b_panel = (ptrdiff_t)v->n_taps * v->depth * LANES,
+                        .out_row = row,
+                        .out_panel = LANES,
+                        .bias = bias,
+                        .add = add,
+                        .n = 1};
+
+    for (int i = 0; i < v->runs; i++) {
+        p.a = v->image + i * v->pitch;
+        p.out = out + i * pitch;
+        ISA(product_rows)(&p, v->run, k, c);
+    }
+}
+
+static void convolve(float *y, bool add, const float *x, const float *packed, const float *bias,
+                     const struct window *s, float *scratch)
+{
+    ptrdiff_t *taps = taps_in(scratch);
+    float *image = scratch + taps_size(s);
+
+    if (ISA(winograd_fits)(s)) {
+        ISA(winograd)(y, add, x, packed, bias, s, scratch);
+        return;
+    }
+    for (int i = 0; i < s->n;) {
+        struct window one = is_pointwise(s) ? long_row(s, i) : *s;
+        struct view v = view_of(taps, image, &one, x);
+
+        multiply_view(y, s->k, (ptrdiff_t)v.run * s->k, add, &v, taps, packed, bias, s->k, s->c);
+        x += (size_t)one.h * (size_t)one.w * (size_t)s->c;
+        y += (size_t)one.oh * (size_t)one.ow * (size_t)s->k;
+        i += is_pointwise(s) ? one.w / (s->h * s->w) : 1;
+    }
+}
+
+static size_t convolve_packed(const struct window *s)
+{
+    return ISA(winograd_fits)(s) ? ISA(winograd_packed)(s) : packed_size(s, s->c, s->k);
+}
+
+static void convolve_pack(float *packed, const struct weights *w, const struct window *s)
+{
+    if (ISA(winograd_fits)(s))
+        ISA(winograd_pack)(packed, w, s);
+    else
+        pack(packed, *w, s->kh, s->kw, s->c, s->k);
+}
+
+/* ---- input gradient with a stride --------------------------------------------------------------------------- */
 
 /* The input pixels (a + stride y, b + stride x): v and u say which taps reach them. */
 struct phase {
@@ -410,10 +377,30 @@ static struct phase phase_of(const struct window *s, int a, int b)
     return p;
 }
 
-/* Floats of a block of packed weights. */
-static size_t phase_block(const struct phase *p, const struct window *s)
+#define EACH_PHASE(s)                                                                              \
+    for (int a = 0; a < (s)->stride && a < (s)->h; a++)                                            \
+        for (int b = 0; b < (s)->stride && b < (s)->w; b++)
+
+/* The taps in reach, the last first; their output channels are c of the weights. Returns the end. */
+static float *pack_phase(float *packed, const struct phase *p, const float *weight,
+                         const struct window *s, size_t pitch)
 {
-    return (size_t)(p->v.n * p->u.n) * (size_t)s->k * COLS;
+    struct weights w = weights_of(weight, s, pitch);
+
+    if (p->v.n == 0 || p->u.n == 0)
+        return packed;
+    w.first += (p->v.tap + (p->v.n - 1) * p->v.step) * w.row +
+               (p->u.tap + (p->u.n - 1) * p->u.step) * w.column;
+    w.row *= -p->v.step;
+    w.column *= -p->u.step;
+    w.c = 1;
+    w.k = (ptrdiff_t)pitch;
+    return pack(packed, w, p->v.n, p->u.n, s->k, s->c);
+}
+
+static size_t phase_size(const struct phase *p, const struct window *s)
+{
+    return panels_size((size_t)(p->v.n * p->u.n) * (size_t)s->k, s->c, s->k);
 }
 
 /* Nothing of dy reaches these pixels. */
@@ -427,220 +414,257 @@ static void clear_phase(float *dx, const struct phase *p, const struct window *s
 static void run_phase(float *dx, bool add, const struct phase *p, const struct window *s,
                       const float *image, int image_w, const float *packed, ptrdiff_t *taps)
 {
-    struct walk w = {.taps = taps, .n_taps = p->v.n * p->u.n, .c = s->k, .k = s->c, .pixel = s->k};
-    int n = (s->w - p->b + s->stride - 1) / s->stride;
+    int joined = p->u.back == 1 ? p->u.n : 1; /* neighbours in dy are one run */
+    struct view v = {image,
+                     (s->h - p->a + s->stride - 1) / s->stride,
+                     (s->w - p->b + s->stride - 1) / s->stride,
+                     (ptrdiff_t)image_w * s->k,
+                     s->k,
+                     0,
+                     joined * s->k};
 
-    if (w.n_taps == 0) {
+    if (p->v.n == 0 || p->u.n == 0) {
         if (!add)
             clear_phase(dx, p, s);
         return;
     }
     for (int i = p->v.n; i-- > 0;)
-        for (int j = p->u.n; j-- > 0;)
-            *taps++ =
-                ((ptrdiff_t)(p->v.at - i * p->v.back) * image_w + p->u.at - j * p->u.back) * s->k;
-    for (int b = 0; b < blocks_of(s->c); b++)
-        for (int y = p->a, row_at = 0; y < s->h; y += s->stride, row_at++)
-            row(n, dx + ((ptrdiff_t)y * s->w + p->b) * s->c, (ptrdiff_t)s->stride * s->c, s->c,
-                NULL, add, &w, image + (ptrdiff_t)row_at * image_w * s->k,
-                packed + (size_t)b * phase_block(p, s), b);
+        for (int j = p->u.n; j > 0; j -= joined)
+            taps[v.n_taps++] =
+                ((ptrdiff_t)(p->v.at - i * p->v.back) * image_w + p->u.at - (j - 1) * p->u.back) *
+                s->k;
+    multiply_view(dx + ((ptrdiff_t)p->a * s->w + p->b) * s->c, (ptrdiff_t)s->stride * s->c,
+                  (ptrdiff_t)s->stride * s->w * s->c, add, &v, taps, packed, NULL, s->c, s->k);
 }
 
-#define EACH_PHASE(s)                                                                              \
-    for (int a = 0; a < (s)->stride && a < (s)->h; a++)                                            \
-        for (int b = 0; b < (s)->stride && b < (s)->w; b++)
-
-/* packed[phase] as pack_phase() leaves it */
-static void pack_backward(float *packed, const float *weight, const struct window *s, size_t pitch)
-{
-    EACH_PHASE(s)
-    {
-        struct phase phase = phase_of(s, a, b);
-
-        pack_phase(packed, weight, s, pitch, &phase.v, &phase.u);
-        packed += phase_block(&phase, s) * (size_t)blocks_of(s->c);
-    }
-}
-
-static void conv_backward_input_dense(float *dx, bool add, const float *dy, const float *packed,
-                                      const struct window *s, float *scratch)
+static void backward_input_strided(float *dx, bool add, const float *dy, const float *packed,
+                                   const struct window *s, float *scratch)
 {
     struct padded p = padded_gradient(s);
-    ptrdiff_t *taps = (ptrdiff_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+    ptrdiff_t *taps = taps_in(scratch);
     float *image = scratch + taps_size(s);
 
-    if (is_pointwise(s) && s->h > 1) {
-        for (int i = 0; i < s->n;) {
-            struct window all = long_row(s, i);
-
-            conv_backward_input_dense(dx, add, dy, packed, &all, scratch);
-            dx += (size_t)all.w * (size_t)s->c;
-            dy += (size_t)all.w * (size_t)s->k;
-            i += all.w / (s->h * s->w);
-        }
-        return;
-    }
     for (int i = 0; i < s->n; i++) {
-        const float *in = dy, *weights = packed;
+        const float *weights = packed;
 
-        if (!is_pointwise(s)) {
-            place_image(image, p, dy, s->oh, s->ow,
-                        reach_border(s->pad_y, s->kh, s->dilation, s->stride),
-                        reach_border(s->pad_x, s->kw, s->dilation, s->stride));
-            in = image;
-        }
+        place_image(image, p, dy, s->oh, s->ow,
+                    reach_border(s->pad_y, s->kh, s->dilation, s->stride),
+                    reach_border(s->pad_x, s->kw, s->dilation, s->stride));
         EACH_PHASE(s)
         {
             struct phase phase = phase_of(s, a, b);
 
-            run_phase(dx, add, &phase, s, in, p.w, weights, taps);
-            weights += phase_block(&phase, s) * (size_t)blocks_of(s->c);
+            run_phase(dx, add, &phase, s, image, p.w, weights, taps);
+            weights += phase_size(&phase, s);
         }
         dx += (size_t)s->h * (size_t)s->w * (size_t)s->c;
         dy += (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
     }
 }
 
-/* ---- weight gradient --------------------------------------------------------------------------------- */
-
-/* n input channels x COLS output channels of one tap, over all output pixels of one image. */
-INLINE void weight_tile(const int n, const int vecs, float *dw, int k, int cols, const float *x,
-                        const float *dy, int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+static void backward_input(float *dx, bool add, const float *dy, const float *packed,
+                           const struct window *s, float *scratch)
 {
-    vec sum[TILE][VECS];
+    struct window m = mirrored(s);
 
-    for (int t = 0; t < n; t++)
-        for (int v = 0; v < VECS; v++)
-            sum[t][v] = (vec){0};
-    for (int oy = 0; oy < oh; oy++) {
-        const float *in = x + oy * x_row;
+    if (s->stride == 1)
+        convolve(dx, add, dy, packed, NULL, &m, scratch);
+    else
+        backward_input_strided(dx, add, dy, packed, s, scratch);
+}
 
-        for (int ox = 0; ox < ow; ox++, in += x_pixel, dy += vecs * LANES) {
-            vec col[VECS];
+static size_t input_packed(const struct window *s)
+{
+    struct window m = mirrored(s);
 
-            for (int v = 0; v < vecs; v++)
-                col[v] = *(const vec *)(dy + v * LANES);
-            for (int t = 0; t < n; t++) {
-                vec value = vec_all(in[t]);
+    return s->stride == 1 ? convolve_packed(&m) : packed_size(s, s->k, s->c);
+}
 
-                for (int v = 0; v < vecs; v++)
-                    sum[t][v] += value * col[v];
-            }
-        }
+static void pack_backward(float *packed, const float *weight, const struct window *s, size_t pitch)
+{
+    struct window m = mirrored(s);
+    struct weights w = weights_of(weight, s, pitch);
+
+    if (s->stride == 1) {
+        w.first += (s->kh - 1) * w.row + (s->kw - 1) * w.column;
+        w.row = -w.row;
+        w.column = -w.column;
+        w.c = 1;
+        w.k = (ptrdiff_t)pitch;
+        convolve_pack(packed, &w, &m);
+        return;
     }
-    for (int t = 0; t < n; t++, dw += k) {
-        float spill[COLS] = {0};
+    EACH_PHASE(s)
+    {
+        struct phase phase = phase_of(s, a, b);
 
-        for (int v = 0; v < vecs; v++)
-            *(vec *)(spill + v * LANES) = sum[t][v];
-        for (int i = 0; i < cols; i++)
-            dw[i] += spill[i];
+        packed = pack_phase(packed, &phase, weight, s, pitch);
     }
 }
 
-static void weight_tiles(int n, int vecs, float *dw, int k, int cols, const float *x,
-                         const float *dy, int oh, int ow, ptrdiff_t x_pixel, ptrdiff_t x_row)
+/* ---- weight gradient ---------------------------------------------------------------------------------------- */
+
+/* Lane i of the first lanes becomes `split` lanes. */
+INLINE vec repeated_lanes(vec v, int split)
 {
-    /* Every tile height is its own code, so that its sums are registers. */
-#define CASE(T)                                                                                    \
-    case T:                                                                                        \
-        if (vecs == 1)                                                                             \
-            weight_tile(T, 1, dw, k, cols, x, dy, oh, ow, x_pixel, x_row);                         \
-        else                                                                                       \
-            weight_tile(T, VECS, dw, k, cols, x, dy, oh, ow, x_pixel, x_row);                      \
-        break;
-    switch (n) {
-        CASE(1)
-        CASE(2)
-        CASE(3)
-        CASE(4)
-        CASE(5)
-        CASE(6)
-#if TILE > 6
-        CASE(7)
-        CASE(8)
-        CASE(9)
-        CASE(10)
-        CASE(11)
-        CASE(12)
+#if LANES >= 16
+    if (split == 2)
+        return __builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    if (split == 4)
+        return __builtin_shufflevector(v, v, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+#elif LANES >= 8
+    if (split == 2)
+        return __builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3);
 #endif
-    default: break;
-    }
-#undef CASE
+    (void)split;
+    return v;
 }
 
-/* dy (pixels, k) into blocks of COLS channels, zero-filled: packed[block][pixel][block_width] */
-static void pack_columns(float *packed, const float *dy, int pixels, int k)
+/* The last panel of dy (pixels, k): what is left of k, each value `split` times, then anything that is no dy. */
+static void last_panel(float *to, const float *dy, int pixels, int k, int split)
 {
-    for (int b = 0; b < blocks_of(k); b++) {
-        int first = b * COLS, n = k - first < COLS ? k - first : COLS, wide = block_width(k, b);
+    int n = k % LANES, whole = pixels - (LANES + k - 1) / k; /* a whole vector is read of these */
+    float some[LANES] = {0};
 
-        for (int i = 0; i < pixels; i++, packed += wide) {
-            copy_short(packed, dy + (size_t)i * (size_t)k + first, n);
-            for (int j = n; j < wide; j++)
-                packed[j] = 0;
+    dy += k - n;
+    for (int i = 0; i < pixels; i++, to += LANES, dy += k) {
+        if (i < whole) {
+            *(vec *)to = repeated_lanes(*(const vec *)dy, split);
+            continue;
         }
+        copy_floats(some, dy, (size_t)n);
+        *(vec *)to = repeated_lanes(*(const vec *)some, split);
     }
 }
 
-static void conv_backward_weight_dense(float *dw, const float *dy, const float *x,
-                                       const struct window *s, float *scratch)
+static size_t last_panel_size(const struct window *s)
 {
-    struct padded p = padded_input(s);
-    int pixels = s->oh * s->ow, n_tiles = (s->c + TILE - 1) / TILE;
-    float *columns = scratch,
-          *image = scratch + round_up((size_t)pixels * (size_t)blocks_of(s->k) * COLS);
-    bool pad = needs_padding(s);
+    size_t pixels = (size_t)(s->oh * s->ow);
 
-    if (!pad)
-        p.w = s->w;
-    for (int i = 0; i < s->n; i++) {
-        const float *in = x + (size_t)i * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+    if (s->k % LANES == 0)
+        return 0;
+    if (is_pointwise(s))
+        pixels = larger(pixels, LONG_ROW / (size_t)(s->c > s->k ? s->c : s->k));
+    return round_up(pixels * LANES);
+}
 
-        pack_columns(columns, dy + (size_t)i * (size_t)pixels * (size_t)s->k, pixels, s->k);
-        if (pad) {
-            place_image(image, p, in, s->h, s->w, s->pad_y, s->pad_x);
-            in = image;
-        }
-        for (int b = 0; b < blocks_of(s->k); b++) {
-            int first = b * COLS, cols = s->k - first < COLS ? s->k - first : COLS;
+/* One image, or one long row. */
+static void add_products(float *sums, const float *dy, const struct view *v, const ptrdiff_t *taps,
+                         const ptrdiff_t *runs, float *last, const struct window *s)
+{
+    int split = split_of(s->k, s->c), whole = s->k / LANES;
+    ptrdiff_t panel = (ptrdiff_t)(s->kh * s->kw) * s->c * LANES;
+    struct product p = {.a_row = v->pixel,
+                        .taps = runs,
+                        .n_taps = v->runs,
+                        .depth = v->run,
+                        .out_row = LANES,
+                        .out_panel = panel,
+                        .n = 1};
 
-            for (int tap = 0; tap < s->kh * s->kw; tap++) {
-                ptrdiff_t at = ((ptrdiff_t)(tap / s->kw) * p.w + tap % s->kw) * s->dilation * s->c;
-
-                for (int t = 0, ci = 0; t < n_tiles; t++) {
-                    int len = (s->c - ci + n_tiles - t - 1) / (n_tiles - t);
-
-                    weight_tiles(
-                        len, block_width(s->k, b) / LANES,
-                        dw + ((size_t)tap * (size_t)s->c + (size_t)ci) * (size_t)s->k + first, s->k,
-                        cols, in + at + ci, columns + (size_t)b * (size_t)pixels * COLS, s->oh,
-                        s->ow, (ptrdiff_t)s->stride * s->c, (ptrdiff_t)s->stride * p.w * s->c);
-                    ci += len;
-                }
-            }
-        }
+    if (s->k % LANES != 0)
+        last_panel(last, dy, v->runs * v->run, s->k, split);
+    for (int i = 0; i < v->n_taps; i++) {
+        p.a = v->image + taps[i];
+        p.out = sums + (ptrdiff_t)i * v->depth * LANES;
+        p.b = dy, p.b_r = s->k, p.b_panel = LANES;
+        ISA(product_sums)(&p, v->depth, whole, 1);
+        if (s->k % LANES == 0)
+            continue;
+        p.b = last, p.b_r = LANES;
+        p.out = sums + whole * panel + (ptrdiff_t)i * v->depth / split * LANES;
+        ISA(product_sums)(&p, v->depth, 1, split);
     }
+}
+
+static void backward_weight(float *sums, const float *dy, const float *x, const struct window *s,
+                            float *scratch)
+{
+    ptrdiff_t *taps = taps_in(scratch), *runs = taps_in(scratch + taps_size(s));
+    float *last = scratch + 2 * taps_size(s), *image = last + last_panel_size(s);
+
+    if (ISA(winograd_fits_sums)(s)) {
+        ISA(winograd_sums)(sums, dy, x, s, scratch);
+        return;
+    }
+    for (int i = 0; i < s->n;) {
+        struct window one = is_pointwise(s) ? long_row(s, i) : *s;
+        struct view v = view_of(taps, image, &one, x);
+
+        for (int r = 0; r < v.runs; r++)
+            runs[r] = r * v.pitch;
+        add_products(sums, dy, &v, taps, runs, last, &one);
+        x += (size_t)one.h * (size_t)one.w * (size_t)s->c;
+        dy += (size_t)one.oh * (size_t)one.ow * (size_t)s->k;
+        i += is_pointwise(s) ? one.w / (s->h * s->w) : 1;
+    }
+}
+
+static size_t sums_size(const struct window *s)
+{
+    return ISA(winograd_fits_sums)(s) ? ISA(winograd_sums_size)(s) : packed_size(s, s->c, s->k);
+}
+
+static void weight_finish(float *dw, const float *sums, const struct window *s, size_t pitch)
+{
+    if (ISA(winograd_fits_sums)(s))
+        ISA(winograd_finish)(dw, sums, s, pitch);
+    else
+        unpack(dw, sums, (size_t)(s->kh * s->kw) * (size_t)s->c, s->c, s->k, pitch);
 }
 
 /* ---- groups: each as a dense convolution over gathered channels ------------------------------------------ */
 
+static bool is_depthwise(const struct window *s)
+{
+    return s->groups > 1 && s->groups == s->c && s->k == s->c;
+}
+
+static size_t dense_scratch(const struct window *s)
+{
+    struct window m = mirrored(s);
+    size_t forward = taps_size(s) + view_size(s);
+    size_t input =
+        taps_size(s) + (s->stride == 1 ? view_size(&m) : round_up(padded_size(padded_gradient(s))));
+    size_t weight = 2 * taps_size(s) + last_panel_size(s) + view_size(s);
+    size_t most = larger(larger(forward, input), weight);
+
+    if (ISA(winograd_fits)(s) || ISA(winograd_fits_sums)(s))
+        most = larger(most, ISA(winograd_scratch)(s));
+    if (s->stride == 1 && ISA(winograd_fits)(&m))
+        most = larger(most, ISA(winograd_scratch)(&m));
+    return most + 64;
+}
+
+/* The same of one group of one image; without groups, all of it. */
 static struct window one_group(const struct window *s)
 {
     struct window g = *s;
 
-    g.n = 1;
     g.groups = 1;
     g.c = s->c / s->groups;
     g.k = s->k / s->groups;
+    if (s->groups > 1)
+        g.n = 1;
     return g;
+}
+
+static size_t group_part(const struct window *g, enum conv_part part)
+{
+    switch (part) {
+    case CONV_PACKED_FORWARD: return convolve_packed(g);
+    case CONV_PACKED_INPUT: return input_packed(g);
+    case CONV_SUMS: return sums_size(g);
+    case CONV_SCRATCH: break;
+    }
+    return dense_scratch(g);
 }
 
 /* (pixels, n of all) channels [first, first + n) to or from (pixels, n) */
 static void gather(float *to, const float *from, size_t pixels, size_t all, size_t first, size_t n)
 {
     for (size_t i = 0; i < pixels; i++)
-        memcpy(to + i * n, from + i * all + first, n * sizeof *to);
+        copy_floats(to + i * n, from + i * all + first, n);
 }
 
 static void scatter(float *to, const float *from, size_t pixels, size_t all, size_t first, size_t n,
@@ -652,17 +676,6 @@ static void scatter(float *to, const float *from, size_t pixels, size_t all, siz
 }
 
 enum pass { FORWARD, INPUT, WEIGHT };
-
-static size_t group_part(const struct window *g, enum conv_part part)
-{
-    switch (part) {
-    case CONV_PACKED_FORWARD: return packed_size(g, g->c, g->k);
-    case CONV_PACKED_INPUT: return packed_size(g, g->k, g->c);
-    case CONV_SUMS: return (size_t)(g->kh * g->kw * g->c) * (size_t)g->k;
-    case CONV_SCRATCH: break;
-    }
-    return dense_scratch(g);
-}
 
 /* One image, one group. weight: packed, or sums */
 static void group_pass(enum pass pass, float *y, float *x, float *weight, const float *bias,
@@ -677,13 +690,13 @@ static void group_pass(enum pass pass, float *y, float *x, float *weight, const 
     if (pass != FORWARD)
         gather(gy, y, out, (size_t)s->k, group * k, k);
     if (pass == FORWARD) {
-        conv_forward_dense(gy, gx, weight, bias != NULL ? bias + group * k : NULL, &g, rest);
+        convolve(gy, false, gx, weight, bias != NULL ? bias + group * k : NULL, &g, rest);
         scatter(y, gy, out, (size_t)s->k, group * k, k, false);
     } else if (pass == INPUT) {
-        conv_backward_input_dense(gx, false, gy, weight, &g, rest);
+        backward_input(gx, false, gy, weight, &g, rest);
         scatter(x, gx, in, (size_t)s->c, group * c, c, add);
     } else {
-        conv_backward_weight_dense(weight, gy, gx, &g, rest);
+        backward_weight(weight, gy, gx, &g, rest);
     }
 }
 
@@ -705,10 +718,11 @@ static void grouped(enum pass pass, float *y, float *x, float *weight, const flo
 static size_t conv_floats(const struct window *s, enum conv_part part)
 {
     struct window g = one_group(s);
-    size_t of_group = group_part(&g, part);
+    size_t of_group;
 
     if (is_depthwise(s))
         return ISA(depthwise_floats)(s, part);
+    of_group = group_part(&g, part);
     if (part != CONV_SCRATCH)
         return of_group * (size_t)s->groups;
     return s->groups == 1 ? of_group
@@ -725,11 +739,13 @@ static void conv_pack(float *packed, const float *weight, const struct window *s
         ISA(depthwise_pack)(packed, weight, s, part);
         return;
     }
-    for (int group = 0; group < s->groups; group++) {
+    for (int group = 0; group < s->groups; group++, weight += g.k) {
+        struct weights w = weights_of(weight, &g, (size_t)s->k);
+
         if (part == CONV_PACKED_FORWARD)
-            pack_forward(packed, weight + group * g.k, &g, (size_t)s->k);
+            convolve_pack(packed, &w, &g);
         else
-            pack_backward(packed, weight + group * g.k, &g, (size_t)s->k);
+            pack_backward(packed, weight, &g, (size_t)s->k);
         packed += group_part(&g, part);
     }
 }
@@ -742,7 +758,7 @@ static void conv_forward(float *y, const float *x, const float *packed, const fl
     else if (s->groups > 1)
         grouped(FORWARD, y, (float *)x, (float *)packed, bias, false, s, scratch); /* only read */
     else
-        conv_forward_dense(y, x, packed, bias, s, scratch);
+        convolve(y, false, x, packed, bias, s, scratch);
 }
 
 static void conv_backward_input(float *dx, bool add, const float *dy, const float *packed,
@@ -754,7 +770,7 @@ static void conv_backward_input(float *dx, bool add, const float *dy, const floa
         grouped(INPUT, (float *)dy, dx, (float *)packed, NULL, add, s,
                 scratch); /* dy, packed only read */
     else
-        conv_backward_input_dense(dx, add, dy, packed, s, scratch);
+        backward_input(dx, add, dy, packed, s, scratch);
 }
 
 static void conv_backward_weight(float *sums, float *dbias, const float *dy, const float *x,
@@ -770,21 +786,20 @@ static void conv_backward_weight(float *sums, float *dbias, const float *dy, con
         grouped(WEIGHT, (float *)dy, (float *)x, sums, NULL, true, s,
                 scratch); /* dy, x only read */
     else
-        conv_backward_weight_dense(sums, dy, x, s, scratch);
+        backward_weight(sums, dy, x, s, scratch);
 }
 
 static void conv_weight_finish(float *dw, const float *sums, const struct window *s, float *scratch)
 {
     struct window g = one_group(s);
-    size_t rows = (size_t)(g.kh * g.kw * g.c), k = (size_t)g.k;
 
     (void)scratch;
     if (is_depthwise(s)) {
         ISA(depthwise_finish)(dw, sums, s);
         return;
     }
-    for (size_t group = 0; group < (size_t)s->groups; group++, sums += rows * k)
-        scatter(dw, sums, rows, (size_t)s->k, group * k, k, true);
+    for (int group = 0; group < s->groups; group++, dw += g.k, sums += sums_size(&g))
+        weight_finish(dw, sums, &g, (size_t)s->k);
 }
 
 void ISA(kernels_conv)(struct kernels *table)

@@ -7,7 +7,7 @@
  * The input is copied into scratch with a border of zeros, its columns sorted by their remainder modulo the stride: then
  * a stride looks like none. The input gradient is such a convolution over dy for each remainder of the rows and columns.
  */
-#include "kernels_isa.h"
+#include "kernels_conv.h"
 #include "kernels_reach.h"
 
 #include <string.h>
