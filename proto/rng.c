@@ -89,6 +89,29 @@ double rng_normal(struct rng *self)
     return u * sqrt(-2 * log(r) / r);
 }
 
+/* The logarithm of a Gamma(alpha, 1) variate. Below 1 by way of alpha + 1, as the paper says. */
+static double log_gamma_variate(struct rng *self, double alpha)
+{
+    double boost = alpha < 1 ? log(1 - rng_uniform(self)) / alpha : 0;
+    double d = (alpha < 1 ? alpha + 1 : alpha) - 1.0 / 3, c = 1 / sqrt(9 * d), x, v;
+
+    do {
+        do {
+            x = rng_normal(self);
+            v = 1 + c * x;
+        } while (v <= 0);
+        v = v * v * v;
+    } while (log(1 - rng_uniform(self)) >= 0.5 * x * x + d - d * v + d * log(v));
+    return boost + log(d * v);
+}
+
+double rng_beta(struct rng *self, double alpha)
+{
+    double a = log_gamma_variate(self, alpha), b = log_gamma_variate(self, alpha);
+
+    return 1 / (1 + exp(b - a));
+}
+
 void rng_shuffle_u32(struct rng *self, uint32_t *items, size_t n)
 {
     for (size_t i = n; i > 1; i--) {

@@ -27,6 +27,9 @@ uint64_t rng_below(struct rng *self, uint64_t n);
 double rng_uniform(struct rng *self);
 /* Standard normal: polar Box-Muller without a kept spare, so that the state is all there is. */
 double rng_normal(struct rng *self);
+/* Beta(alpha, alpha), alpha above 0: in [0, 1]. Two gamma variates by Marsaglia and Tsang (2000), compared by their
+ * logarithms, so that a small alpha gives 0 or 1 and not 0/0. */
+double rng_beta(struct rng *self, double alpha);
 /* Fisher-Yates. */
 void rng_shuffle_u32(struct rng *self, uint32_t *items, size_t n);
 /* Mixes two words into a new seed; not commutative. */

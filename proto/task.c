@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "farm.pb-c.h"
+#include "schedule.h"
 #include "unpack.h"
 #include "wire.h"
 
@@ -34,7 +35,33 @@ void recipe_init(struct recipe *self)
                             .nesterov = true,
                             .weight_decay = 5e-4,
                             .val_fraction = 0.15,
-                            .test_fraction = 0.2};
+                            .test_fraction = 0.2,
+                            .optimizer = "sgd",
+                            .schedule = "cosine",
+                            .ema_warmup = true,
+                            .aux_weight = 0.4};
+}
+
+static int check_optimizer(const struct recipe *self, struct why *why)
+{
+    static const char *const names[] = {"sgd", "rmsprop", "adam", "adamw"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(self->optimizer, names[i]) == 0)
+            return FARM_OK;
+    return why_set(why, FARM_EINPUT, "optimizer \"%s\": must be sgd, rmsprop, adam or adamw",
+                   self->optimizer);
+}
+
+static int check_schedule(const struct recipe *self, struct why *why)
+{
+    struct schedule schedule;
+    int rc = schedule_parse(&schedule, self->schedule, why);
+
+    if (rc == FARM_OK && schedule.floor > self->lr)
+        rc = why_set(why, FARM_EINPUT, "schedule \"%s\": its floor is above lr, which is %g",
+                     self->schedule, self->lr);
+    return rc;
 }
 
 int recipe_check(const struct recipe *self, struct why *why)
@@ -56,7 +83,15 @@ int recipe_check(const struct recipe *self, struct why *why)
         {"cutout", self->cutout, 0, LIMIT_SIDE},
         {"val_fraction", self->val_fraction, 0, 0.999999},
         {"test_fraction", self->test_fraction, 0, 0.999999},
+        {"square_decay", self->square_decay, 0, 0.9999999},
+        {"epsilon", self->epsilon, 0, 1e3},
+        {"ema", self->ema, 0, 0.9999999},
+        {"mixup", self->mixup, 0, 1e3},
+        {"cutmix", self->cutmix, 0, 1e3},
+        {"aux_weight", self->aux_weight, 0, 1e3},
+        {"diverge_above", self->diverge_above, 0, 1e9},
     };
+    int rc;
 
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
@@ -66,7 +101,12 @@ int recipe_check(const struct recipe *self, struct why *why)
         return why_set(why, FARM_EINPUT,
                        "val_fraction %g and test_fraction %g leave nothing to train on",
                        self->val_fraction, self->test_fraction);
-    return FARM_OK;
+    if (self->pause_epochs > self->epochs)
+        return why_set(why, FARM_EINPUT, "pause_epochs is %u: must be at most epochs, %u",
+                       self->pause_epochs, self->epochs);
+    if ((rc = check_optimizer(self, why)) != FARM_OK)
+        return rc;
+    return check_schedule(self, why);
 }
 
 /* Names travel as they are; only this much may be in one. */
@@ -111,6 +151,45 @@ static void recipe_to_message(const struct recipe *r, Nasfarm__Recipe *m)
     m->test_fraction = r->test_fraction;
     m->split_seed = r->split_seed;
     m->final = r->final;
+    m->optimizer = (char *)r->optimizer; /* protobuf-c only reads it */
+    m->square_decay = r->square_decay;
+    m->epsilon = r->epsilon;
+    m->epsilon_outside = r->epsilon_outside;
+    m->decay_weights_only = r->decay_weights_only;
+    m->schedule = (char *)r->schedule; /* likewise */
+    m->ema = r->ema;
+    m->ema_warmup = r->ema_warmup;
+    m->mixup = r->mixup;
+    m->cutmix = r->cutmix;
+    m->aux_weight = r->aux_weight;
+    m->diverge_above = r->diverge_above;
+    m->pause_epochs = r->pause_epochs;
+}
+
+int recipe_digest(const struct recipe *self, struct digest *out)
+{
+    struct recipe same = *self;
+    Nasfarm__Recipe message;
+    uint8_t *bytes;
+    size_t len;
+
+    same.pause_epochs = same.time_limit_s = same.memory_mb = 0;
+    recipe_to_message(&same, &message);
+    len = nasfarm__recipe__get_packed_size(&message);
+    if ((bytes = malloc(len + 1)) == NULL)
+        return FARM_ENOMEM;
+    (void)nasfarm__recipe__pack(&message, bytes);
+    digest_of(out, bytes, len);
+    free(bytes);
+    return FARM_OK;
+}
+
+/* Empty: from a sender that knows only this one. A text that does not fit is one that recipe_check() refuses. */
+static void copy_text(char *out, size_t size, const char *from, const char *empty)
+{
+    if (strlen(from) >= size)
+        from = "(too long)";
+    (void)snprintf(out, size, "%s", from[0] != '\0' ? from : empty);
 }
 
 static void recipe_from_message(struct recipe *r, const Nasfarm__Recipe *m)
@@ -134,7 +213,20 @@ static void recipe_from_message(struct recipe *r, const Nasfarm__Recipe *m)
                          .val_fraction = m->val_fraction,
                          .test_fraction = m->test_fraction,
                          .split_seed = m->split_seed,
-                         .final = m->final};
+                         .final = m->final,
+                         .square_decay = m->square_decay,
+                         .epsilon = m->epsilon,
+                         .epsilon_outside = m->epsilon_outside,
+                         .decay_weights_only = m->decay_weights_only,
+                         .ema = m->ema,
+                         .ema_warmup = m->ema_warmup,
+                         .mixup = m->mixup,
+                         .cutmix = m->cutmix,
+                         .aux_weight = m->aux_weight,
+                         .diverge_above = m->diverge_above,
+                         .pause_epochs = m->pause_epochs};
+    copy_text(r->optimizer, sizeof r->optimizer, m->optimizer, "sgd");
+    copy_text(r->schedule, sizeof r->schedule, m->schedule, "cosine");
 }
 
 int task_pack(const struct task *self, uint8_t **bytes, size_t *len)
@@ -149,6 +241,7 @@ int task_pack(const struct task *self, uint8_t **bytes, size_t *len)
     message.recipe = &recipe;
     message.graph.data = (uint8_t *)self->graph; /* likewise */
     message.graph.len = self->graph_len;
+    message.resume_crc32 = self->resume_crc32;
     *len = nasfarm__task__get_packed_size(&message);
     if ((*bytes = malloc(*len)) == NULL)
         return FARM_ENOMEM;
@@ -170,8 +263,10 @@ int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len,
     unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
     if ((m = nasfarm__task__unpack(&budget.allocator, len, bytes)) == NULL)
         return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf task", len);
-    *out = (struct task){
-        .data_fingerprint = m->data_fingerprint, .seed = m->seed, .graph_len = m->graph.len};
+    *out = (struct task){.data_fingerprint = m->data_fingerprint,
+                         .seed = m->seed,
+                         .graph_len = m->graph.len,
+                         .resume_crc32 = m->resume_crc32};
     if (m->recipe == NULL)
         rc = why_set(why, FARM_EWIRE, "a task without a recipe");
     else if ((rc = copy_name(out->data, m->data, true, "the task's data set", why)) == FARM_OK) {

@@ -10,21 +10,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "checksum.h"
 #include "err.h"
 #include "limits.h"
 
 /* How to train, and within what. Budgets in epochs over the images that the task uses. */
 struct recipe {
-    uint32_t epochs; /* at least 1 */
-    uint32_t batch;  /* images a step, 1..65536 */
-    double lr;       /* peak learning rate */
-    double momentum; /* 0: plain SGD */
-    bool nesterov;
+    uint32_t epochs;      /* at least 1 */
+    uint32_t batch;       /* images a step, 1..65536 */
+    double lr;            /* peak learning rate */
+    char optimizer[16];   /* "sgd", "rmsprop", "adam", "adamw"; optimizer.h says whose */
+    double momentum;      /* Adam's beta1; 0: none */
+    bool nesterov;        /* of SGD */
+    double square_decay;  /* RMSProp's rho, Adam's beta2; 0: 0.9 and 0.999 */
+    double epsilon;       /* 0: 1e-10 for RMSProp, 1e-8 for Adam */
+    bool epsilon_outside; /* RMSProp as PyTorch has it, not as TensorFlow does */
     double
         weight_decay; /* on conv and linear weights and on gamma, beta, bias alike, as the papers do */
-    double warmup_epochs;   /* linear from 0; then cosine to 0 at the end */
-    double label_smoothing; /* 0..<1 */
-    double grad_clip;       /* global L2 norm; 0: none */
+    bool decay_weights_only; /* unless this is set: on conv and linear weights only */
+    char schedule[64];       /* after the warm-up; schedule.h has its texts */
+    double warmup_epochs;    /* linear from 0 */
+    double label_smoothing;  /* 0..<1 */
+    double grad_clip;        /* global L2 norm; 0: none */
+    double ema;      /* decay of the moving average of weights that is measured and kept; 0: none */
+    bool ema_warmup; /* the average of few steps forgets faster (ema.h) */
+    double mixup, cutmix; /* alpha of Beta(alpha, alpha); 0: none; both: one of them, by a coin */
+    double aux_weight;    /* of the loss of an auxiliary output, where the graph has one */
+    double
+        diverge_above; /* an epoch whose mean training loss is above so many times ln(classes), what guessing
+                             costs, has diverged; 0: only one that is not finite */
     double
         drop_path; /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
     bool flip;             /* random horizontal flip */
@@ -37,12 +51,18 @@ struct recipe {
     double test_fraction;  /* when the data has no test part of its own */
     uint64_t split_seed;   /* which images are in which part */
     bool final; /* train on train+validation, touch the test part once, send the weights back */
+    uint32_t
+        pause_epochs; /* stop after so many of the epochs, measure, and send the training back as it is, to be
+                              resumed; 0: none. The schedules are those of all epochs */
 };
 
-/* epochs 3, batch 64, lr 0.05, momentum 0.9 nesterov, weight decay 5e-4, val 0.15, test 0.2, the rest 0. */
+/* epochs 3, batch 64, lr 0.05, sgd with momentum 0.9 nesterov, weight decay 5e-4, cosine, val 0.15, test 0.2,
+ * ema_warmup, aux_weight 0.4 (Szegedy et al. 2016, as NASNet and DARTS have it), the rest 0. */
 void recipe_init(struct recipe *self);
 /* FARM_EINPUT with the field's name and its range when something is out of range or not finite. */
 int recipe_check(const struct recipe *self, struct why *why);
+/* Of all that the weights depend on: not of pause_epochs, time_limit_s and memory_mb. FARM_OK or FARM_ENOMEM. */
+int recipe_digest(const struct recipe *self, struct digest *out);
 
 struct task {
     char data[LIMIT_NAME + 1]; /* name of the data set, as workers announce it */
@@ -51,6 +71,11 @@ struct task {
     struct recipe recipe;
     const uint8_t *graph; /* packed graph (graph_unpack() parses it) */
     size_t graph_len;
+    uint32_t
+        resume_crc32; /* of the blob to go on from, which comes beside the task; 0: from the start */
+    /* that blob, of a result that was paused; borrowed, and no part of the packed task. NULL: none came */
+    const uint8_t *resume;
+    size_t resume_len;
 };
 
 /* Allocates *bytes with malloc. */
@@ -61,7 +86,7 @@ int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len,
 /* How an evaluation ended. The numbers are on the wire and in stores: never reuse one. */
 enum outcome {
     OUTCOME_OK = 1,
-    OUTCOME_DIVERGED = 2, /* the loss became NaN or infinite */
+    OUTCOME_DIVERGED = 2, /* the loss became NaN, infinite, or larger than the recipe allows */
     OUTCOME_OOM = 3,      /* past its memory limit */
     OUTCOME_TIMEOUT = 4,  /* past its time limit, or no progress */
     OUTCOME_CRASHED = 5,  /* died by a signal or with a non-zero exit status */
@@ -85,8 +110,10 @@ struct result {
     double train_s;                /* seconds in training steps, wall clock */
     double eval_s;                 /* whole evaluation */
     uint64_t peak_bytes;           /* memory planned for the evaluation */
-    char isa[16];        /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ... */
-    uint32_t blob_crc32; /* of the weights that came along; 0: none */
+    char isa
+        [32]; /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ...; "sse2+avx2" of a training
+                     that was paused on one and went on on the other */
+    uint32_t blob_crc32; /* of the weights or the paused training that came along; 0: none */
 };
 int result_pack(const struct result *self, uint8_t **bytes, size_t *len);
 int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct why *why);

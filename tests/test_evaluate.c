@@ -142,6 +142,113 @@ START_TEST(a_small_network_learns_the_digits)
 }
 END_TEST
 
+/* Every optimizer, schedule and way of mixing, each as people use it. */
+static const struct {
+    const char *optimizer, *schedule;
+    double lr, weight_decay, epsilon, ema, mixup, cutmix, warmup;
+} ways[] = {
+    {"sgd", "constant", 0.01, 5e-4, 0, 0, 0, 0, 0},
+    {"sgd", "step:2,0.1", 0.1, 5e-4, 0, 0.95, 0, 0, 0.5},
+    {"rmsprop", "exponential:0.8", 0.005, 1e-4, 1e-3, 0.9, 0, 0, 0},
+    {"rmsprop", "cosine", 0.2, 1e-4, 1, 0, 0, 0, 0}, /* NAS-Bench-101's */
+    {"adam", "cosine:0.0001", 0.01, 0, 0, 0, 0.2, 0, 0.5},
+    {"adamw", "milestones:3,4.5,0.2", 0.01, 0.05, 0, 0, 0, 1, 0},
+    {"adamw", "cosine", 0.01, 0.05, 0, 0.99, 0.2, 1, 0},
+};
+
+START_TEST(digits_are_learnt_every_way)
+{
+    struct task task = digits_task();
+    struct recipe *r = &task.recipe;
+    struct result result;
+
+    (void)strcpy(r->optimizer, ways[_i].optimizer);
+    (void)strcpy(r->schedule, ways[_i].schedule);
+    r->lr = ways[_i].lr;
+    r->weight_decay = ways[_i].weight_decay;
+    r->epsilon = ways[_i].epsilon;
+    r->ema = ways[_i].ema;
+    r->mixup = ways[_i].mixup;
+    r->cutmix = ways[_i].cutmix;
+    r->warmup_epochs = ways[_i].warmup;
+    r->epochs = 6;
+    result = evaluates(&task, digits, NULL);
+    ck_assert_msg(result.outcome == OUTCOME_OK, "%s", result.reason);
+    free_task(&task);
+}
+END_TEST
+
+/* Beta(1e-9, 1e-9) is 0 or 1: each image is its own or its opposite, and the loss is as low as without mixup. Were the
+ * labels not swapped with the images, nothing could be learnt. */
+START_TEST(what_is_mixed_in_brings_its_label_along)
+{
+    struct task task = digits_task();
+    struct result result;
+
+    task.recipe.epochs = 4;
+    task.recipe.mixup = 1e-9;
+    result = evaluates(&task, digits, NULL);
+    ck_assert_msg(result.train_loss < 0.5, "%g", result.train_loss);
+    task.recipe.mixup =
+        1e3; /* always half and half: no less than the ln 2 of not knowing whose half it is */
+    result = evaluates(&task, digits, NULL);
+    ck_assert_msg(result.train_loss > 0.6, "%g: %s", result.train_loss, result.reason);
+    free_task(&task);
+}
+END_TEST
+
+/* With decay 0.999 and no warm-up the averages of 37 steps are still almost the first values: the search sees those. */
+START_TEST(the_average_is_what_is_measured_and_kept)
+{
+    struct task task = digits_task();
+    struct result plain, early, warm;
+
+    task.recipe.epochs = 4;
+    plain = evaluates(&task, digits, NULL);
+    task.recipe.ema = 0.999;
+    task.recipe.ema_warmup = false;
+    early = evaluates(&task, digits, NULL);
+    task.recipe.ema_warmup = true;
+    warm = evaluates(&task, digits, NULL);
+    ck_assert_mem_eq(&early.train_loss, &plain.train_loss, sizeof plain.train_loss);
+    ck_assert_mem_eq(&warm.train_loss, &plain.train_loss, sizeof plain.train_loss);
+    ck_assert_msg(early.loss > 1.5, "%g", early.loss);
+    ck_assert_msg(warm.loss < 1, "%g", warm.loss);
+    ck_assert_uint_gt(warm.peak_bytes, plain.peak_bytes);
+    free_task(&task);
+}
+END_TEST
+
+/* An auxiliary head on the first feature maps: its loss is part of what is trained, by its weight, and of nothing else. */
+START_TEST(an_auxiliary_head_counts_by_its_weight)
+{
+    struct task task = digits_task(), headed = task;
+    struct result plain, none, some;
+    struct graph *g;
+    struct why why;
+    uint8_t *packed;
+
+    ck_assert_int_eq(graph_unpack(&g, task.graph, task.graph_len, &why), FARM_OK);
+    graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, 3), 10, "aux"));
+    ck_assert_msg(graph_finish(g, g->output, &why) == FARM_OK, "%s", why.text);
+    ck_assert_int_eq(graph_pack(g, &packed, &headed.graph_len), FARM_OK);
+    headed.graph = packed;
+    graph_destroy(&g);
+    plain = evaluates(&task, digits, NULL);
+    headed.recipe.aux_weight = 0;
+    none = evaluates(&headed, digits, NULL);
+    ck_assert_mem_eq(&none.loss, &plain.loss, sizeof plain.loss);
+    headed.recipe.aux_weight = 0.4;
+    some = evaluates(&headed, digits, NULL);
+    ck_assert_msg(some.outcome == OUTCOME_OK, "%s", some.reason);
+    ck_assert_msg(some.train_loss > plain.train_loss + 0.1, "%g and %g", some.train_loss,
+                  plain.train_loss);
+    ck_assert_mem_ne(&some.loss, &plain.loss, sizeof plain.loss);
+    free_task(&headed);
+    free_task(&task);
+}
+END_TEST
+
 START_TEST(the_same_task_gives_the_same_bits_and_another_seed_others)
 {
     struct task task = conv_task((struct graph_shape){8, 8, 1}, 10, 4, 0.3f);
@@ -245,6 +352,30 @@ START_TEST(a_loss_that_is_not_finite_ends_the_evaluation_as_diverged)
 }
 END_TEST
 
+START_TEST(a_mean_loss_far_above_that_of_guessing_is_diverged_when_asked)
+{
+    struct task task = digits_task();
+    struct log log;
+    struct result result;
+
+    task.recipe.lr = 3;
+    task.recipe.epochs = 3;
+    task.recipe.momentum = 0.99;
+    result = evaluates(&task, digits, &log);
+    ck_assert_msg(result.outcome == OUTCOME_OK, "%s", result.reason); /* bad, but finite */
+    ck_assert_msg(log.reports[0].train_loss > M_LN10, "%g", log.reports[0].train_loss);
+    task.recipe.diverge_above = 1;
+    result = evaluates(&task, digits, &log);
+    ck_assert_int_eq(result.outcome, OUTCOME_DIVERGED);
+    ck_assert_msg(strstr(result.reason, "the mean training loss of epoch 1 is ") != NULL, "%s",
+                  result.reason);
+    ck_assert_ptr_nonnull(strstr(result.reason, "above 1 times the 2.30259 of guessing"));
+    ck_assert_double_eq(result.fitness, 0);
+    ck_assert_uint_eq(result.epochs, 0);
+    free_task(&task);
+}
+END_TEST
+
 START_TEST(what_cannot_be_evaluated_is_rejected_with_its_reason)
 {
     struct {
@@ -338,10 +469,15 @@ int main(void)
     tcase_add_checked_fixture(tests, open_digits, close_digits);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_small_network_learns_the_digits);
+    tcase_add_loop_test(tests, digits_are_learnt_every_way, 0, sizeof ways / sizeof ways[0]);
+    tcase_add_test(tests, what_is_mixed_in_brings_its_label_along);
+    tcase_add_test(tests, the_average_is_what_is_measured_and_kept);
+    tcase_add_test(tests, an_auxiliary_head_counts_by_its_weight);
     tcase_add_test(tests, the_same_task_gives_the_same_bits_and_another_seed_others);
     tcase_add_test(tests, validation_is_measured_at_the_end_and_at_most_ten_times);
     tcase_add_test(tests, a_final_task_trains_on_validation_too_tests_once_and_gives_the_weights);
     tcase_add_test(tests, a_loss_that_is_not_finite_ends_the_evaluation_as_diverged);
+    tcase_add_test(tests, a_mean_loss_far_above_that_of_guessing_is_diverged_when_asked);
     tcase_add_test(tests, what_cannot_be_evaluated_is_rejected_with_its_reason);
     tcase_add_test(tests, memory_past_the_limit_is_oom_before_a_step_is_taken);
     tcase_add_test(tests, a_last_batch_of_one_image_is_left_out_unless_batches_are_of_one);

@@ -709,6 +709,96 @@ START_TEST(a_step_of_sgd_is_pytorchs)
 }
 END_TEST
 
+START_TEST(a_step_of_rmsprop_is_its_formula)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+    struct window none = {0};
+
+    if (kernels == NULL)
+        return;
+    for (int outside = 0; outside < 2; outside++) {
+        struct rmsprop_step how = {0.1f, 0.9f, 0.1f, 0.8f, 1e-2f, 0.01f, outside == 1};
+        size_t n = (size_t)draw(1, 200);
+        float *w = filled(n), *ms = filled(n), *mom = filled(n), *g = filled(n);
+
+        for (size_t j = 0; j < n; j++)
+            ms[j] *= ms[j]; /* a mean of squares */
+        double *want_w = widened(w, n), *want_s = widened(ms, n), *want_m = widened(mom, n);
+
+        for (size_t j = 0; j < n; j++) {
+            double d = (double)g[j] + (double)how.decay * want_w[j], eps = (double)how.epsilon;
+
+            want_s[j] = (double)how.rho * want_s[j] + (double)how.one_minus_rho * d * d;
+            d /= outside ? sqrt(want_s[j]) + eps : sqrt(want_s[j] + eps);
+            want_m[j] = (double)how.momentum * want_m[j] + (outside ? d : (double)how.lr * d);
+            want_w[j] -= outside ? (double)how.lr * want_m[j] : want_m[j];
+        }
+        kernels->rmsprop_step(w, ms, mom, g, &how, n);
+        assert_close(w, rounded(want_w, n), n, 0.1, "rmsprop w", &none);
+        assert_close(ms, rounded(want_s, n), n, 0.1, "rmsprop ms", &none);
+        assert_close(mom, rounded(want_m, n), n, 0.1, "rmsprop mom", &none);
+        forget();
+    }
+}
+END_TEST
+
+START_TEST(a_step_of_adam_is_its_formula)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+    static const struct adam_step steps[] = {
+        {0.9f, 0.1f, 0.999f, 0.001f, 1e-3f, 0.1f, 3, 0.01f, 1}, /* Adam */
+        {0.5f, 0.5f, 0.99f, 0.01f, 1e-2f, 0.05f, 10, 0, 0.99f}, /* AdamW */
+    };
+    struct window none = {0};
+
+    if (kernels == NULL)
+        return;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        const struct adam_step *how = &steps[i];
+        size_t n = (size_t)draw(1, 200);
+        float *w = filled(n), *m = filled(n), *v = filled(n), *g = filled(n);
+
+        for (size_t j = 0; j < n; j++)
+            v[j] *= v[j];
+        double *want_w = widened(w, n), *want_m = widened(m, n), *want_v = widened(v, n);
+
+        for (size_t j = 0; j < n; j++) {
+            double old = want_w[j] * (double)how->shrink;
+            double d = (double)g[j] + (double)how->decay * old;
+
+            want_m[j] = (double)how->beta1 * want_m[j] + (double)how->one_minus_beta1 * d;
+            want_v[j] = (double)how->beta2 * want_v[j] + (double)how->one_minus_beta2 * d * d;
+            want_w[j] = old - (double)how->rate * want_m[j] /
+                                  (sqrt(want_v[j]) * (double)how->rescale + (double)how->epsilon);
+        }
+        kernels->adam_step(w, m, v, g, how, n);
+        assert_close(w, rounded(want_w, n), n, 1, "adam w", &none);
+        assert_close(m, rounded(want_m, n), n, 0.1, "adam m", &none);
+        assert_close(v, rounded(want_v, n), n, 0.1, "adam v", &none);
+        forget();
+    }
+}
+END_TEST
+
+START_TEST(an_average_goes_its_share_of_the_way)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+    size_t n = 101;
+    float *y = filled(n), *x = filled(n);
+    struct window none = {0};
+
+    if (kernels == NULL)
+        return;
+    double *want = widened(y, n);
+
+    for (size_t j = 0; j < n; j++)
+        want[j] += 0.125 * ((double)x[j] - want[j]);
+    kernels->approach(y, x, 0.125f, n);
+    assert_close(y, rounded(want, n), n, 0.1, "approach", &none);
+    forget();
+}
+END_TEST
+
 START_TEST(a_dot_product_is_summed_in_float64)
 {
     const struct kernels *kernels = kernels_named(isas[_i]);
@@ -1141,6 +1231,9 @@ int main(void)
     tcase_add_loop_test(tcase, linear_layers_are_the_plain_loops, 0, N_ISAS);
     tcase_add_loop_test(tcase, elementwise_kernels_are_the_plain_loops, 0, N_ISAS);
     tcase_add_loop_test(tcase, a_step_of_sgd_is_pytorchs, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_step_of_rmsprop_is_its_formula, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_step_of_adam_is_its_formula, 0, N_ISAS);
+    tcase_add_loop_test(tcase, an_average_goes_its_share_of_the_way, 0, N_ISAS);
     tcase_add_loop_test(tcase, a_dot_product_is_summed_in_float64, 0, N_ISAS);
     tcase_add_loop_test(tcase, every_gradient_is_the_slope_of_the_forward_pass, 0, N_ISAS);
     tcase_add_loop_test(tcase, a_backward_pass_adds_to_what_is_there, 0, N_ISAS);

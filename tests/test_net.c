@@ -10,6 +10,7 @@
 #include "net.h"
 #include "optimizer.h"
 #include "rng.h"
+#include "schedule.h"
 
 /* The linker sends every allocation of our own objects through these (see engine.cmake). */
 void *__real_malloc(size_t n);
@@ -598,6 +599,8 @@ START_TEST(a_tiny_network_learns_exclusive_or)
     struct net *net;
     struct optimizer *o;
     struct rng rng;
+    struct schedule cosine = {
+        .peak = 0.1, .steps_per_epoch = 400, .total_epochs = 1, .warmup_epochs = 0.05};
     uint16_t y[32];
     uint32_t correct = 0, x;
 
@@ -620,7 +623,7 @@ START_TEST(a_tiny_network_learns_exclusive_or)
         if (step == 400)
             break;
         net_backward(net);
-        optimizer_step(o, lr_at(step, 400, 20, 0.1));
+        optimizer_step(o, schedule_rate(&cosine, step));
     }
     ck_assert_uint_eq(correct, 32);
     optimizer_destroy(&o);

@@ -82,6 +82,40 @@ START_TEST(a_normal_has_mean_0_and_variance_1)
 }
 END_TEST
 
+/* Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)). */
+START_TEST(a_beta_has_its_mean_and_variance)
+{
+    static const double alphas[] = {0.2, 0.5, 1, 3};
+    struct rng rng;
+
+    rng_seed(&rng, 12);
+    for (int k = 0; k < 4; k++) {
+        double sum = 0, squares = 0, below = 0;
+
+        for (int i = 0; i < 50000; i++) {
+            double x = rng_beta(&rng, alphas[k]);
+
+            ck_assert(x >= 0 && x <= 1);
+            sum += x;
+            squares += (x - 0.5) * (x - 0.5);
+            below += x < 0.25;
+        }
+        ck_assert_double_eq_tol(sum / 5e4, 0.5, 0.01);
+        ck_assert_double_eq_tol(squares / 5e4, 1 / (4 * (2 * alphas[k] + 1)), 0.003);
+        if (alphas[k] == 1) /* uniform */
+            ck_assert_double_eq_tol(below / 5e4, 0.25, 0.01);
+        if (alphas[k] == 0.5) /* the arc sine law: 2/pi asin(sqrt(1/4)) */
+            ck_assert_double_eq_tol(below / 5e4, 1.0 / 3, 0.01);
+    }
+    for (int i = 0; i < 1000; i++) { /* 0 or 1, never 0/0 */
+        double x = rng_beta(&rng, 1e-9);
+
+        ck_assert(x < 1e-6 || x > 1 - 1e-6);
+    }
+    ck_assert_double_eq_tol(rng_beta(&rng, 1e9), 0.5, 1e-3);
+}
+END_TEST
+
 START_TEST(a_shuffle_is_a_permutation)
 {
     struct rng rng;
@@ -111,6 +145,7 @@ int main(void)
     tcase_add_test(tcase, a_name_has_its_own_stream_under_each_seed);
     tcase_add_test(tcase, below_n_is_uniform_and_below_n);
     tcase_add_test(tcase, a_normal_has_mean_0_and_variance_1);
+    tcase_add_test(tcase, a_beta_has_its_mean_and_variance);
     tcase_add_test(tcase, a_shuffle_is_a_permutation);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

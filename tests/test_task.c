@@ -20,6 +20,19 @@ static struct task some_task(void)
     t.recipe.cutout = 4;
     t.recipe.final = true;
     t.recipe.split_seed = 99;
+    (void)strcpy(t.recipe.optimizer, "adamw");
+    (void)strcpy(t.recipe.schedule, "milestones:1,2,0.1");
+    t.recipe.square_decay = 0.99;
+    t.recipe.epsilon = 1e-3;
+    t.recipe.epsilon_outside = t.recipe.decay_weights_only = true;
+    t.recipe.ema = 0.995;
+    t.recipe.ema_warmup = false;
+    t.recipe.mixup = 0.2;
+    t.recipe.cutmix = 1;
+    t.recipe.aux_weight = 0.3;
+    t.recipe.diverge_above = 4;
+    t.recipe.pause_epochs = 2;
+    t.resume_crc32 = 0xdeadbeef;
     return t;
 }
 
@@ -40,6 +53,19 @@ START_TEST(a_task_comes_back_as_it_was)
     ck_assert_uint_eq(u.recipe.split_seed, 99);
     ck_assert(u.recipe.final && u.recipe.nesterov);
     ck_assert_double_eq(u.recipe.weight_decay, t.recipe.weight_decay);
+    ck_assert_str_eq(u.recipe.optimizer, "adamw");
+    ck_assert_str_eq(u.recipe.schedule, "milestones:1,2,0.1");
+    ck_assert(u.recipe.epsilon_outside && u.recipe.decay_weights_only && !u.recipe.ema_warmup);
+    ck_assert_double_eq(u.recipe.square_decay, 0.99);
+    ck_assert_double_eq(u.recipe.epsilon, 1e-3);
+    ck_assert_double_eq(u.recipe.ema, 0.995);
+    ck_assert_double_eq(u.recipe.mixup, 0.2);
+    ck_assert_double_eq(u.recipe.cutmix, 1);
+    ck_assert_double_eq(u.recipe.aux_weight, 0.3);
+    ck_assert_double_eq(u.recipe.diverge_above, 4);
+    ck_assert_uint_eq(u.recipe.pause_epochs, 2);
+    ck_assert_uint_eq(u.resume_crc32, 0xdeadbeef);
+    ck_assert_ptr_null(u.resume);
     ck_assert_uint_eq(u.graph_len, 3);
     ck_assert_mem_eq(u.graph, t.graph, 3);
     free(hold);
@@ -59,6 +85,17 @@ static const struct {
     {"momentum", {.epochs = 1, .batch = 1, .momentum = 1}},
     {"label_smoothing", {.epochs = 1, .batch = 1, .label_smoothing = 1}},
     {"weight_decay", {.epochs = 1, .batch = 1, .weight_decay = INFINITY}},
+    {"ema", {.epochs = 1, .batch = 1, .ema = 1}},
+    {"mixup", {.epochs = 1, .batch = 1, .mixup = -0.1}},
+    {"cutmix", {.epochs = 1, .batch = 1, .cutmix = NAN}},
+    {"square_decay", {.epochs = 1, .batch = 1, .square_decay = 1}},
+    {"pause_epochs is 3: must be at most epochs, 2", {.epochs = 2, .batch = 1, .pause_epochs = 3}},
+    {"optimizer \"adagrad\"", {.epochs = 1, .batch = 1, .optimizer = "adagrad"}},
+    {"optimizer \"\"", {.epochs = 1, .batch = 1}},
+    {"must be step:EPOCHS,FACTOR",
+     {.epochs = 1, .batch = 1, .optimizer = "sgd", .schedule = "step:3"}},
+    {"its floor is above lr, which is 0.1",
+     {.epochs = 1, .batch = 1, .optimizer = "sgd", .lr = 0.1, .schedule = "cosine:0.2"}},
     {"leave nothing", {.epochs = 1, .batch = 1, .val_fraction = 0.5, .test_fraction = 0.5}},
 };
 
@@ -68,6 +105,55 @@ START_TEST(a_recipe_out_of_range_is_refused_by_field)
 
     ck_assert_int_eq(recipe_check(&bad_recipes[_i].recipe, &why), FARM_EINPUT);
     ck_assert_msg(strstr(why.text, bad_recipes[_i].field) != NULL, "%s", why.text);
+}
+END_TEST
+
+/* A recipe with epochs 1 and batch 1, from a sender that knows nothing of optimizers. */
+START_TEST(a_recipe_without_optimizer_and_schedule_is_sgd_with_a_cosine)
+{
+    static const uint8_t bytes[] = {0x22, 4, 0x08, 1, 0x10, 1};
+    struct task t;
+    struct why why;
+    void *hold;
+
+    ck_assert_msg(task_unpack(&t, &hold, bytes, sizeof bytes, &why) == FARM_OK, "%s", why.text);
+    ck_assert_str_eq(t.recipe.optimizer, "sgd");
+    ck_assert_str_eq(t.recipe.schedule, "cosine");
+    ck_assert(!t.recipe.decay_weights_only && t.recipe.ema == 0 && t.recipe.pause_epochs == 0);
+    free(hold);
+}
+END_TEST
+
+/* A long text must not become another one by being cut: this begins like one that is fine. */
+START_TEST(a_schedule_that_is_too_long_is_refused)
+{
+    uint8_t bytes[3 + 6 + 80] = {0x22, 86 + 1, 0x08, 1, 0x10, 1, 0xd2, 0x01, 80};
+    struct task t;
+    struct why why;
+    void *hold;
+
+    memset(bytes + 9, '0', 80);
+    memcpy(bytes + 9, "step:30,0.1", 11);
+    ck_assert_int_eq(task_unpack(&t, &hold, bytes, sizeof bytes, &why), FARM_EINPUT);
+    ck_assert_msg(strstr(why.text, "schedule \"(too long)\"") != NULL, "%s", why.text);
+    free(hold);
+}
+END_TEST
+
+START_TEST(a_recipes_digest_is_of_what_the_weights_depend_on)
+{
+    struct recipe a, b;
+    struct digest x, y;
+
+    recipe_init(&a);
+    b = a;
+    b.pause_epochs = b.memory_mb = b.time_limit_s = 1;
+    ck_assert_int_eq(recipe_digest(&a, &x), FARM_OK);
+    ck_assert_int_eq(recipe_digest(&b, &y), FARM_OK);
+    ck_assert_mem_eq(&x, &y, sizeof x);
+    b.epochs++; /* the schedule is another */
+    ck_assert_int_eq(recipe_digest(&b, &y), FARM_OK);
+    ck_assert_mem_ne(&x, &y, sizeof x);
 }
 END_TEST
 
@@ -161,6 +247,9 @@ int main(void)
     tcase_add_test(tcase, a_task_comes_back_as_it_was);
     tcase_add_loop_test(tcase, a_recipe_out_of_range_is_refused_by_field, 0,
                         (int)(sizeof bad_recipes / sizeof bad_recipes[0]));
+    tcase_add_test(tcase, a_recipe_without_optimizer_and_schedule_is_sgd_with_a_cosine);
+    tcase_add_test(tcase, a_schedule_that_is_too_long_is_refused);
+    tcase_add_test(tcase, a_recipes_digest_is_of_what_the_weights_depend_on);
     tcase_add_test(tcase, a_result_comes_back_as_it_was_bit_for_bit);
     tcase_add_test(tcase, an_outcome_that_is_none_is_refused);
     tcase_add_test(tcase, no_bytes_from_outside_harm);

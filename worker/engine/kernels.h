@@ -45,6 +45,19 @@ enum act {
     ACT_H_SIGMOID,
 };
 
+/* One step of an optimizer; what the formulas below call it. */
+struct rmsprop_step {
+    float lr, rho, one_minus_rho, momentum, epsilon, decay;
+    bool outside; /* epsilon is added to the root, not under it */
+};
+struct adam_step {
+    float beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;
+    float rate;    /* lr / (1 - beta1^t) */
+    float rescale; /* 1 / sqrt(1 - beta2^t) */
+    float decay;   /* coupled: part of the gradient */
+    float shrink;  /* decoupled: 1 - lr * decay; 1: none */
+};
+
 struct kernels {
     const char *isa; /* "sse2", "avx2", "avx512", "neon" */
     int lanes;       /* floats in a vector */
@@ -139,7 +152,19 @@ struct kernels {
     /* SGD with momentum as PyTorch does it: g += decay*w; v = momentum*v + g; w -= lr*(nesterov ? g + momentum*v : v) */
     void (*sgd_step)(float *w, float *velocity, const float *g, float lr, float momentum,
                      bool nesterov, float decay, size_t n);
-    double (*dot)(const float *a, const float *b, size_t n); /* float64 sum: norms */
+    /* RMSProp (Tieleman, Hinton 2012) as TensorFlow's ApplyRMSProp has it, the learning rate within the momentum:
+     *     g += decay*w; ms = rho*ms + (1-rho)*g*g; mom = momentum*mom + lr*g/sqrt(ms+epsilon); w -= mom
+     * outside: as PyTorch has it, lr*g/(sqrt(ms)+epsilon) with lr multiplied later: w -= lr*mom */
+    void (*rmsprop_step)(float *w, float *ms, float *mom, const float *g,
+                         const struct rmsprop_step *how, size_t n);
+    /* Adam (Kingma, Ba 2015, arXiv:1412.6980, algorithm 1) and AdamW (Loshchilov, Hutter 2019, arXiv:1711.05101), the
+     * bias corrections where PyTorch has them:
+     *     w *= shrink; g += decay*w; m = beta1*m + (1-beta1)*g; v = beta2*v + (1-beta2)*g*g;
+     *     w -= rate * m / (sqrt(v)*rescale + epsilon) */
+    void (*adam_step)(float *w, float *m, float *v, const float *g, const struct adam_step *how,
+                      size_t n);
+    void (*approach)(float *y, const float *x, float share, size_t n); /* y += share * (x - y) */
+    double (*dot)(const float *a, const float *b, size_t n);           /* float64 sum: norms */
 };
 
 /* The best table for this processor; NASFARM_ISA=sse2|avx2|avx512 in the environment asks for a lesser one (one

@@ -1,8 +1,9 @@
-/* kernels_plain.c - global pools, sums, linear layers and the SGD step, for one instruction set: loops plain enough for the
+/* kernels_plain.c - global pools, sums, linear layers and the steps of optimizers, for one instruction set: loops plain enough for the
  * compiler to make vectors of, and OpenBLAS for the matrix products. */
 #include "kernels_isa.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <string.h>
 
 /* A NaN fails every comparison, so this asks for what is NOT kept: a NaN goes through. */
@@ -107,6 +108,54 @@ static void sgd_step(float *w, float *velocity, const float *g, float lr, float 
     }
 }
 
+/* The choice is made outside of the loop: a division that is not taken would be one that is not vectorised. */
+static void rmsprop_step(float *w, float *ms, float *mom, const float *g,
+                         const struct rmsprop_step *how, size_t n)
+{
+    const struct rmsprop_step h = *how;
+
+    if (h.outside)
+        for (size_t i = 0; i < n; i++) {
+            float d = g[i] + h.decay * w[i], s = h.rho * ms[i] + h.one_minus_rho * (d * d);
+            float v = h.momentum * mom[i] + d / (sqrtf(s) + h.epsilon);
+
+            ms[i] = s;
+            mom[i] = v;
+            w[i] -= h.lr * v;
+        }
+    else
+        for (size_t i = 0; i < n; i++) {
+            float d = g[i] + h.decay * w[i], s = h.rho * ms[i] + h.one_minus_rho * (d * d);
+            float v = h.momentum * mom[i] + h.lr * d / sqrtf(s + h.epsilon);
+
+            ms[i] = s;
+            mom[i] = v;
+            w[i] -= v;
+        }
+}
+
+static void adam_step(float *w, float *m, float *v, const float *g, const struct adam_step *how,
+                      size_t n)
+{
+    const struct adam_step h = *how;
+
+    for (size_t i = 0; i < n; i++) {
+        float old = w[i] * h.shrink, d = g[i] + h.decay * old;
+        float mean = h.beta1 * m[i] + h.one_minus_beta1 * d;
+        float square = h.beta2 * v[i] + h.one_minus_beta2 * (d * d);
+
+        m[i] = mean;
+        v[i] = square;
+        w[i] = old - h.rate * mean / (sqrtf(square) * h.rescale + h.epsilon);
+    }
+}
+
+static void approach(float *y, const float *x, float share, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += share * (x[i] - y[i]);
+}
+
 static double dot(const float *a, const float *b, size_t n)
 {
     double sum[4] = {0};
@@ -132,5 +181,8 @@ void ISA(kernels_plain)(struct kernels *table)
     table->linear_forward = linear_forward;
     table->linear_backward = linear_backward;
     table->sgd_step = sgd_step;
+    table->rmsprop_step = rmsprop_step;
+    table->adam_step = adam_step;
+    table->approach = approach;
     table->dot = dot;
 }

@@ -338,7 +338,8 @@ static struct blob_record *records_of(const struct net *self)
     for (size_t i = 0; records != NULL && i < self->n_params; i++) {
         const struct net_param *p = &self->params[i];
 
-        records[i] = (struct blob_record){p->name, p->shape, p->value, p->n};
+        records[i] =
+            (struct blob_record){.name = p->name, .shape = p->shape, .values = p->value, .n = p->n};
     }
     return records;
 }
@@ -349,7 +350,7 @@ int net_save(struct net *self, uint8_t **bytes, size_t *len)
     int rc = FARM_ENOMEM;
 
     if (records != NULL)
-        rc = blob_pack("NFW1", &self->hash, records, self->n_params, bytes, len);
+        rc = blob_pack(&BLOB_WEIGHTS, &self->hash, records, self->n_params, bytes, len);
     free(records);
     return rc;
 }
@@ -361,7 +362,7 @@ int net_load(struct net *self, const uint8_t *bytes, size_t len, struct why *why
 
     if (records == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %zu parameters", self->n_params);
-    rc = blob_unpack("NFW1", &self->hash, records, self->n_params, bytes, len, why);
+    rc = blob_unpack(&BLOB_WEIGHTS, &self->hash, records, self->n_params, bytes, len, why);
     free(records);
     return rc;
 }

@@ -52,7 +52,11 @@ const float *net_forward(struct net *self, uint32_t n, bool training);
  * labels outside 0..classes-1 are a bug. */
 double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoothing,
                 uint32_t *n_correct);
-/* After net_forward(training) and net_loss(): gradients of the mean loss into every grad (overwritten). */
+/* The same of mixed images (mix.h): image i should be labels_a[i] by shares[i], and labels_b[i] by the rest. Right is
+ * the label with the larger share. shares: NULL for 1 throughout. */
+double net_loss_mixed(struct net *self, const uint16_t *labels_a, const uint16_t *labels_b,
+                      const float *shares, uint32_t n, float smoothing, uint32_t *n_correct);
+/* After net_forward(training) and net_loss() or net_loss_mixed(): gradients of the mean loss into every grad (overwritten). */
 void net_backward(struct net *self);
 /* What dropout draws depends on the seed and on this number, which every training forward raises by one: a resumed
  * training sets it to where it was. */

@@ -3,19 +3,52 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
-#include "net_blob.h"
+
+/* What each kind remembers of every trained value. */
+static const struct {
+    const char *name;
+    uint32_t n_moments;
+    const char *moments[2];
+    double square_decay, epsilon; /* of their own, when none is given */
+} kinds[OPTIMIZER_END] = {
+    [OPTIMIZER_SGD] = {"sgd", 1, {"velocity"}, 0, 0},
+    [OPTIMIZER_RMSPROP] = {"rmsprop", 2, {"square", "velocity"}, 0.9, 1e-10},
+    [OPTIMIZER_ADAM] = {"adam", 2, {"mean", "square"}, 0.999, 1e-8},
+    [OPTIMIZER_ADAMW] = {"adamw", 2, {"mean", "square"}, 0.999, 1e-8},
+};
+
+/* One trained parameter. */
+struct trained {
+    struct net_param *param;
+    float *moments[2];
+    float decay; /* the configuration's, or 0 where it spares this one */
+};
 
 struct optimizer {
     struct optimizer_config config;
     struct net *net;
     const struct kernels *kernels;
-    float *velocities;           /* one after the other */
-    struct blob_record *trained; /* name, shape and velocity of each trained parameter */
-    float **value, **grad;       /* likewise */
+    float *moments; /* all of them, parameter by parameter */
+    struct trained *trained;
     size_t n, n_values;
+    uint64_t steps;
 };
+
+enum optimizer_kind optimizer_kind(const char *name)
+{
+    for (int i = 0; i < OPTIMIZER_END; i++)
+        if (strcmp(name, kinds[i].name) == 0)
+            return (enum optimizer_kind)i;
+    return OPTIMIZER_END;
+}
+
+uint32_t optimizer_moments(enum optimizer_kind kind)
+{
+    return kinds[kind].n_moments;
+}
 
 static void count_trained(struct optimizer *self)
 {
@@ -31,19 +64,33 @@ static void count_trained(struct optimizer *self)
 
 static void list_trained(struct optimizer *self)
 {
-    float *velocity = self->velocities;
+    uint32_t n_moments = kinds[self->config.kind].n_moments;
+    float *moment = self->moments;
     size_t n = 0;
 
     for (size_t i = 0; i < net_n_params(self->net); i++) {
         struct net_param *p = net_param(self->net, i);
+        bool weight = p->shape[1] > 0; /* of one dimension are gamma, beta and bias */
+        struct trained *t = &self->trained[n];
 
         if (p->grad == NULL)
             continue;
-        self->trained[n] = (struct blob_record){p->name, p->shape, velocity, p->n};
-        self->value[n] = p->value;
-        self->grad[n++] = p->grad;
-        velocity += p->n;
+        t->param = p;
+        t->decay = weight || !self->config.decay_weights_only ? self->config.weight_decay : 0;
+        for (uint32_t m = 0; m < n_moments; m++, moment += p->n)
+            t->moments[m] = moment;
+        n++;
     }
+}
+
+/* TensorFlow 1 starts RMSProp's mean squares at 1, which makes the first steps no larger than the later ones. */
+static void first_moments(struct optimizer *self)
+{
+    if (self->config.kind != OPTIMIZER_RMSPROP || self->config.epsilon_outside)
+        return;
+    for (size_t i = 0; i < self->n; i++)
+        for (size_t k = 0; k < self->trained[i].param->n; k++)
+            self->trained[i].moments[0][k] = 1;
 }
 
 int optimizer_create(struct optimizer **out, struct net *net, const struct optimizer_config *config)
@@ -53,19 +100,22 @@ int optimizer_create(struct optimizer **out, struct net *net, const struct optim
     if (self == NULL)
         return FARM_ENOMEM;
     self->config = *config;
+    if (self->config.square_decay == 0)
+        self->config.square_decay = kinds[config->kind].square_decay;
+    if (self->config.epsilon == 0)
+        self->config.epsilon = kinds[config->kind].epsilon;
     self->net = net;
     self->kernels = kernels_get();
     count_trained(self);
-    self->velocities = calloc(self->n_values + 1, sizeof *self->velocities);
+    self->moments =
+        calloc(self->n_values * kinds[config->kind].n_moments + 1, sizeof *self->moments);
     self->trained = calloc(self->n + 1, sizeof *self->trained);
-    self->value = calloc(self->n + 1, sizeof *self->value);
-    self->grad = calloc(self->n + 1, sizeof *self->grad);
-    if (self->velocities == NULL || self->trained == NULL || self->value == NULL ||
-        self->grad == NULL) {
+    if (self->moments == NULL || self->trained == NULL) {
         optimizer_destroy(&self);
         return FARM_ENOMEM;
     }
     list_trained(self);
+    first_moments(self);
     *out = self;
     return FARM_OK;
 }
@@ -74,61 +124,122 @@ void optimizer_destroy(struct optimizer **self)
 {
     if (*self == NULL)
         return;
-    free((*self)->velocities);
+    free((*self)->moments);
     free((*self)->trained);
-    free((*self)->value);
-    free((*self)->grad);
     free(*self);
     *self = NULL;
 }
 
 uint64_t optimizer_bytes(const struct optimizer *self)
 {
-    return (uint64_t)self->n_values * sizeof *self->velocities;
+    return (uint64_t)self->n_values * kinds[self->config.kind].n_moments * sizeof *self->moments;
 }
 
 static double clip(struct optimizer *self)
 {
     double squares = 0, norm;
 
-    for (size_t i = 0; i < self->n; i++)
-        squares += self->kernels->dot(self->grad[i], self->grad[i], self->trained[i].n);
+    for (size_t i = 0; i < self->n; i++) {
+        const struct net_param *p = self->trained[i].param;
+
+        squares += self->kernels->dot(p->grad, p->grad, p->n);
+    }
     norm = sqrt(squares);
     if (norm > (double)self->config.grad_clip)
-        for (size_t i = 0; i < self->n; i++)
-            self->kernels->scale(self->grad[i], self->grad[i],
-                                 (float)((double)self->config.grad_clip / norm),
-                                 self->trained[i].n);
+        for (size_t i = 0; i < self->n; i++) {
+            const struct net_param *p = self->trained[i].param;
+
+            self->kernels->scale(p->grad, p->grad, (float)((double)self->config.grad_clip / norm),
+                                 p->n);
+        }
     return norm;
+}
+
+static void sgd(struct optimizer *self, double lr)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        struct trained *t = &self->trained[i];
+
+        self->kernels->sgd_step(t->param->value, t->moments[0], t->param->grad, (float)lr,
+                                self->config.momentum, self->config.nesterov, t->decay,
+                                t->param->n);
+    }
+}
+
+static void rmsprop(struct optimizer *self, double lr)
+{
+    double rho = self->config.square_decay;
+    struct rmsprop_step how = {.lr = (float)lr,
+                               .rho = (float)rho,
+                               .one_minus_rho = (float)(1 - rho),
+                               .momentum = self->config.momentum,
+                               .epsilon = (float)self->config.epsilon,
+                               .outside = self->config.epsilon_outside};
+
+    for (size_t i = 0; i < self->n; i++) {
+        struct trained *t = &self->trained[i];
+
+        how.decay = t->decay;
+        self->kernels->rmsprop_step(t->param->value, t->moments[0], t->moments[1], t->param->grad,
+                                    &how, t->param->n);
+    }
+}
+
+static void adam(struct optimizer *self, double lr)
+{
+    double beta1 = (double)self->config.momentum, beta2 = self->config.square_decay;
+    double t = (double)self->steps; /* this one included */
+    bool decoupled = self->config.kind == OPTIMIZER_ADAMW;
+    struct adam_step how = {.beta1 = (float)beta1,
+                            .one_minus_beta1 = (float)(1 - beta1),
+                            .beta2 = (float)beta2,
+                            .one_minus_beta2 = (float)(1 - beta2),
+                            .epsilon = (float)self->config.epsilon,
+                            .rate = (float)(lr / (1 - pow(beta1, t))),
+                            .rescale = (float)(1 / sqrt(1 - pow(beta2, t)))};
+
+    for (size_t i = 0; i < self->n; i++) {
+        struct trained *tr = &self->trained[i];
+
+        how.decay = decoupled ? 0 : tr->decay;
+        how.shrink = decoupled ? (float)(1 - lr * (double)tr->decay) : 1;
+        self->kernels->adam_step(tr->param->value, tr->moments[0], tr->moments[1], tr->param->grad,
+                                 &how, tr->param->n);
+    }
 }
 
 double optimizer_step(struct optimizer *self, double lr)
 {
     double norm = self->config.grad_clip > 0 ? clip(self) : 0;
 
-    for (size_t i = 0; i < self->n; i++)
-        self->kernels->sgd_step(self->value[i], self->trained[i].values, self->grad[i], (float)lr,
-                                self->config.momentum, self->config.nesterov,
-                                self->config.weight_decay, self->trained[i].n);
+    self->steps++;
+    switch (self->config.kind) {
+    case OPTIMIZER_SGD: sgd(self, lr); break;
+    case OPTIMIZER_RMSPROP: rmsprop(self, lr); break;
+    case OPTIMIZER_ADAM:
+    case OPTIMIZER_ADAMW: adam(self, lr); break;
+    case OPTIMIZER_END: break;
+    }
     return norm;
 }
 
-int optimizer_save(struct optimizer *self, uint8_t **bytes, size_t *len)
+uint64_t optimizer_steps(const struct optimizer *self)
 {
-    return blob_pack("NFV1", net_graph_hash(self->net), self->trained, self->n, bytes, len);
+    return self->steps;
 }
 
-int optimizer_load(struct optimizer *self, const uint8_t *bytes, size_t len, struct why *why)
+void optimizer_set_steps(struct optimizer *self, uint64_t steps)
 {
-    return blob_unpack("NFV1", net_graph_hash(self->net), self->trained, self->n, bytes, len, why);
+    self->steps = steps;
 }
 
-double lr_at(uint64_t step, uint64_t steps, uint64_t warmup_steps, double peak)
+void optimizer_list(struct optimizer *self, struct blob_list *list)
 {
-    if (step >= steps)
-        return 0;
-    if (step < warmup_steps)
-        return peak * (double)(step + 1) / (double)(warmup_steps + 1);
-    return peak * 0.5 *
-           (1 + cos(M_PI * (double)(step - warmup_steps) / (double)(steps - warmup_steps)));
+    for (size_t i = 0; i < self->n; i++) {
+        const struct net_param *p = self->trained[i].param;
+
+        for (uint32_t m = 0; m < kinds[self->config.kind].n_moments; m++)
+            blob_list_add(list, kinds[self->config.kind].moments[m], p->name, p->shape,
+                          self->trained[i].moments[m], p->n);
+    }
 }
