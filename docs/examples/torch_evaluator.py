@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-
 def say(**fields):
     """One line, at once. What is not finite is null: JSON has no NaN."""
     for key, value in fields.items():
@@ -39,6 +38,16 @@ def pad_for(node, x, value=0.0):
         reach = (node["shape"][axis] - 1) * node["stride"] + node["dilation"] * (node["kernel"][axis] - 1) + 1
         sides += [front, reach - size - front]
     return F.pad(x, sides, value=value)
+
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "swish": F.silu,
+    "h_swish": F.hardswish,
+    "sigmoid": torch.sigmoid,
+    "h_sigmoid": F.hardsigmoid,
+}
 
 
 class Network(nn.Module):
@@ -72,8 +81,16 @@ class Network(nn.Module):
             return layer(x[0])
         if op == "linear":
             return layer(x[0].flatten(1))[:, :, None, None]
-        if op == "relu":
-            return F.relu(x[0])
+        if op in ACTIVATIONS:
+            return ACTIVATIONS[op](x[0])
+        if op == "mul":
+            return x[0] * x[1]
+        if op == "slice":
+            return x[0][:, n["offset"] : n["offset"] + n["channels"]]
+        if op == "channel_shuffle":
+            return x[0].unflatten(1, (n["groups"], -1)).transpose(1, 2).flatten(1, 2)
+        if op == "resize":
+            return F.interpolate(x[0], n["shape"][:2], mode=n["mode"])
         if op == "max_pool":
             y = F.max_pool2d(pad_for(n, x[0], -math.inf), n["kernel"], n["stride"])
             return torch.where(torch.isinf(y), torch.zeros_like(y), y)  # a window that is all padding
@@ -102,10 +119,23 @@ class Network(nn.Module):
         raise ValueError(f"node {n['id']} is a '{op}', which this evaluator does not know")
 
     def forward(self, x):
+        """Logits; in training, also those of the auxiliary head, or None."""
         values = [x]  # node 0 is the image
         for node in self.graph["nodes"][1:]:
             values.append(self.run(node, [values[i] for i in node["inputs"]]))
-        return values[self.graph["output"]].flatten(1)
+        logits = values[self.graph["output"]].flatten(1)
+        if not self.training:
+            return logits
+        return logits, values[self.graph["aux"]].flatten(1) if "aux" in self.graph else None
+
+
+def loss_of(net, x, y, recipe):
+    logits, aux = net(x)
+    loss = F.cross_entropy(logits, y, label_smoothing=recipe["label_smoothing"])
+    if aux is not None:
+        aux_loss = F.cross_entropy(aux, y, label_smoothing=recipe["label_smoothing"])
+        loss = loss + recipe.get("aux_weight", 0.4) * aux_loss
+    return loss
 
 
 # ---- the data ----------------------------------------------------------------------------------------------------
@@ -219,8 +249,7 @@ def evaluate(task, path):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, warmup, recipe["lr"])
             net.drop_path = recipe["drop_path"] * (step + 1) / steps
-            batch_loss = F.cross_entropy(net(augment(x[some], recipe).to(device)), y[some].to(device),
-                                         label_smoothing=recipe["label_smoothing"])
+            batch_loss = loss_of(net, augment(x[some], recipe).to(device), y[some].to(device), recipe)
             if not math.isfinite(batch_loss.item()):
                 say(final=True, outcome="diverged", reason=f"the loss became {batch_loss.item()} in epoch {epoch + 1}",
                     epochs=epoch)
