@@ -476,6 +476,8 @@ START_TEST(resizing_is_the_plain_weighted_sum)
 
     if (k == NULL)
         return;
+    check_resize(k, &(struct window){.n = 2, .h = 2, .w = 5, .c = 3, .oh = 3, .ow = 600}, true);
+    check_resize(k, &(struct window){.n = 2, .h = 3, .w = 7, .c = 2, .oh = 2, .ow = 600}, false);
     for (int round = 0; round < 400; round++) {
         struct window s = {.n = draw(1, 2), .h = draw(1, 9), .w = draw(1, 9), .c = draw(1, 20)};
 
