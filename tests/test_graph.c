@@ -257,6 +257,26 @@ START_TEST(networks_that_differ_in_their_auxiliary_head_have_different_hashes)
 }
 END_TEST
 
+/* Also where it needs nothing that the output does not. */
+START_TEST(which_of_two_values_is_the_auxiliary_output_is_in_the_hash)
+{
+    struct digest hashes[3];
+
+    for (uint32_t which = 0; which < 3; which++) {
+        struct graph *g = new_graph(1, 6);
+        uint32_t heads[] = {graph_linear(g, 0, 10, "a"),
+                            graph_linear(g, graph_relu(g, 0), 10, "b")};
+
+        graph_set_aux(g, which < 2 ? heads[which] : 0);
+        ck_assert_int_eq(graph_finish(g, graph_sum(g, heads, 2), NULL), FARM_OK);
+        ck_assert_int_eq(graph_hash(g, &hashes[which]), FARM_OK);
+        for (uint32_t k = 0; k < which; k++)
+            ck_assert_mem_ne(&hashes[which], &hashes[k], sizeof hashes[k]);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
 START_TEST(an_auxiliary_head_is_packed_and_an_older_program_is_told)
 {
     struct graph *g = two_heads(true, true), *plain = two_heads(true, false), *back = NULL;
@@ -552,6 +572,7 @@ int main(void)
     tcase_add_test(tcase, squeeze_and_excitation_scales_each_channel);
     tcase_add_test(tcase, an_auxiliary_head_costs_nothing);
     tcase_add_test(tcase, networks_that_differ_in_their_auxiliary_head_have_different_hashes);
+    tcase_add_test(tcase, which_of_two_values_is_the_auxiliary_output_is_in_the_hash);
     tcase_add_test(tcase, an_auxiliary_head_is_packed_and_an_older_program_is_told);
     tcase_add_test(tcase, auxiliary_logits_must_be_logits);
     tcase_add_test(tcase, the_output_must_be_the_logits);

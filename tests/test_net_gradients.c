@@ -431,6 +431,15 @@ static uint32_t aux_head(struct graph *g, uint32_t x)
     graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, y), 3, "aux"));
     return graph_conv(g, y, 3, 3, 1, 1, 1, "b");
 }
+/* logits that the output, too, is made of, by a relu that could be done in their pass */
+static uint32_t aux_on_the_way(struct graph *g, uint32_t x)
+{
+    uint32_t y =
+        graph_batch_norm(g, graph_linear(g, graph_global_avg_pool(g, x), 3, "a"), true, "bn");
+
+    graph_set_aux(g, y);
+    return graph_relu(g, y);
+}
 /* whose layers the output has no need of */
 static uint32_t aux_tower(struct graph *g, uint32_t x)
 {
@@ -532,6 +541,7 @@ static const struct body bodies[] = {
     {"area", area, 7, 9, 3, 3, 3},
     {"resized up and down", sizes, 4, 4, 3, 3, 3},
     {"auxiliary head", aux_head, 4, 4, 4, 3, 3},
+    {"auxiliary logits on the way to the output", aux_on_the_way, 4, 4, 4, 4, 4},
     {"auxiliary head with layers of its own", aux_tower, 4, 4, 4, 4, 3},
 };
 
