@@ -162,6 +162,20 @@ START_TEST(an_auxiliary_head_runs_in_training_only)
 }
 END_TEST
 
+START_TEST(auxiliary_logits_are_not_fused_into_what_reads_them)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_batch_norm(g, graph_global_avg_pool(g, 0), true, "bn");
+    struct plan *p;
+
+    graph_set_aux(g, x);
+    p = plan_of(g, graph_relu(g, x), true);
+    check_steps(p, "global_avg_pool batch_norm relu global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
 START_TEST(images_and_zeros_get_no_gradient)
 {
     struct graph *g = graph_8x8();
@@ -263,6 +277,7 @@ int main(void)
     tcase_add_test(t, the_same_of_the_same_is_computed_once);
     tcase_add_test(t, what_differs_in_an_attribute_is_not_the_same);
     tcase_add_test(t, an_auxiliary_head_runs_in_training_only);
+    tcase_add_test(t, auxiliary_logits_are_not_fused_into_what_reads_them);
     tcase_add_test(t, images_and_zeros_get_no_gradient);
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
     tcase_add_test(t, memory_is_used_again);
