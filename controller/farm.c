@@ -762,7 +762,7 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
             rc = store_said(self, ask(self, why), now, why);
         if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
             rc = ask_final(self, why);
-        if (rc == FARM_OK && (!paused || now >= self->paused_until_ms || stop >= 2))
+        if (rc == FARM_OK && (!paused || now >= self->paused_until_ms || stop >= 1))
             rc = commit(self, now, why);
         if (rc == FARM_OK && self->view.paused == NULL) {
             acknowledge(self);
@@ -770,7 +770,7 @@ int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *en
         }
         keep_in_touch(self, now);
         show(self, now);
-        if (stop >= 2) {
+        if (stop >= 2 || (stop == 1 && self->view.paused != NULL)) { /* nothing can be recorded */
             *end = FARM_END_STOPPED;
             over = true;
         } else if (self->view.paused == NULL && (self->finished || drained(self, now))) {

@@ -98,6 +98,13 @@ static const struct {
     {"search --config twice.yaml", 2, "twice.yaml:3: \"lr\" is set twice"},
     {"search --config list.yaml", 2, "list.yaml:1: "},
     {"search --config nested.yaml", 2, "nested.yaml:1: epochs: expected one plain value"},
+    {"search --config two.yaml", 2, "two.yaml:3: a second document"},
+    {"search --config alias.yaml", 2, "alias.yaml:1: epochs: expected one plain value"},
+    {"search --config empty-value.yaml", 2,
+     "empty-value.yaml:1: epochs: \"\" is not a whole number"},
+    {"search --config zeros.yaml", 2, "zeros.yaml:1: not YAML"},
+    {"search --space nasbench201 --stem imagenet", 2, "it has no reduction cells for the stem"},
+    {"search --space nasnet --stem thick", 2, "there is no stem 'thick'"},
     {"resume", 2, "which run?"},
     {"resume nowhere", 2, "nowhere"},
     {"resume --epochs 3 nowhere", 2, "unrecognized option '--epochs'"},
@@ -126,6 +133,10 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
     write_text("syntax.yaml", "lr: 0.1\n\tepochs: 2\n");
     write_text("twice.yaml", "lr: 0.1\nepochs: 2\nlr: 0.2\n");
     write_text("list.yaml", "- 1\n- 2\n");
+    write_text("two.yaml", "lr: 0.1\nepochs: 2\n---\nlr: 0.2\n");
+    write_text("alias.yaml", "epochs: *two\n");
+    write_text("empty-value.yaml", "epochs:\n");
+    write_text("zeros.yaml", "\x01\x02");
     write_text("nested.yaml", "epochs: [1, 2]\n");
     expect(mistakes[_i].line, mistakes[_i].status, mistakes[_i].sentence);
 }

@@ -292,7 +292,7 @@ START_TEST(refuses_damaged_gzip_and_stops_a_bomb_at_the_bound)
     (void)snprintf(path, sizeof path, "%s/x.csv.gz", folder);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(truncate(path, st.st_size / 2), 0);
-    refuses("csv:%s/x.csv.gz", "the gzip stream is truncated after");
+    refuses("csv:%s/x.csv.gz", "the gzip stream is truncated: it ends after ");
 
     save_gz("x.csv.gz", zeros, sizeof zeros);
     ck_assert_ptr_nonnull(file = fopen(path, "r+b"));
@@ -716,6 +716,8 @@ static const struct {
     {"csv:%s/x.csv?h=2&w=2", "1,2,0\n2,1,1\n", "no image of 2 x 2 x 1"},
     {"csv:%s/x.csv?h=0", "1,0\n2,1\n", "h=0: must be 1 to 4096"},
     {"csv:%s/x.csv?w=99999999999999999999", "1,0\n2,1\n", "must be 1 to 4096"},
+    {"csv:%s/x.csv", "1,0\n1,0\n1,0\n1,0\n1,0\n1,1\n1,7\n1,0\n",
+     "training image 6 has label 7, but only 3 of the classes 0 to 7 have any image"},
     {"csv:%s/x.csv?label=left", "1,0\n2,1\n", "'label=left' is no option"},
 };
 

@@ -407,6 +407,24 @@ START_TEST(nothing_is_published_or_acknowledged_while_the_disk_is_full)
 }
 END_TEST
 
+/* What came cannot be recorded: the worker keeps it, for whoever resumes. */
+START_TEST(one_stop_ends_a_search_whose_disk_is_full)
+{
+    start_farm();
+    greet(1);
+    expect_publish(0, false);
+    pthread_mutex_lock(&experiment->lock);
+    experiment->disk_full = true;
+    pthread_mutex_unlock(&experiment->lock);
+    say_result(0, OUTCOME_OK);
+    expect_nothing(50);
+    stop = 1;
+    expect(WIRE_GOODBYE); /* and no ACK before */
+    join();
+    ck_assert_int_eq(end, FARM_END_STOPPED);
+}
+END_TEST
+
 START_TEST(no_more_than_the_window_is_ever_out)
 {
     start_farm();
@@ -699,6 +717,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_search_is_hello_publish_result_ack_goodbye);
     tcase_add_test(tcase, nothing_is_published_or_acknowledged_while_the_disk_is_full);
+    tcase_add_test(tcase, one_stop_ends_a_search_whose_disk_is_full);
     tcase_add_test(tcase, no_more_than_the_window_is_ever_out);
     tcase_add_test(tcase, a_busy_broker_gets_the_task_again_when_its_window_allows);
     tcase_add_test(tcase, a_second_copy_of_a_result_is_acknowledged_and_dropped);

@@ -352,8 +352,13 @@ static int show_found(struct run *self, struct why *why)
 static int say_stopped(const struct run *self, enum farm_end end)
 {
     struct experiment_summary summary;
+    const char *paused = farm_view(self->farm)->paused;
     experiment_summary(self->experiment, &summary);
-    if (self->show.json)
+    if (paused != NULL && !self->show.json)
+        printf(
+            "Stopped while nothing could be recorded (%s). To go on then:\n  nasfarm resume %s\n",
+            paused, self->dir);
+    else if (self->show.json)
         print_event(json_pack("{s:s,s:I,s:s}", "event", "stopped", "done", (json_int_t)summary.done,
                               "dir", self->dir));
     else

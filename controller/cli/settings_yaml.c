@@ -77,6 +77,27 @@ static void keep_first(cyaml_log_t level, void *ctx, const char *format, va_list
     }
 }
 
+/* Line where a second document begins; 0: there is none. libcyaml reads the first and is silent about the rest. */
+static size_t second_document(const char *text, size_t len)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    size_t line = 0;
+    int documents = 0;
+    bool over = false;
+    if (!yaml_parser_initialize(&parser))
+        return 0;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+    while (!over && line == 0 && yaml_parser_parse(&parser, &event)) {
+        if (event.type == YAML_DOCUMENT_START_EVENT && ++documents == 2)
+            line = event.start_mark.line + 1;
+        over = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return line;
+}
+
 static int explain(const char *path, const char *text, size_t len, cyaml_err_t err,
                    const struct complaint *complaint, struct why *why)
 {
@@ -169,8 +190,12 @@ int settings_load_yaml(struct settings *self, const char *path, struct why *why)
         return rc;
     cyaml_err_t err =
         cyaml_load_data((const uint8_t *)text, len, &config, &top, (cyaml_data_t **)&values, NULL);
+    size_t second = second_document(text, len);
     if (err != CYAML_OK)
         rc = explain(path, text, len, err, &complaint, why);
+    else if (second > 0)
+        rc = why_set(why, FARM_EINPUT, "%s:%zu: a second document: put all settings into one", path,
+                     second);
     else if (values != NULL)
         rc = apply(self, values, path, text, len, why);
     cyaml_free(&config, &top, values, 0);

@@ -106,6 +106,20 @@ void file_warn_about_network(const char *dir)
                      dir, doubtful[i].name);
 }
 
+/* LMDB maps its lock file: a page of it that the disk has no room for would be a bus error, and no error code. */
+int file_reserve_lock(const char *dir)
+{
+    char path[4200];
+    int fd, rc;
+
+    (void)snprintf(path, sizeof path, "%s/lock.mdb", dir);
+    if ((fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
+        return 0; /* LMDB will say why, in its own way */
+    rc = posix_fallocate(fd, 0, READERS_MAX * 64 + 128 /* as LMDB makes it */);
+    (void)close(fd);
+    return rc == ENOSPC || rc == EDQUOT ? rc : 0;
+}
+
 uint64_t file_size(const char *dir)
 {
     char path[4200];

@@ -83,6 +83,9 @@ int file_lock(const char *dir, int *fd, struct why *why);
 int file_sync_folder(const char *dir, struct why *why);
 /* One warning in the log when the folder is of a kind that LMDB cannot trust. */
 void file_warn_about_network(const char *dir);
+#define READERS_MAX 512
+/* 0, or ENOSPC, EDQUOT when the lock file cannot be had whole. */
+int file_reserve_lock(const char *dir);
 uint64_t file_size(const char *dir);
 /* Translates LMDB's and the system's codes. */
 int store_error(const struct store *self, int rc, const char *doing, struct why *why);

@@ -15,7 +15,6 @@
 #include "log.h"
 
 #define MAP_FIRST      ((size_t)64 << 20)
-#define READERS_MAX    512
 #define TRUNCATED_SLOP 256 /* pages: LMDB need not write those at the end that it freed at once */
 
 _Static_assert(sizeof(size_t) == 8, "keys of MDB_INTEGERKEY are 64 bits here");
@@ -111,7 +110,7 @@ static int open_env(struct store *self)
         first = file > MAP_FIRST / 4 ? 4 * file : MAP_FIRST;
     if (self->map_bytes < first)
         self->map_bytes = first;
-    if ((rc = mdb_env_create(&self->env)) != 0)
+    if ((rc = file_reserve_lock(self->dir)) != 0 || (rc = mdb_env_create(&self->env)) != 0)
         return rc;
     if ((rc = mdb_env_set_maxdbs(self->env, TABLES)) != 0 ||
         (rc = mdb_env_set_maxreaders(self->env, READERS_MAX)) != 0 ||

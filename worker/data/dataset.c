@@ -145,14 +145,41 @@ static int parse_spec(struct spec *self, const char *text, struct why *why)
 
 /* -- what every format must satisfy -- */
 
+/* A few classes may be without images (EMNIST's letters begin at 1). When most are, a label is a slip. */
+static int check_gaps(const struct draft *draft, uint32_t most_at, const char *name,
+                      struct why *why)
+{
+    uint32_t most = draft->labels[most_at], used = 0;
+    bool *seen = calloc((size_t)most + 1, sizeof *seen);
+
+    if (seen == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for the labels of %s", name);
+    for (uint32_t i = 0; i < draft->n_train; i++) {
+        used += !seen[draft->labels[i]];
+        seen[draft->labels[i]] = true;
+    }
+    free(seen);
+    if (2 * used >= most + 1)
+        return FARM_OK;
+    return why_set(
+        why, FARM_EINPUT,
+        "%s: training image %u has label %u, but only %u of the classes 0 to %u have any "
+        "image: labels must be 0..classes-1",
+        name, most_at, most, used, most);
+}
+
 static int check_labels(struct draft *draft, const char *name, struct why *why)
 {
-    uint32_t most = 0;
+    uint32_t most = 0, most_at = 0;
 
     for (uint32_t i = 0; i < draft->n_train; i++)
-        if (draft->labels[i] > most)
+        if (draft->labels[i] > most) {
             most = draft->labels[i];
+            most_at = i;
+        }
     if (draft->classes == 0) {
+        int rc;
+
         draft->classes = most + 1;
         if (draft->classes > draft->n_train)
             return why_set(
@@ -160,6 +187,8 @@ static int check_labels(struct draft *draft, const char *name, struct why *why)
                 "%s: a label is %u, but there are only %u training images: labels must be "
                 "0..classes-1; are they in the right column?",
                 name, most, draft->n_train);
+        if ((rc = check_gaps(draft, most_at, name, why)) != FARM_OK)
+            return rc;
     }
     if (draft->classes < 2)
         return why_set(why, FARM_EINPUT, "%s: every label is 0: there must be at least two classes",

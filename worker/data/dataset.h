@@ -41,7 +41,8 @@ struct dataset {
  * Rows of features (csv, and npz and npy of two dimensions) are square images of one channel unless the path ends in
  * ?h=..&w=..&c=..; in a csv ?label=first says that the label comes first.
  * NAME defaults to the format for built-in data, else to the last part of the path without extensions.
- * Labels are whole numbers from 0; those of the training part say how many classes there are.
+ * Labels are whole numbers from 0; those of the training part say how many classes there are. Half of them at least
+ * must have an image.
  * Every failure is one sentence that names the file, the place in it, and the remedy. */
 int dataset_open(struct dataset **out, const char *spec, struct why *why);
 /* The same within another bound than DATASET_MAX_BYTES. */

@@ -73,8 +73,9 @@ static int read_some(struct infile *self, uint8_t *to, size_t want, size_t *got,
         sentence = gzerror(self->gz, &code);
         if (code == Z_BUF_ERROR)
             return why_set(why, FARM_EINPUT,
-                           "%s: the gzip stream is truncated after %llu bytes: fetch it again",
-                           self->path, (unsigned long long)self->at);
+                           "%s: the gzip stream is truncated: it ends after %lld compressed bytes: "
+                           "fetch it again",
+                           self->path, (long long)gzoffset(self->gz));
         if (n < 0 && code == Z_ERRNO)
             return why_set(why, FARM_EIO, "cannot read %s: %s", self->path, strerror(errno));
         if (n < 0)
