@@ -28,8 +28,9 @@ struct ledger_config {
     uint32_t max_queue;  /* tasks waiting per controller; 0: twice its window, at least 64 */
     uint32_t max_losses; /* lost with so many workers, a task is quarantined; at least 1 */
     uint64_t
-        max_held_bytes; /* results kept for an acknowledgement; beyond it only the worker keeps them */
-    uint64_t nonce;     /* of this broker process */
+        max_held_bytes; /* results kept for an acknowledgement (beyond it only the worker keeps them) and
+                           blobs that tasks go on from (beyond it PUBLISH is BUSY) */
+    uint64_t nonce; /* of this broker process */
     uint64_t
         first_lease; /* larger than any lease of an earlier broker: wall-clock milliseconds << 20 */
 };

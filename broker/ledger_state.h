@@ -46,14 +46,15 @@ struct task_entry {
     uint64_t min_lease; /* older ones are of an attempt that the controller has settled before */
     uint32_t losses;
     bool has_payload;
-    zmq_msg_t payload, blob; /* the task; of a held one: the result */
+    zmq_msg_t payload,
+        blob; /* the task and what it resumes; of a held one: the result and its weights */
 
     struct peer *worker; /* leased: to whom */
     int64_t leased_ms, moved_ms;
     uint64_t progress, claim;
     bool running; /* said so in its last heartbeat */
 
-    size_t held_bytes; /* held */
+    size_t held_bytes; /* of a held one: of both frames; else of the blob */
     bool sent;         /* to the controller, over the connection it has now */
     char result_of[LIMIT_NAME + 1];
     struct holds holds;

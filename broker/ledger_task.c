@@ -401,10 +401,28 @@ static bool queue_full(const struct ledger *self, const struct peer *controller)
     return self->settled && controller->experiment->n_queued >= most;
 }
 
-static bool keep_task(struct task_entry *task, const zmq_msg_t *payload)
+/* Blobs to resume from are held within the bounds of results; one alone is taken however large it is, or it would
+ * never be. */
+static bool has_room(const struct ledger *self, const zmq_msg_t *blob)
 {
-    task->has_payload = share_frame(&task->payload, payload);
-    return task->has_payload;
+    size_t size = zmq_msg_size(blob);
+
+    return size == 0 || self->held_bytes == 0 ||
+           self->held_bytes + size <= self->config.max_held_bytes;
+}
+
+static bool keep_task(struct ledger *self, struct task_entry *task,
+                      const struct wire_message *message)
+{
+    if (!share_frame(&task->payload, &message->payload) ||
+        !share_frame(&task->blob, &message->blob)) {
+        drop_frames(self, task);
+        return false;
+    }
+    task->has_payload = true;
+    task->held_bytes = zmq_msg_size(&message->blob);
+    self->held_bytes += task->held_bytes;
+    return true;
 }
 
 void task_publish(struct ledger *self, struct peer *controller, const struct wire_message *message)
@@ -418,16 +436,17 @@ void task_publish(struct ledger *self, struct peer *controller, const struct wir
     }
     if (task != NULL && (task->state != TASK_HELD || !TAILQ_EMPTY(&task->holds))) {
         if (!task->has_payload && task->state == TASK_LEASED)
-            (void)keep_task(task, &message->payload); /* adopted: now it could be queued again */
+            (void)keep_task(self, task, message); /* adopted: now it could be queued again */
         return;
     }
     /* Not known; or known, but its result is nowhere any more. */
-    if (queue_full(self, controller) || (task == NULL && (task = task_create(self, key)) == NULL)) {
+    if (queue_full(self, controller) || !has_room(self, &message->blob) ||
+        (task == NULL && (task = task_create(self, key)) == NULL)) {
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
         return;
     }
     task->min_lease = message->u.publish.again ? 0 : self->next_lease;
-    if (!keep_task(task, &message->payload)) {
+    if (!keep_task(self, task, message)) {
         task_erase(self, task);
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
     } else if (message->u.publish.again && !self->settled) {

@@ -162,7 +162,8 @@ static void give(struct ledger *self, struct task_entry *task, struct peer *work
 
     task_lease(self, task, worker, self->next_lease);
     message.u.task = (struct wire_lease){.key = task->key, .lease = task->lease};
-    message.payload = task->payload; /* borrowed: it is shared since task_publish() kept it */
+    message.payload = task->payload; /* borrowed: both are shared since task_publish() kept them */
+    message.blob = task->blob;
     if (!peer_send(self, worker, &message))
         task_queue(self, task, true); /* it never left */
 }

@@ -36,6 +36,8 @@ struct proposal {
     struct wire_key key;
     uint8_t *task; /* packed struct task; malloc'd, the caller's */
     size_t task_len;
+    uint8_t *resume; /* the paused training that the task goes on from, or NULL; likewise */
+    size_t resume_len;
 };
 
 int experiment_create(struct experiment **out, const char *dir,

@@ -414,6 +414,12 @@ static int on_message(struct farm *self, struct wire_message *message, int64_t n
 
 /* ------------------------------------------------------------------ what goes out */
 
+static int queue_proposal(struct farm *self, const struct proposal *p, bool again)
+{
+    return inflight_add(self->inflight, &p->key, (struct inflight_bytes){p->task, p->task_len},
+                        (struct inflight_bytes){p->resume, p->resume_len}, again);
+}
+
 struct pending_visit {
     struct farm *farm;
     bool again;
@@ -423,8 +429,7 @@ struct pending_visit {
 static bool queue_pending(struct proposal *proposal, void *ctx)
 {
     struct pending_visit *visit = ctx;
-    visit->rc = inflight_add(visit->farm->inflight, &proposal->key, proposal->task,
-                             proposal->task_len, visit->again);
+    visit->rc = queue_proposal(visit->farm, proposal, visit->again);
     return visit->rc == FARM_OK;
 }
 
@@ -464,8 +469,7 @@ static int ask(struct farm *self, struct why *why)
             }
         } else if (rc != FARM_OK) {
             return rc;
-        } else if ((rc = inflight_add(self->inflight, &proposal.key, proposal.task,
-                                      proposal.task_len, false)) != FARM_OK) {
+        } else if ((rc = queue_proposal(self, &proposal, false)) != FARM_OK) {
             return why_set(why, rc, "no memory for a task");
         }
     }
@@ -498,7 +502,7 @@ static int ask_final(struct farm *self, struct why *why)
     }
     log_info("training the best trial, %" PRIu64 ", on training and validation images",
              proposal.key.trial);
-    rc = inflight_add(self->inflight, &proposal.key, proposal.task, proposal.task_len, true);
+    rc = queue_proposal(self, &proposal, true);
     return rc == FARM_OK ? rc : why_set(why, rc, "no memory for the final task");
 }
 
@@ -606,6 +610,7 @@ static void publish(struct farm *self, int64_t now)
         message.u.publish.key = task->key;
         message.u.publish.again = task->again;
         zmq_msg_copy(&message.payload, &task->payload);
+        zmq_msg_copy(&message.blob, &task->blob);
         int rc = wire_send(self->socket, NULL, &message);
         wire_message_release(&message);
         if (rc != FARM_OK) {

@@ -57,6 +57,7 @@ int inflight_create(struct inflight **out)
 static void task_free(struct inflight_task *task)
 {
     zmq_msg_close(&task->payload);
+    zmq_msg_close(&task->blob);
     free(task);
 }
 
@@ -103,25 +104,41 @@ static void free_bytes(void *bytes, void *hint)
     free(bytes);
 }
 
-int inflight_add(struct inflight *self, const struct wire_key *key, uint8_t *bytes, size_t len,
-                 bool again)
+/* Takes the bytes, also on failure. */
+static int wrap(zmq_msg_t *out, struct inflight_bytes of)
 {
-    if (inflight_find(self, key) != NULL) {
-        free(bytes);
-        return FARM_OK;
+    if (of.bytes == NULL)
+        return zmq_msg_init(out);
+    if (zmq_msg_init_data(out, of.bytes, of.len, free_bytes, NULL) == 0)
+        return 0;
+    free(of.bytes);
+    zmq_msg_init(out);
+    return -1;
+}
+
+int inflight_add(struct inflight *self, const struct wire_key *key, struct inflight_bytes task,
+                 struct inflight_bytes blob, bool again)
+{
+    struct inflight_task *added = NULL;
+    bool known = inflight_find(self, key) != NULL;
+
+    if (known || (added = calloc(1, sizeof *added)) == NULL ||
+        (2 * (self->n + 1) > self->n_slots && grow(self) != FARM_OK)) {
+        free(added);
+        free(task.bytes);
+        free(blob.bytes);
+        return known ? FARM_OK : FARM_ENOMEM;
     }
-    struct inflight_task *task = calloc(1, sizeof *task);
-    if (task == NULL || (2 * (self->n + 1) > self->n_slots && grow(self) != FARM_OK) ||
-        zmq_msg_init_data(&task->payload, bytes, len, free_bytes, NULL) != 0) {
-        free(task);
-        free(bytes);
+    int failed = wrap(&added->payload, task);
+    if (wrap(&added->blob, blob) != 0 || failed != 0) {
+        task_free(added);
         return FARM_ENOMEM;
     }
-    task->key = *key;
-    task->again = again;
-    self->slots[slot_of(self, key)] = task;
+    added->key = *key;
+    added->again = again;
+    self->slots[slot_of(self, key)] = added;
     self->n++;
-    list_append(&self->queue, task);
+    list_append(&self->queue, added);
     return FARM_OK;
 }
 

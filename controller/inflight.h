@@ -14,7 +14,9 @@
 
 struct inflight_task {
     struct wire_key key;
-    zmq_msg_t payload; /* the packed task: shared with every message that carries it */
+    /* The packed task, and the paused training that it goes on from (empty: none): shared with every message that
+     * carries them. */
+    zmq_msg_t payload, blob;
     bool published;
     bool again;            /* for the next publish: it may be running somewhere already */
     uint32_t failures;     /* evaluations that crashed, ran out of memory or were lost */
@@ -27,9 +29,15 @@ struct inflight;
 int inflight_create(struct inflight **out);
 void inflight_destroy(struct inflight **self);
 
-/* Queues a task at the back. Takes bytes (malloc'd), also on failure. Already there: FARM_OK, and nothing changes. */
-int inflight_add(struct inflight *self, const struct wire_key *key, uint8_t *bytes, size_t len,
-                 bool again);
+/* malloc'd. */
+struct inflight_bytes {
+    uint8_t *bytes;
+    size_t len;
+};
+/* Queues a task at the back, with what it goes on from, if anything. Takes both, also on failure. Already there: FARM_OK,
+ * and nothing changes. */
+int inflight_add(struct inflight *self, const struct wire_key *key, struct inflight_bytes task,
+                 struct inflight_bytes blob, bool again);
 /* NULL when it is not there. Borrowed until inflight_remove() of it. */
 struct inflight_task *inflight_find(const struct inflight *self, const struct wire_key *key);
 void inflight_remove(struct inflight *self, struct inflight_task *task);

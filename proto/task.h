@@ -16,44 +16,48 @@
 
 /* How to train, and within what. Budgets in epochs over the images that the task uses. */
 struct recipe {
-    uint32_t epochs;      /* at least 1 */
-    uint32_t batch;       /* images a step, 1..65536 */
-    double lr;            /* peak learning rate */
-    char optimizer[16];   /* "sgd", "rmsprop", "adam", "adamw"; optimizer.h says whose */
-    double momentum;      /* Adam's beta1; 0: none */
-    bool nesterov;        /* of SGD */
-    double square_decay;  /* RMSProp's rho, Adam's beta2; 0: 0.9 and 0.999 */
-    double epsilon;       /* 0: 1e-10 for RMSProp, 1e-8 for Adam */
-    bool epsilon_outside; /* RMSProp as PyTorch has it, not as TensorFlow does */
-    double
-        weight_decay; /* on conv and linear weights and on gamma, beta, bias alike, as the papers do */
-    bool decay_weights_only; /* unless this is set: on conv and linear weights only */
+    uint32_t epochs; /* at least 1 */
+    uint32_t batch;  /* images a step, 1..65536 */
+
+    /* how weights move; optimizer.h says whose formulas these are */
+    char optimizer[16];      /* "sgd", "rmsprop", "adam", "adamw" */
+    double lr;               /* peak learning rate */
+    double momentum;         /* Adam's beta1; 0: none */
+    double square_decay;     /* RMSProp's rho, Adam's beta2; 0: 0.9 and 0.999 */
+    double epsilon;          /* 0: 1e-10 for RMSProp, 1e-8 for Adam */
+    double weight_decay;     /* on weights, gamma, beta and bias alike, as the papers do */
+    bool nesterov;           /* of SGD */
+    bool epsilon_outside;    /* RMSProp as PyTorch has it, not as TensorFlow does */
+    bool decay_weights_only; /* weight decay on weights of conv and linear only */
+    bool ema_warmup;         /* the average of few steps forgets faster (ema.h) */
     char schedule[64];       /* after the warm-up; schedule.h has its texts */
     double warmup_epochs;    /* linear from 0 */
-    double label_smoothing;  /* 0..<1 */
-    double grad_clip;        /* global L2 norm; 0: none */
-    double ema;      /* decay of the moving average of weights that is measured and kept; 0: none */
-    bool ema_warmup; /* the average of few steps forgets faster (ema.h) */
-    double mixup, cutmix; /* alpha of Beta(alpha, alpha); 0: none; both: one of them, by a coin */
-    double aux_weight;    /* of the loss of an auxiliary output, where the graph has one */
-    double
-        diverge_above; /* an epoch whose mean training loss is above so many times ln(classes), what guessing
-                             costs, has diverged; 0: only one that is not finite */
-    double
-        drop_path; /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
-    bool flip;             /* random horizontal flip */
+    double ema; /* decay of the moving average of weights that is measured and kept; 0: none */
+    double grad_clip; /* global L2 norm; 0: none */
+
+    /* what is learnt */
+    double label_smoothing; /* 0..<1 */
+    double mixup, cutmix;   /* alpha of Beta(alpha, alpha); 0: none; both: one of them, by a coin */
+    double aux_weight;      /* of the loss of an auxiliary output, where the graph has one */
+    /* final rate of every drop_path node, growing linearly over training; 0: the graph's */
+    double drop_path;
+    /* An epoch whose mean training loss is above so many times ln(classes), what guessing costs, has diverged; 0: only
+     * one that is not finite has. */
+    double diverge_above;
     uint32_t crop_pad;     /* random crop after zero padding by this many pixels; 0: none */
     uint32_t cutout;       /* side of the erased square; 0: none */
     uint32_t train_images; /* at most this many of the training part, by seed; 0: all */
+
     uint32_t memory_mb;    /* of one evaluation; 0: the worker's own limit */
     uint32_t time_limit_s; /* of one evaluation; 0: the worker's own limit */
-    double val_fraction;   /* of the training images, kept for validation; 0..<1 */
-    double test_fraction;  /* when the data has no test part of its own */
-    uint64_t split_seed;   /* which images are in which part */
+    /* Stop after so many of the epochs, measure, and send the training back as it is, to be resumed; 0: none. The
+     * schedules are those of all epochs. */
+    uint32_t pause_epochs;
+    double val_fraction;  /* of the training images, kept for validation; 0..<1 */
+    double test_fraction; /* when the data has no test part of its own */
+    uint64_t split_seed;  /* which images are in which part */
+    bool flip;            /* random horizontal flip */
     bool final; /* train on train+validation, touch the test part once, send the weights back */
-    uint32_t
-        pause_epochs; /* stop after so many of the epochs, measure, and send the training back as it is, to be
-                              resumed; 0: none. The schedules are those of all epochs */
 };
 
 /* epochs 3, batch 64, lr 0.05, sgd with momentum 0.9 nesterov, weight decay 5e-4, cosine, val 0.15, test 0.2,

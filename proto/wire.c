@@ -82,6 +82,11 @@ static bool has_payload(enum wire_kind kind)
            kind == WIRE_PROGRESS;
 }
 
+static bool may_have_blob(enum wire_kind kind)
+{
+    return kind == WIRE_RESULT || kind == WIRE_PUBLISH || kind == WIRE_TASK;
+}
+
 /* ---- sending ------------------------------------------------------------------------------------ */
 
 static int send_error(void)
@@ -116,7 +121,7 @@ static int send_copy(void *socket, const zmq_msg_t *frame, bool more)
 int wire_send(void *socket, const zmq_msg_t *to, const struct wire_message *message)
 {
     bool payload = has_payload(message->kind);
-    bool blob = message->kind == WIRE_RESULT && zmq_msg_size(&message->blob) > 0;
+    bool blob = may_have_blob(message->kind) && zmq_msg_size(&message->blob) > 0;
     zmq_msg_t mark, head;
     uint8_t *bytes;
     int rc;
@@ -207,7 +212,7 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
         if (zmq_msg_copy(&out->payload, frame) < 0)
             return FARM_ENOMEM;
     }
-    if (out->kind == WIRE_RESULT && zmq_msg_more(frame)) {
+    if (may_have_blob(out->kind) && zmq_msg_more(frame)) {
         if ((rc = recv_frame(socket, frame)) != FARM_OK)
             return rc;
         if (zmq_msg_size(frame) > LIMIT_BLOB_BYTES)

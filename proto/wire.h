@@ -8,7 +8,8 @@
  *     frame 0   4 bytes: 'N' 'F' version kind
  *     frame 1   the head: one protobuf message (farm.proto), at most LIMIT_HEAD_BYTES
  *     frame 2   PUBLISH, TASK, RESULT, PROGRESS: the payload (task.h), opaque to the broker
- *     frame 3   RESULT only, optional: the weights blob
+ *     frame 3   RESULT, optional: the blob of weights, or of a paused training (struct result)
+ *               PUBLISH, TASK, optional: the paused training to go on with (struct task)
  */
 #ifndef NASFARM_WIRE_H
 #define NASFARM_WIRE_H

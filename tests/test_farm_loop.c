@@ -36,7 +36,12 @@ static uint64_t n_done(const struct experiment *self)
 
 static int make_proposal(uint64_t trial, uint32_t rung, struct proposal *out)
 {
-    out->key = (struct wire_key){EXPERIMENT, trial, rung};
+    *out = (struct proposal){.key = {EXPERIMENT, trial, rung}};
+    if (trial % 2 == 1) { /* goes on from a paused training */
+        out->resume = malloc(6);
+        memcpy(out->resume, "paused", 6);
+        out->resume_len = 6;
+    }
     out->task = malloc(4);
     memcpy(out->task, "task", 4);
     out->task_len = 4;
@@ -217,6 +222,8 @@ static void expect_publish(uint64_t trial, bool again)
     expect(WIRE_PUBLISH);
     ck_assert_uint_eq(last.u.publish.key.trial, trial);
     ck_assert_int_eq(last.u.publish.again, again);
+    ck_assert_uint_eq(zmq_msg_size(&last.payload), 4);
+    ck_assert_uint_eq(zmq_msg_size(&last.blob), trial % 2 == 1 ? 6 : 0); /* every time */
     pthread_mutex_lock(&experiment->lock);
     ck_assert_msg(last.u.publish.key.rung == WIRE_RUNG_FINAL ||
                       experiment->durable_proposed > trial,

@@ -8,6 +8,7 @@
  *     "c1: HELLO experiment=1 demand=10 data=digits"              a controller; "o1: HELLO" is an observer
  *     "w1~2: HELLO ..."                                           w1 over another connection
  *     "c1: PUBLISH 1/7"   "c1: AGAIN 1/7"                         (again: it may be running already)
+ *     "c1: PUBLISH 1/7 blob=600"  "> w1 TASK 1/7#1 with 600"      with a training of 600 bytes to go on from
  *     "+500"                                                      half a second passes
  *     "w1: UNPLUG"                                                from now on w1 cannot be reached
  *     "windows"                                                   WINDOWs are part of the dialogue from here on
@@ -94,7 +95,11 @@ static int take(void *ctx, const zmq_msg_t *to, const struct wire_message *m)
     switch (m->kind) {
     case WIRE_REFUSE: hear(farm, " %s", refusals[m->u.refuse.code]); break;
     case WIRE_WINDOW: hear(farm, " %u", m->u.window.window); break;
-    case WIRE_TASK: hear_lease(farm, &m->u.task, true); break;
+    case WIRE_TASK:
+        hear_lease(farm, &m->u.task, true);
+        if (zmq_msg_size(&m->blob) > 0)
+            hear(farm, " with %zu", zmq_msg_size(&m->blob));
+        break;
     case WIRE_RESULT:
         hear_result(farm, m);
         read_what_is_on_the_way(farm);
@@ -217,6 +222,8 @@ static void fill(struct wire_message *m, const char *name, const char *word, con
     if (m->kind == WIRE_PUBLISH || m->kind == WIRE_RESULT) {
         zmq_msg_init_size(&m->payload, field(line, "size=", 100));
         memset(zmq_msg_data(&m->payload), 0xff, zmq_msg_size(&m->payload));
+        zmq_msg_init_size(&m->blob, field(line, "blob=", 0));
+        memset(zmq_msg_data(&m->blob), 0xfe, zmq_msg_size(&m->blob));
     }
 }
 
@@ -247,6 +254,7 @@ static void say(struct farm *farm, const char *line)
     ledger_message(farm->ledger, &from, &m, farm->now);
     zmq_msg_close(&from);
     zmq_msg_close(&m.payload);
+    zmq_msg_close(&m.blob);
 }
 
 static void play(const struct ledger_config *config, const char *const *lines)
@@ -697,6 +705,69 @@ START_TEST(results_too_large_to_keep_are_sent_again_by_their_worker)
 }
 END_TEST
 
+/* It travels with its task, also to the second worker, and as often as it is asked for. */
+START_TEST(a_training_to_go_on_from_stays_with_its_task)
+{
+    static const char *const lines[] = {"c1: HELLO",
+                                        "> c1 WELCOME",
+                                        "c1: PUBLISH 1/1 blob=600",
+                                        "c1: PUBLISH 1/2",
+                                        "w1: HELLO slots=2",
+                                        "> w1 WELCOME",
+                                        "> w1 TASK 1/1#1 with 600",
+                                        "> w1 TASK 1/2#2",
+                                        "w1: GOODBYE",
+                                        "w2: HELLO slots=2",
+                                        "> w2 WELCOME",
+                                        "> w2 TASK 1/1#3 with 600",
+                                        "> w2 TASK 1/2#4",
+                                        "w2: RESULT 1/1#3",
+                                        "> c1 RESULT 1/1#3 of w2",
+                                        "c1: ACK 1/1",
+                                        "> w2 ACK 1/1",
+                                        NULL};
+    struct ledger_config config = usual();
+
+    play(&config, lines);
+}
+END_TEST
+
+/* Within the room that there is for results; but one is always taken, or a large one never would be. */
+START_TEST(trainings_to_go_on_from_that_have_no_room_are_busy)
+{
+    static const char *const lines[] = {"c1: HELLO",
+                                        "> c1 WELCOME",
+                                        "c1: PUBLISH 1/1 blob=2000",
+                                        "c1: PUBLISH 1/2 blob=1",
+                                        "> c1 BUSY 1/2",
+                                        "c1: PUBLISH 1/3", /* without one: fine */
+                                        "w1: HELLO slots=4",
+                                        "> w1 WELCOME",
+                                        "> w1 TASK 1/1#1 with 2000",
+                                        "> w1 TASK 1/3#2",
+                                        "w1: RESULT 1/1#1",
+                                        "> c1 RESULT 1/1#1 of w1", /* its own blob is gone */
+                                        "c1: PUBLISH 1/2 blob=500",
+                                        "> w1 TASK 1/2#3 with 500",
+                                        "c1: PUBLISH 1/4 blob=500", /* 500 + a result of 100 */
+                                        "> c1 BUSY 1/4",
+                                        "c1: ACK 1/1",
+                                        "> w1 ACK 1/1",
+                                        "c1: PUBLISH 1/4 blob=500",
+                                        "> w1 TASK 1/4#4 with 500",
+                                        "c1: CANCEL 1/4*",
+                                        "> w1 REVOKE 1/4#4",
+                                        "> c1 BUSY 1/4",
+                                        "c1: PUBLISH 1/5 blob=500",
+                                        "> w1 TASK 1/5#5 with 500",
+                                        NULL};
+    struct ledger_config config = usual();
+
+    config.max_held_bytes = 1000;
+    play(&config, lines);
+}
+END_TEST
+
 START_TEST(a_returning_controller_is_not_flooded_beyond_what_it_acknowledges)
 {
     enum { RESULTS = 10000, AT_ONCE = 4096 };
@@ -778,6 +849,8 @@ int main(void)
     tcase_add_test(tcase, a_quarantined_result_past_the_room_for_results_arrives_whole);
     tcase_add_test(tcase, a_full_queue_says_busy_and_drops_nothing);
     tcase_add_test(tcase, an_evaluator_that_stands_still_is_taken_back);
+    tcase_add_test(tcase, a_training_to_go_on_from_stays_with_its_task);
+    tcase_add_test(tcase, trainings_to_go_on_from_that_have_no_room_are_busy);
     tcase_add_test(tcase, results_too_large_to_keep_are_sent_again_by_their_worker);
     tcase_add_test(tcase, a_returning_controller_is_not_flooded_beyond_what_it_acknowledges);
     suite_add_tcase(suite, tcase);

@@ -111,6 +111,34 @@ START_TEST(a_result_travels_both_ways_with_payload_and_blob)
 }
 END_TEST
 
+/* A training to go on with travels beside the task, on both legs. */
+START_TEST(a_task_may_bring_a_blob_along)
+{
+    static const enum wire_kind kinds[] = {WIRE_PUBLISH, WIRE_TASK};
+
+    for (int i = 0; i < 2; i++)
+        for (size_t size = 0; size < 3000; size += 1500) {
+            struct wire_message m, got;
+
+            wire_message_init(&m, kinds[i]);
+            if (kinds[i] == WIRE_TASK)
+                m.u.task.key.trial = 6;
+            else
+                m.u.publish.key.trial = 6;
+            zmq_msg_init_size(&m.payload, 10);
+            memset(zmq_msg_data(&m.payload), 'p', 10);
+            zmq_msg_init_size(&m.blob, size);
+            memset(zmq_msg_data(&m.blob), 'b', size);
+            got = over(&m);
+            ck_assert_uint_eq(zmq_msg_size(&got.payload), 10);
+            ck_assert_uint_eq(zmq_msg_size(&got.blob), size);
+            ck_assert_mem_eq(zmq_msg_data(&got.blob), zmq_msg_data(&m.blob), size);
+            wire_message_release(&got);
+            wire_message_release(&m);
+        }
+}
+END_TEST
+
 START_TEST(every_other_kind_arrives_as_it_left)
 {
     struct wire_message m, got;
@@ -180,6 +208,8 @@ static const struct {
     {{"NF\x01\x07", "\x10\x01"}, FARM_EWIRE, "without a payload"},
     {{"NF\x01\x10", "", "more"}, FARM_EWIRE, "more frames"},
     {{"NF\x01\x08", "\x0a\x02\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
+    {{"NF\x01\x07", "\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
+    {{"NF\x01\x0d", "\x0a\x02\x10\x01", "payload", "blob"}, FARM_EWIRE, "more frames"},
     {{"NF\x01\x08", "\x12\x01w", "payload"}, FARM_EWIRE, "without its lease"},
     {{"NF\x01\x01", "\x08\x07"}, FARM_EWIRE, "role 7"},
     {{"NF\x01\x01", "\x08\x01\x12\x01/"}, FARM_EWIRE, "A-Z"},
@@ -265,6 +295,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_hello_tells_all_of_a_worker);
     tcase_add_test(tcase, a_result_travels_both_ways_with_payload_and_blob);
+    tcase_add_test(tcase, a_task_may_bring_a_blob_along);
     tcase_add_test(tcase, every_other_kind_arrives_as_it_left);
     tcase_add_test(tcase, nobody_there_is_said_and_not_swallowed);
     tcase_add_loop_test(tcase, garbage_is_refused_with_a_sentence_and_the_next_message_is_read, 0,

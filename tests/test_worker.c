@@ -229,8 +229,8 @@ static void task_init(struct task *task, uint64_t seed)
     recipe_init(&task->recipe);
 }
 
-/* Gives the small network under this recipe to the worker. */
-static void give_task(struct task *task, uint64_t trial, uint64_t lease)
+/* Gives the small network under this recipe to the worker, with a blob to go on from, or NULL. */
+static void give_task_with(struct task *task, uint64_t trial, uint64_t lease, zmq_msg_t *blob)
 {
     struct wire_message m;
     uint8_t *graph, *bytes;
@@ -243,11 +243,18 @@ static void give_task(struct task *task, uint64_t trial, uint64_t lease)
     m.u.task = (struct wire_lease){.key = {EXPERIMENT, trial, 0}, .lease = lease};
     zmq_msg_init_size(&m.payload, len);
     memcpy(zmq_msg_data(&m.payload), bytes, len);
+    if (blob != NULL)
+        zmq_msg_copy(&m.blob, blob);
     say(&m);
     wire_message_release(&m);
     task->graph = NULL;
     free(graph);
     free(bytes);
+}
+
+static void give_task(struct task *task, uint64_t trial, uint64_t lease)
+{
+    give_task_with(task, trial, lease, NULL);
 }
 
 static void give(uint64_t trial, uint64_t lease)
@@ -886,6 +893,89 @@ START_TEST(a_final_task_brings_its_test_accuracy_and_the_weights)
 }
 END_TEST
 
+/* Half of it here, half of it in the next worker process: the same as all of it in one. */
+START_TEST(a_paused_training_goes_on_in_another_worker)
+{
+    struct task task;
+    struct wire_message m;
+    struct result whole, half, end;
+
+    start(OPTIONS("--slots", "1"));
+    meet();
+    task_init(&task, 3);
+    task.recipe.epochs = 4;
+    task.recipe.mixup = 0.2;
+    task.recipe.ema = 0.99;
+    give_task(&task, 1, 100);
+    whole = expect_result(1, 100);
+    ck_assert_msg(whole.outcome == OUTCOME_OK, "%s", whole.reason);
+
+    task.recipe.pause_epochs = 2;
+    give_task(&task, 2, 101);
+    m = expect(WIRE_RESULT);
+    half = unpack(&m, 2, 101);
+    ck_assert_msg(half.outcome == OUTCOME_OK, "%s", half.reason);
+    ck_assert_uint_eq(half.epochs, 2);
+    ck_assert_uint_eq(checksum_crc32(zmq_msg_data(&m.blob), zmq_msg_size(&m.blob)),
+                      half.blob_crc32);
+    (void)kill(worker, SIGKILL);
+    (void)ended(worker);
+    start(OPTIONS("--slots", "1"));
+    meet();
+    task.recipe.pause_epochs = 0;
+    task.resume_crc32 = half.blob_crc32;
+    give_task_with(&task, 2, 102, &m.blob);
+    end = expect_result(2, 102);
+    ck_assert_msg(end.outcome == OUTCOME_OK, "%s", end.reason);
+    ck_assert_mem_eq(&end.fitness, &whole.fitness, sizeof whole.fitness);
+    ck_assert_mem_eq(&end.loss, &whole.loss, sizeof whole.loss);
+    ck_assert_mem_eq(&end.train_loss, &whole.train_loss, sizeof whole.train_loss);
+    ck_assert_uint_eq(end.images, whole.images);
+
+    give_task_with(&task, 3, 103, NULL); /* it got lost on the way */
+    end = expect_result(3, 103);
+    ck_assert_int_eq(end.outcome, OUTCOME_REJECTED);
+    ck_assert_msg(strstr(end.reason, "did not come along") != NULL, "%s", end.reason);
+    wire_message_release(&m);
+}
+END_TEST
+
+START_TEST(a_final_training_is_paused_without_a_measure)
+{
+    struct task task;
+    struct result r;
+
+    start(OPTIONS("--slots", "1"));
+    meet();
+    task_init(&task, 3);
+    task.recipe.epochs = 4;
+    task.recipe.pause_epochs = 1;
+    task.recipe.final = true;
+    give_task(&task, 1, 100);
+    r = expect_result(1, 100);
+    ck_assert_msg(r.outcome == OUTCOME_OK, "%s", r.reason);
+    ck_assert(isnan(r.test_accuracy));
+    ck_assert_uint_ne(r.blob_crc32, 0);
+}
+END_TEST
+
+START_TEST(a_command_is_not_asked_to_go_on_with_what_it_cannot_read)
+{
+    struct task task;
+    struct result r;
+
+    start(OPTIONS("--slots", "1", "--exec", FINAL));
+    meet();
+    task_init(&task, 3);
+    task.resume_crc32 = 5;
+    give_task(&task, 1, 100);
+    r = expect_result(1, 100);
+    ck_assert_int_eq(r.outcome, OUTCOME_REJECTED);
+    ck_assert_msg(strstr(r.reason, "a command cannot go on with a paused training") != NULL, "%s",
+                  r.reason);
+}
+END_TEST
+
 /* ---- commands that go wrong ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -1204,6 +1294,9 @@ int main(void)
     tcase_add_test(tcase, a_task_that_does_not_unpack_is_rejected);
     tcase_add_test(tcase, other_data_is_rejected_and_both_fingerprints_are_told);
     tcase_add_test(tcase, a_network_is_trained_on_digits_and_reports_every_epoch);
+    tcase_add_test(tcase, a_paused_training_goes_on_in_another_worker);
+    tcase_add_test(tcase, a_final_training_is_paused_without_a_measure);
+    tcase_add_test(tcase, a_command_is_not_asked_to_go_on_with_what_it_cannot_read);
     tcase_add_test(tcase, a_final_task_brings_its_test_accuracy_and_the_weights);
     tcase_add_loop_test(tcase, a_command_that_goes_wrong_is_a_result_with_a_reason, 0,
                         (int)(sizeof bad / sizeof bad[0]));

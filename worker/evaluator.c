@@ -35,9 +35,11 @@ struct evaluator {
     int process;      /* pid file descriptor: readable when it has ended */
     struct lines out; /* its report lines */
     struct lines err; /* what it says to people */
-    int blob;         /* memory file for the weights of a final task, -1: none */
+    int blob;         /* memory file for weights or a paused training, -1: none */
     bool exec, final_seen;
     bool is_final; /* the task: measured on the test part, so there may be no accuracy */
+    bool
+        is_paused; /* the task: ends before its last epoch, and a final one without being measured */
     struct result result;
     char last_error[200]; /* last line of its standard error */
     struct why wrong;     /* what is not right in its last line that was meant for us */
@@ -266,6 +268,8 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
     self->key = *key;
     self->exec = limits->exec != NULL;
     self->is_final = task->recipe.final;
+    self->is_paused =
+        task->recipe.pause_epochs > 0 && task->recipe.pause_epochs < task->recipe.epochs;
     self->process = self->blob = self->out.fd = self->err.fd = -1;
     self->started_ms = self->moved_ms = now_ms;
     if (limited.recipe.memory_mb == 0)
@@ -277,11 +281,15 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
     self->deadline_ms =
         self->time_limit_s > 0 ? now_ms + (int64_t)self->time_limit_s * 1000 : INT64_MAX;
     self->stall_ms = limits->stall_s > 0 ? (int64_t)limits->stall_s * 1000 : INT64_MAX / 2;
+    if (self->exec && task->resume_crc32 != 0) {
+        rc = why_set(why, FARM_EINPUT, "a command cannot go on with a paused training");
+        goto fail;
+    }
     if (self->exec && (rc = exec_task_json(&json, key, &limited, why)) != FARM_OK)
         goto fail;
     if (make_pipe(output) != FARM_OK || make_pipe(errors) != FARM_OK ||
         (self->exec && (input = make_input(json)) < 0) ||
-        (!self->exec && task->recipe.final &&
+        (!self->exec && (self->is_final || self->is_paused) &&
          (self->blob = memfd_create("nasfarm-weights", MFD_CLOEXEC)) < 0) ||
         (self->pid = fork()) < 0) {
         rc = FARM_EIO;
@@ -373,7 +381,7 @@ static void fail(struct result *out, enum outcome outcome, const char *format, .
 static void check_final(struct evaluator *self, bool has_accuracy)
 {
     struct result *r = &self->result;
-    bool measured = self->is_final && isfinite(r->test_accuracy);
+    bool measured = self->is_final && (self->is_paused || isfinite(r->test_accuracy));
 
     if (r->outcome == OUTCOME_OK && !has_accuracy && !measured)
         fail(r, OUTCOME_CRASHED, "its final line has no \"accuracy\"");

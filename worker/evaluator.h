@@ -25,8 +25,8 @@ struct evaluator_limits {
 
 struct evaluator;
 
-/* Starts it. task is the packed struct task, which was unpacked before without an error; data the set that it names
- * (NULL with exec). The child shares this process' memory copy-on-write and holds none of its descriptors. */
+/* Starts it. data is the set that the task names (NULL with exec). What the task resumes may go when this returns: the
+ * child has it. A command cannot go on with a paused training, and is not asked to. The child shares this process' memory copy-on-write and holds none of its descriptors. */
 int evaluator_start(struct evaluator **out, const struct wire_key *key, const struct task *task,
                     const struct dataset *data, const struct evaluator_limits *limits,
                     int64_t now_ms, struct why *why);
@@ -38,7 +38,7 @@ void evaluator_destroy(struct evaluator **self);
 size_t evaluator_fds(const struct evaluator *self, struct pollfd *fds);
 
 /* Reads what is there. report is called for each report on the way. Returns true when it is over: *out is filled then,
- * and *blob (malloc'd or NULL) are the weights of a final task. */
+ * and *blob (malloc'd or NULL) are the weights of a final task, or a paused training. */
 bool evaluator_turn(struct evaluator *self, int64_t now_ms,
                     void (*report)(const struct progress *, void *), void *ctx, struct result *out,
                     uint8_t **blob, size_t *blob_len);

@@ -37,7 +37,7 @@ struct hand {
     struct hand *by_key;         /* chain of the table */
     struct hand *prev, *next;    /* in the list of its state, oldest first */
     zmq_msg_t payload;           /* WAITING: the task; FINISHED: the result */
-    zmq_msg_t blob;              /* FINISHED */
+    zmq_msg_t blob;              /* WAITING: what the task goes on from; FINISHED: of the result */
     struct evaluator *evaluator; /* RUNNING; NULL: synthetic */
     struct result result;        /* RUNNING, synthetic: what it will be */
     int64_t due_ms;  /* RUNNING, synthetic: when it ends; FINISHED: when to send again */
@@ -401,12 +401,15 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
     struct task task;
     struct why why;
     void *hold = NULL;
+    int rc = task_unpack(&task, &hold, zmq_msg_data(&h->payload), zmq_msg_size(&h->payload), &why);
 
-    if (task_unpack(&task, &hold, zmq_msg_data(&h->payload), zmq_msg_size(&h->payload), &why) !=
-            FARM_OK ||
-        (needs_data(o) && (data = data_of(self, &task, &why)) == NULL)) {
+    if (rc == FARM_OK && zmq_msg_size(&h->blob) > 0) {
+        task.resume = zmq_msg_data(&h->blob);
+        task.resume_len = zmq_msg_size(&h->blob);
+    }
+    if (rc != FARM_OK || (needs_data(o) && (data = data_of(self, &task, &why)) == NULL)) {
         reject(self, h, why.text, now);
-    } else if (o->synthetic) {
+    } else if (o->synthetic) { /* which remembers nothing, so there is nothing to go on from */
         hand_move(self, h, HAND_RUNNING);
         synthetic_result(&task, &h->result);
         if (o->most_ms > 0) {
@@ -423,6 +426,8 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
         reject(self, h, why.text, now);
     } else {
         hand_move(self, h, HAND_RUNNING);
+        zmq_msg_close(&h->blob); /* the evaluator has its own copy of this memory */
+        zmq_msg_init(&h->blob);
         log_debug("trial %" PRIu64 " starts (%zu of %u slots)", h->lease.key.trial,
                   self->lists[HAND_RUNNING].n, o->slots);
     }
@@ -553,7 +558,8 @@ static void on_task(struct supervisor *self, struct wire_message *m, int64_t now
         send_list(self, WIRE_RETURN, &m->u.task, 1, now);
         return;
     }
-    if ((h = hand_new(self, lease)) == NULL || zmq_msg_move(&h->payload, &m->payload) < 0)
+    if ((h = hand_new(self, lease)) == NULL || zmq_msg_move(&h->payload, &m->payload) < 0 ||
+        zmq_msg_move(&h->blob, &m->blob) < 0)
         log_error("out of memory for a task");
 }
 

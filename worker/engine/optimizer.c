@@ -62,6 +62,13 @@ static void count_trained(struct optimizer *self)
     }
 }
 
+/* TensorFlow 1 starts RMSProp's mean squares at 1, which makes the first steps no larger than the later ones. All
+ * other moments start at 0. */
+static float first_square(const struct optimizer *self)
+{
+    return self->config.kind == OPTIMIZER_RMSPROP && !self->config.epsilon_outside ? 1 : 0;
+}
+
 static void list_trained(struct optimizer *self)
 {
     uint32_t n_moments = kinds[self->config.kind].n_moments;
@@ -79,18 +86,10 @@ static void list_trained(struct optimizer *self)
         t->decay = weight || !self->config.decay_weights_only ? self->config.weight_decay : 0;
         for (uint32_t m = 0; m < n_moments; m++, moment += p->n)
             t->moments[m] = moment;
+        for (size_t k = 0; k < p->n; k++)
+            t->moments[0][k] = first_square(self);
         n++;
     }
-}
-
-/* TensorFlow 1 starts RMSProp's mean squares at 1, which makes the first steps no larger than the later ones. */
-static void first_moments(struct optimizer *self)
-{
-    if (self->config.kind != OPTIMIZER_RMSPROP || self->config.epsilon_outside)
-        return;
-    for (size_t i = 0; i < self->n; i++)
-        for (size_t k = 0; k < self->trained[i].param->n; k++)
-            self->trained[i].moments[0][k] = 1;
 }
 
 int optimizer_create(struct optimizer **out, struct net *net, const struct optimizer_config *config)
@@ -115,7 +114,6 @@ int optimizer_create(struct optimizer **out, struct net *net, const struct optim
         return FARM_ENOMEM;
     }
     list_trained(self);
-    first_moments(self);
     *out = self;
     return FARM_OK;
 }
