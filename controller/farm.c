@@ -544,6 +544,9 @@ static int take_messages(struct farm *self, int64_t now, struct why *why)
             return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
                            zmq_strerror(errno));
         self->heard_ms = now;
+        if (rc == FARM_EVERSION && !self->connected) /* the answer to our HELLO */
+            return why_set(why, rc, "the broker at %s: %s; install the same version on both sides",
+                           self->endpoint, bad.text);
         if (rc != FARM_OK) {
             if (self->view.malformed++ == 0)
                 log_warn("dropped a message from %s: %s", self->endpoint, bad.text);

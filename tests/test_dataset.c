@@ -893,7 +893,7 @@ int main(void)
 
     tcase_add_checked_fixture(formats, make_folder, remove_folder);
     tcase_add_checked_fixture(hostile, make_folder, remove_folder);
-    tcase_set_timeout(hostile, 60);
+    tcase_set_timeout(hostile, 110);
     tcase_add_test(formats, reads_idx_plain_and_gzip_with_its_test_part);
     tcase_add_test(formats, refuses_idx_files_that_are_not_right);
     tcase_add_test(formats, refuses_damaged_gzip_and_stops_a_bomb_at_the_bound);

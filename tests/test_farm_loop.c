@@ -414,6 +414,22 @@ START_TEST(nothing_is_published_or_acknowledged_while_the_disk_is_full)
 }
 END_TEST
 
+START_TEST(a_broker_of_another_version_ends_it_with_both_versions)
+{
+    start_farm();
+    expect(WIRE_HELLO);
+    ck_assert_int_ge(zmq_msg_send(&peer, router, ZMQ_SNDMORE), 0);
+    ck_assert_int_eq(zmq_send(router, "NF\x09\x02", 4, ZMQ_SNDMORE), 4);
+    ck_assert_int_eq(zmq_send(router, "", 0, 0), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(farm_rc, FARM_EVERSION);
+    ck_assert_msg(strstr(farm_why.text,
+                         "protocol version 9; this program speaks version 1; install "
+                         "the same version on both sides") != NULL,
+                  "%s", farm_why.text);
+}
+END_TEST
+
 /* What came cannot be recorded: the worker keeps it, for whoever resumes. */
 START_TEST(one_stop_ends_a_search_whose_disk_is_full)
 {
@@ -724,6 +740,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_search_is_hello_publish_result_ack_goodbye);
     tcase_add_test(tcase, nothing_is_published_or_acknowledged_while_the_disk_is_full);
+    tcase_add_test(tcase, a_broker_of_another_version_ends_it_with_both_versions);
     tcase_add_test(tcase, one_stop_ends_a_search_whose_disk_is_full);
     tcase_add_test(tcase, no_more_than_the_window_is_ever_out);
     tcase_add_test(tcase, a_busy_broker_gets_the_task_again_when_its_window_allows);
