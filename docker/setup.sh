@@ -1,14 +1,17 @@
 #!/bin/sh
 # setup.sh - sees to it that the Debian packages of the named lists are installed.
 #
-#   usage: setup.sh LIST...        (LIST: build, run, lint: docker/packages-LIST.txt)
+#   usage: setup.sh LIST...        (LIST: build, run, lint, optional: docker/packages-LIST.txt)
+#
+# `optional` is what the programs look for when they run and do without when it is not there: graphviz's library, for
+# pictures as SVG instead of DOT.
 #
 # It looks first, says what is missing, and installs only that; nothing missing: no word, no root.
 # Exit: 0 all there, 2 something is missing and cannot be installed here (it says what, and how to get it).
 set -eu
 
 here=$(dirname "$0")
-[ $# -gt 0 ] || { echo "usage: setup.sh build|run|lint..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: setup.sh build|run|lint|optional..." >&2; exit 2; }
 
 wanted=
 for list in "$@"; do

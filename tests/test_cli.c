@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "farm_kit.h"
@@ -198,6 +199,24 @@ START_TEST(a_search_runs_resumes_replays_and_exports)
 }
 END_TEST
 
+/* A library of that name that cannot be loaded stands for one that is not there. */
+START_TEST(without_graphviz_a_picture_is_dot_and_a_sentence_says_why)
+{
+    ck_assert_int_eq(mkdir("no-graphviz", 0777), 0);
+    write_text("no-graphviz/libgvc.so.6", "");
+    ck_assert_int_eq(setenv("LD_LIBRARY_PATH", "no-graphviz", 1), 0);
+    expect("search --out run --trials 10 --no-final " SYNTHETIC, 0,
+           "SVG needs the graphviz library (libgvc.so.6)");
+    expect("status run", 0, "10 recorded");
+    ck_assert_int_eq(access("run/best.dot", R_OK), 0);
+    ck_assert_int_ne(access("run/best.svg", F_OK), 0);
+    expect("export run best --svg -o cell.svg", 1, "apt install libgvc6', or export DOT");
+    ck_assert_int_ne(access("cell.svg", F_OK), 0);
+    expect("export run best --dot --cell -o cell.dot", 0, "");
+    ck_assert_int_eq(access("cell.dot", R_OK), 0);
+}
+END_TEST
+
 START_TEST(json_output_is_one_object_a_line)
 {
     char line[4096];
@@ -285,6 +304,7 @@ int main(void)
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
     tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
+    tcase_add_test(search, without_graphviz_a_picture_is_dot_and_a_sentence_says_why);
     tcase_add_test(search, json_output_is_one_object_a_line);
     tcase_add_test(search, yaml_sets_what_the_command_line_does_not);
     tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);

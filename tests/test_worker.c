@@ -229,15 +229,13 @@ static void task_init(struct task *task, uint64_t seed)
     recipe_init(&task->recipe);
 }
 
-/* Gives the small network under this recipe to the worker, with a blob to go on from, or NULL. */
-static void give_task_with(struct task *task, uint64_t trial, uint64_t lease, zmq_msg_t *blob)
+/* Gives a task as it is to the worker, with a blob to go on from, or NULL. */
+static void give_packed(const struct task *task, uint64_t trial, uint64_t lease, zmq_msg_t *blob)
 {
     struct wire_message m;
-    uint8_t *graph, *bytes;
+    uint8_t *bytes;
     size_t len;
 
-    make_graph(&graph, &task->graph_len);
-    task->graph = graph;
     ck_assert_int_eq(task_pack(task, &bytes, &len), FARM_OK);
     wire_message_init(&m, WIRE_TASK);
     m.u.task = (struct wire_lease){.key = {EXPERIMENT, trial, 0}, .lease = lease};
@@ -247,9 +245,19 @@ static void give_task_with(struct task *task, uint64_t trial, uint64_t lease, zm
         zmq_msg_copy(&m.blob, blob);
     say(&m);
     wire_message_release(&m);
+    free(bytes);
+}
+
+/* Gives the small network under this recipe to the worker, with a blob to go on from, or NULL. */
+static void give_task_with(struct task *task, uint64_t trial, uint64_t lease, zmq_msg_t *blob)
+{
+    uint8_t *graph;
+
+    make_graph(&graph, &task->graph_len);
+    task->graph = graph;
+    give_packed(task, trial, lease, blob);
     task->graph = NULL;
     free(graph);
-    free(bytes);
 }
 
 static void give_task(struct task *task, uint64_t trial, uint64_t lease)
@@ -800,6 +808,38 @@ START_TEST(a_task_that_does_not_unpack_is_rejected)
 }
 END_TEST
 
+/* Ten logits for eleven classes: the last value of a field is the one that counts. */
+START_TEST(a_graph_that_does_not_type_check_is_rejected_and_the_worker_goes_on)
+{
+    static const uint8_t eleven_classes[] = {5 << 3, 11};
+    struct task task;
+    uint8_t *graph, *wrong;
+    struct result r;
+
+    start(OPTIONS("--slots", "1"));
+    meet();
+    task_init(&task, 1);
+    make_graph(&graph, &task.graph_len);
+    wrong = malloc(task.graph_len + sizeof eleven_classes);
+    memcpy(wrong, graph, task.graph_len);
+    memcpy(wrong + task.graph_len, eleven_classes, sizeof eleven_classes);
+    task.graph = wrong;
+    task.graph_len += sizeof eleven_classes;
+    give_packed(&task, 1, 100, NULL);
+    r = expect_result(1, 100);
+    ck_assert_int_eq(r.outcome, OUTCOME_REJECTED);
+    ck_assert_msg(strstr(r.reason, "11") != NULL, "%s", r.reason);
+    task.graph = graph;
+    task.graph_len -= sizeof eleven_classes;
+    task.recipe.epochs = 1;
+    give_packed(&task, 2, 101, NULL);
+    r = expect_result(2, 101);
+    ck_assert_msg(r.outcome == OUTCOME_OK, "%s", r.reason);
+    free(wrong);
+    free(graph);
+}
+END_TEST
+
 START_TEST(other_data_is_rejected_and_both_fingerprints_are_told)
 {
     struct task task;
@@ -1292,6 +1332,7 @@ int main(void)
     tcase_add_test(tcase, many_synthetic_durations_pass_at_once);
     tcase_add_test(tcase, more_than_slots_and_ahead_is_handed_back);
     tcase_add_test(tcase, a_task_that_does_not_unpack_is_rejected);
+    tcase_add_test(tcase, a_graph_that_does_not_type_check_is_rejected_and_the_worker_goes_on);
     tcase_add_test(tcase, other_data_is_rejected_and_both_fingerprints_are_told);
     tcase_add_test(tcase, a_network_is_trained_on_digits_and_reports_every_epoch);
     tcase_add_test(tcase, a_paused_training_goes_on_in_another_worker);

@@ -77,7 +77,7 @@ static int render(const struct export_args *args, const struct look *look,
     if (args->form == FORM_SVG) {
         rc = export_svg(dot, out, len, why);
         free(dot);
-        return rc;
+        return rc == FARM_ENOTFOUND ? FARM_EIO : rc; /* a library is missing: no mistake in usage */
     }
     if (args->form == FORM_DOT)
         *out = dot;

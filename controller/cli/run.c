@@ -269,7 +269,9 @@ static void save_picture(const struct run *self, const struct genome *genome, co
     struct why why;
     if (export_cell_dot(experiment_space(self->experiment), genome, title, &dot) != FARM_OK)
         return;
-    bool drawn = export_svg(dot, &svg, &len, NULL) == FARM_OK;
+    bool drawn = export_svg(dot, &svg, &len, &why) == FARM_OK;
+    if (!drawn)
+        log_info("%s", why.text);
     snprintf(path, sizeof path, "%s/best.%s", self->dir, drawn ? "svg" : "dot");
     if (file_write(path, drawn ? svg : dot, drawn ? len : strlen(dot), &why) != FARM_OK)
         log_warn("%s", why.text);
