@@ -359,21 +359,21 @@ START_TEST(convolution_is_the_plain_loop)
 END_TEST
 
 /* The formula in float64, one channel at a time; what a pass must give. */
-struct norm {
+struct plain_norm {
     float *y, *dx, *dgamma, *dbeta, *running_mean, *running_var;
 };
 
-static struct norm plain_batch_norm(const struct norm *before, const float *x, const float *dy,
-                                    const float *gamma, const float *beta, bool relu, size_t pixels,
-                                    size_t c)
+static struct plain_norm plain_batch_norm(const struct plain_norm *before, const float *x,
+                                          const float *dy, const float *gamma, const float *beta,
+                                          bool relu, size_t pixels, size_t c)
 {
     size_t n = pixels * c;
-    struct norm after = {constant(n, 0),
-                         copy_of(before->dx, n),
-                         copy_of(before->dgamma, c),
-                         copy_of(before->dbeta, c),
-                         copy_of(before->running_mean, c),
-                         copy_of(before->running_var, c)};
+    struct plain_norm after = {constant(n, 0),
+                               copy_of(before->dx, n),
+                               copy_of(before->dgamma, c),
+                               copy_of(before->dbeta, c),
+                               copy_of(before->running_mean, c),
+                               copy_of(before->running_var, c)};
 
     for (size_t ch = 0; ch < c; ch++) {
         double m = 0, v = 0, g = gamma != NULL ? (double)gamma[ch] : 1,
@@ -407,48 +407,113 @@ static struct norm plain_batch_norm(const struct norm *before, const float *x, c
     return after;
 }
 
+/* The passes of one batch norm, a few pixels a call, as many as `piece` says. */
+struct norm_run {
+    const struct kernels *k;
+    struct norm norm;
+    size_t pixels, piece;
+    enum act act;
+};
+
+static struct norm_run norm_run_of(const struct kernels *k, size_t pixels, int c, bool relu)
+{
+    size_t bytes = k->norm_bytes(c);
+    struct norm_run r = {k, {0}, pixels, (size_t)draw(1, (int)pixels), relu ? ACT_RELU : ACT_NONE};
+    void *state = malloc(bytes); /* doubles first: no odd address */
+
+    ck_assert_ptr_nonnull(state);
+    held[n_held++] = state;
+    memset(state, 0xff, bytes); /* NaN */
+    r.norm = k->norm_at(state, c);
+    return r;
+}
+
+#define EACH_PIECE(r, first, count)                                                                \
+    for (size_t first = 0, count = (r)->piece < (r)->pixels ? (r)->piece : (r)->pixels;            \
+         first < (r)->pixels;                                                                      \
+         first += count, count = (r)->pixels - first < count ? (r)->pixels - first : count)
+
+static void batch_norm_train(struct norm_run *r, float *y, const float *x, const float *gamma,
+                             const float *beta, float *mean, float *var)
+{
+    size_t c = (size_t)r->norm.c;
+    struct norm_running running = {mean, var, 0.1f};
+
+    EACH_PIECE(r, i, n)
+    {
+        if (i == 0)
+            r->k->norm_begin(&r->norm, x, n);
+        r->k->norm_moments(&r->norm, x + i * c, n);
+    }
+    r->k->norm_coefficients(&r->norm, gamma, beta, &running, r->pixels, 1e-5f);
+    EACH_PIECE(r, i, n)
+    r->k->norm_forward(&r->norm, y + i * c, x + i * c, r->act, n);
+}
+
+/* g: room for a gradient; NULL without an activation, when dy is it. */
+static void batch_norm_backward(struct norm_run *r, float *dx, bool add, float *dgamma,
+                                float *dbeta, const float *dy, const float *x, float *g)
+{
+    size_t c = (size_t)r->norm.c;
+
+    r->k->norm_backward_begin(&r->norm);
+    EACH_PIECE(r, i, n)
+    r->k->norm_backward(&r->norm, g != NULL ? g + i * c : NULL, false, dy + i * c, x + i * c,
+                        r->act, true, n);
+    r->k->norm_backward_finish(&r->norm, dgamma, dbeta, r->pixels);
+    EACH_PIECE(r, i, n)
+    r->k->norm_backward_input(&r->norm, dx + i * c, add, (g != NULL ? g : dy) + i * c, x + i * c,
+                              n);
+}
+
 static void check_batch_norm(const struct kernels *kernels, size_t pixels, int c, bool affine,
                              bool relu)
 {
     size_t n = pixels * (size_t)c, nc = (size_t)c;
     struct window shape = {.n = (int)pixels, .c = c};
     float *x = filled(n), *dy = filled(n), *gamma = affine ? filled(nc) : NULL,
-          *beta = affine ? filled(nc) : NULL, *mean = filled(nc), *inv_std = filled(nc);
-    struct norm got = {constant(n, NAN), filled(n), filled(nc), filled(nc), filled(nc), filled(nc)};
-    struct norm want;
-    float *alone = constant(n, NAN), *in_place;
+          *beta = affine ? filled(nc) : NULL, *in_place, *g, *twice, *g2;
+    struct plain_norm got = {constant(n, NAN), filled(n),  filled(nc),
+                             filled(nc),       filled(nc), filled(nc)};
+    struct norm_run r = norm_run_of(kernels, pixels, c, relu);
+    struct plain_norm want;
 
     for (size_t i = 0; i < n; i++)
         x[i] = x[i] * 3 + 100; /* a large mean must not cost the variance its digits */
     in_place = copy_of(x, n);
     want = plain_batch_norm(&got, x, dy, gamma, beta, relu, pixels, nc);
 
-    kernels->batch_norm_train(got.y, x, gamma, beta, mean, inv_std, got.running_mean,
-                              got.running_var, 0.1f, 1e-5f, relu, pixels, c);
+    batch_norm_train(&r, got.y, x, gamma, beta, got.running_mean, got.running_var);
     assert_close(got.y, want.y, n, 10, "bn y", &shape);
     assert_close(got.running_mean, want.running_mean, nc, 10, "running mean", &shape);
     assert_close(got.running_var, want.running_var, nc, 10, "running var", &shape);
-    kernels->batch_norm_train(alone, x, gamma, beta, mean, inv_std, NULL, NULL, 0.1f, 1e-5f, relu,
-                              pixels, c);
-    ck_assert_mem_eq(alone, got.y, n * sizeof *alone);
-    kernels->batch_norm_train(in_place, in_place, gamma, beta, mean, inv_std, NULL, NULL, 0.1f,
-                              1e-5f, relu, pixels, c);
+    kernels->norm_forward(&r.norm, in_place, in_place, r.act, pixels);
     ck_assert_mem_eq(in_place, got.y, n * sizeof *in_place);
 
-    /* want.y makes the same decisions at the kink */
-    kernels->batch_norm_backward(got.dx, affine ? got.dgamma : NULL, affine ? got.dbeta : NULL, dy,
-                                 x, want.y, gamma, mean, inv_std, relu, pixels, c);
+    g = relu || coin() ? constant(n, NAN) : NULL;
+    batch_norm_backward(&r, got.dx, true, affine ? got.dgamma : NULL, affine ? got.dbeta : NULL, dy,
+                        x, g);
     if (pixels > 1) /* of one pixel the variance is 0 and the gradient is all cancellation */
         assert_close(got.dx, want.dx, n, 10, "bn dx", &shape);
     if (affine && pixels > 1) {
         assert_close(got.dgamma, want.dgamma, nc, 10 * sqrt((double)pixels), "dgamma", &shape);
         assert_close(got.dbeta, want.dbeta, nc, sqrt((double)pixels), "dbeta", &shape);
     }
+    /* a second segment that reads it adds its part; without the sums, nothing else changes */
+    g2 = constant(n, 1);
+    kernels->norm_backward(&r.norm, g2, true, dy, x, r.act, false, pixels);
+    for (size_t i = 0; i < n && g != NULL; i++)
+        ck_assert_float_eq(g2[i], 1 + g[i]);
+    twice = constant(n, NAN); /* overwritten, not added to */
+    kernels->norm_backward_input(&r.norm, twice, false, g != NULL ? g : dy, x, pixels);
+    for (size_t i = 0; i < n; i++)
+        ck_assert(!isnan(twice[i]));
 
     for (size_t i = 0; i < nc; i++)
         got.running_var[i] = fabsf(got.running_var[i]) + 0.1f;
-    kernels->batch_norm_infer(got.y, x, gamma, beta, got.running_mean, got.running_var, 1e-5f, relu,
-                              pixels, c);
+    kernels->norm_infer(&r.norm, gamma, beta,
+                        &(struct norm_running){got.running_mean, got.running_var, 0}, 1e-5f);
+    kernels->norm_forward(&r.norm, got.y, x, r.act, pixels);
     for (size_t i = 0; i < n; i++) {
         size_t ch = i % nc;
         double out = ((double)x[i] - (double)got.running_mean[ch]) /
@@ -646,9 +711,9 @@ START_TEST(elementwise_kernels_are_the_plain_loops)
         float *dx0 = copy_of(dx, n), *in_place = copy_of(x, n), *scaled = copy_of(x, n);
         const float *inputs[5];
 
-        kernels->relu_forward(y, x, n);
-        kernels->relu_forward(in_place, in_place, n);
-        kernels->relu_backward(dx, dy, y, n);
+        kernels->act_forward(y, x, ACT_RELU, n);
+        kernels->act_forward(in_place, in_place, ACT_RELU, n);
+        kernels->act_backward(dx, true, dy, x, ACT_RELU, n);
         kernels->scale(scaled, scaled, -2.5f, n);
         for (size_t i = 0; i < n; i++) {
             ck_assert_float_eq(y[i], x[i] > 0 ? x[i] : 0);
@@ -831,7 +896,8 @@ struct op {
     struct window s;
     struct sizes n;
     bool relu;
-    float *x, *y, *dy, *w, *bias, *mean, *inv_std;
+    float *x, *y, *dy, *g, *w, *bias, *mean, *var;
+    struct norm_run norm;
     float *dx, *dw, *dbias;
     struct conv conv;
     int32_t *argmax;
@@ -852,22 +918,16 @@ static void op_conv_backward(struct op *o)
     conv_weight(&o->conv, o->dw, o->dbias, o->dy, o->x);
 }
 
-static size_t op_pixels(const struct op *o)
-{
-    return o->n.x / (size_t)o->s.c;
-}
-
 /* w is gamma, bias is beta */
 static void op_norm_forward(struct op *o)
 {
-    o->k->batch_norm_train(o->y, o->x, o->w, o->bias, o->mean, o->inv_std, NULL, NULL, 0.1f, 1e-5f,
-                           o->relu, op_pixels(o), o->s.c);
+    o->norm.act = o->relu ? ACT_RELU : ACT_NONE;
+    batch_norm_train(&o->norm, o->y, o->x, o->w, o->bias, o->mean, o->var);
 }
 
 static void op_norm_backward(struct op *o)
 {
-    o->k->batch_norm_backward(o->dx, o->dw, o->dbias, o->dy, o->x, o->y, o->w, o->mean, o->inv_std,
-                              o->relu, op_pixels(o), o->s.c);
+    batch_norm_backward(&o->norm, o->dx, true, o->dw, o->dbias, o->dy, o->x, o->g);
 }
 
 static void op_max_forward(struct op *o)
@@ -902,12 +962,12 @@ static void op_global_backward(struct op *o)
 
 static void op_relu_forward(struct op *o)
 {
-    o->k->relu_forward(o->y, o->x, o->n.x);
+    o->k->act_forward(o->y, o->x, ACT_RELU, o->n.x);
 }
 
 static void op_relu_backward(struct op *o)
 {
-    o->k->relu_backward(o->dx, o->dy, o->y, o->n.x);
+    o->k->act_backward(o->dx, true, o->dy, o->x, ACT_RELU, o->n.x);
 }
 
 static void op_linear_forward(struct op *o)
@@ -1001,7 +1061,8 @@ static struct op op_of(const struct kernels *k, enum op_index i)
     o.x = kinked ? apart(o.n.x) : filled(o.n.x);
     o.w = filled(o.n.w), o.bias = filled(nk), o.dy = filled(o.n.y);
     o.y = constant(o.n.y, NAN), o.conv = conv_of(k, &o.s, o.w);
-    o.mean = constant(nk, NAN), o.inv_std = constant(nk, NAN);
+    o.mean = constant(nk, 0), o.var = constant(nk, 1), o.g = constant(o.n.y, NAN);
+    o.norm = norm_run_of(k, o.n.x / (size_t)o.s.c, o.s.c, o.relu);
     o.argmax = hold(o.n.y, sizeof *o.argmax);
     o.dx = constant(o.n.x, 0), o.dw = constant(o.n.w, 0), o.dbias = constant(nk, 0);
     return o;

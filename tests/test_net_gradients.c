@@ -113,6 +113,33 @@ static void fill_input(struct trial *t, uint32_t n, size_t values, uint32_t clas
         t->labels[i] = (uint16_t)rng_below(rng, classes);
 }
 
+/* The same step with so many images at a time: sums are taken in another order, that is all. */
+static void check_group(const struct trial *t, const struct graph *g, struct net_config config,
+                        uint32_t group, const char *what)
+{
+    struct trial other = *t;
+    size_t values = (size_t)g->input.h * g->input.w * g->input.c;
+    struct why why;
+
+    config.group = group;
+    ck_assert_msg(net_create(&other.net, g, &config, &why) == FARM_OK, "%s", why.text);
+    memcpy(net_input(other.net), net_input(t->net), t->n * values * sizeof(float));
+    for (size_t i = 0; i < net_n_params(t->net); i++)
+        memcpy(net_param(other.net, i)->value, net_param(t->net, i)->value,
+               net_param(t->net, i)->n * sizeof(float));
+    loss_of(&other);
+    net_backward(other.net);
+    for (size_t i = 0; i < net_n_params(other.net); i++) {
+        const struct net_param *a = net_param(t->net, i), *b = net_param(other.net, i);
+
+        for (size_t j = 0; a->grad != NULL && j < a->n; j++)
+            ck_assert_msg(fabsf(a->grad[j] - b->grad[j]) <= 2e-4f * (1 + fabsf(a->grad[j])),
+                          "%s: %s[%zu]: gradient %g, but %g by groups of %u", what, a->name, j,
+                          (double)a->grad[j], (double)b->grad[j], group);
+    }
+    net_destroy(&other.net);
+}
+
 static void check_graph(const struct graph *g, uint32_t batch, uint32_t n, uint64_t seed,
                         const char *what)
 {
@@ -131,6 +158,8 @@ static void check_graph(const struct graph *g, uint32_t batch, uint32_t n, uint6
         ck_assert(isfinite(loss_of(&t)));
         net_backward(t.net);
     }
+    for (uint32_t group = 1; group <= 2; group++)
+        check_group(&t, g, config, group, what);
     for (size_t i = 0; i < net_n_params(t.net); i++)
         if (net_param(t.net, i)->grad != NULL) {
             loss_of(&t);
@@ -555,6 +584,19 @@ START_TEST(a_gradient_is_what_a_small_change_does_to_the_loss)
 }
 END_TEST
 
+/* An inverted residual: from few channels to many, and back. */
+static uint32_t widened(struct graph *g, uint32_t x, const char *name, const char *other)
+{
+    char names[4][24];
+    uint32_t y;
+
+    for (int i = 0; i < 4; i++)
+        (void)snprintf(names[i], sizeof names[i], "%s.%d", i < 2 ? name : other, i);
+    y = graph_batch_norm(g, graph_conv(g, x, 9, 1, 1, 1, 1, names[0]), true, names[1]);
+    y = graph_conv(g, graph_activation(g, GRAPH_SWISH, y), 9, 3, 1, 1, 9, names[2]);
+    return graph_conv(g, graph_activation(g, GRAPH_SWISH, y), 3, 1, 1, 1, 1, names[3]);
+}
+
 /* Planning is where memory is shared: random networks, each value read by random others. */
 static uint32_t random_node(struct graph *g, struct rng *rng, const uint32_t *same, uint32_t n)
 {
@@ -563,7 +605,7 @@ static uint32_t random_node(struct graph *g, struct rng *rng, const uint32_t *sa
 
     (void)snprintf(name, sizeof name, "n%u", g->n_nodes);
     (void)snprintf(other, sizeof other, "m%u", g->n_nodes);
-    switch (rng_below(rng, 11)) {
+    switch (rng_below(rng, 13)) {
     case 0: return graph_conv(g, x, 3, 3, 1, 1, 1, name);
     case 1: return graph_conv(g, x, 3, 3, 1, 1, 3, name);
     case 2: return graph_relu(g, graph_batch_norm(g, x, true, name));
@@ -576,6 +618,10 @@ static uint32_t random_node(struct graph *g, struct rng *rng, const uint32_t *sa
     case 7: return graph_sum(g, (uint32_t[]){x, y, z}, 3);
     case 8: return graph_conv(g, graph_concat(g, (uint32_t[]){x, y}, 2), 3, 1, 1, 1, 1, name);
     case 9: return graph_dropout(g, GRAPH_DROP_PATH, x, 0.3f);
+    case 10: return widened(g, x, name, other);
+    case 11:
+        return graph_slice(
+            g, graph_concat(g, (uint32_t[]){x, graph_activation(g, GRAPH_SWISH, y)}, 2), 2, 3);
     default: return graph_zero(g, x, 1, 0);
     }
 }
@@ -617,7 +663,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, a_gradient_is_what_a_small_change_does_to_the_loss, 0,
                         (int)(sizeof bodies / sizeof bodies[0]));
-    tcase_add_loop_test(t, random_networks_have_right_gradients, 0, 60);
+    tcase_add_loop_test(t, random_networks_have_right_gradients, 0, 80);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

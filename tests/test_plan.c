@@ -21,20 +21,28 @@ static struct plan *plan_of(struct graph *g, uint32_t last, bool training)
     struct plan *p;
 
     ck_assert_msg(graph_finish(g, graph_global_avg_pool(g, last), &why) == FARM_OK, "%s", why.text);
-    ck_assert_int_eq(plan_create(&p, g, 2, training, kernels_get()), FARM_OK);
+    ck_assert_int_eq(plan_create(&p, g, 2, 0, training, kernels_get()), FARM_OK);
     return p;
 }
 
-/* "conv batch_norm+relu ..." */
+/* "conv batch_norm+relu | ...": steps, segments between bars; a value that backward computes again has a star. */
 static void check_steps(const struct plan *p, const char *expected)
 {
-    char said[512] = "";
+    char said[1024] = "";
     size_t len = 0;
 
-    for (uint32_t s = 0; s < p->n_steps; s++)
-        len +=
-            (size_t)snprintf(said + len, sizeof said - len, "%s%s%s", s > 0 ? " " : "",
-                             graph_op_name(p->steps[s].node.op), p->steps[s].relu ? "+relu" : "");
+    for (uint32_t i = 0; i < p->n_segments; i++)
+        for (uint32_t k = 0; k < p->segments[i].n; k++) {
+            const struct plan_step *step = &p->steps[p->segments[i].first + k];
+
+            len +=
+                (size_t)snprintf(said + len, sizeof said - len, "%s%s%s%s",
+                                 len == 0 ? ""
+                                 : k > 0  ? " "
+                                          : " | ",
+                                 graph_op_name(step->node.op), step->act != ACT_NONE ? "+act" : "",
+                                 step->recompute ? "*" : "");
+        }
     ck_assert_str_eq(said, expected);
 }
 
@@ -86,15 +94,53 @@ START_TEST(dropping_is_a_step_in_training_only)
 }
 END_TEST
 
-START_TEST(relu_is_fused_into_a_batch_norm_that_it_alone_reads)
+START_TEST(an_activation_is_fused_into_a_batch_norm_that_it_alone_reads)
 {
     struct graph *g = graph_8x8();
-    uint32_t b = graph_batch_norm(g, 0, true, "a"), r = graph_relu(g, b), c;
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), b, c;
     struct plan *p;
 
-    c = graph_batch_norm(g, r, true, "b"); /* read twice: stays */
+    b = graph_activation(g, GRAPH_SWISH, graph_batch_norm(g, x, true, "ba"));
+    c = graph_batch_norm(g, graph_conv(g, b, 4, 3, 1, 1, 1, "b"), true, "bb"); /* read twice */
     p = plan_of(g, graph_sum(g, (uint32_t[]){graph_relu(g, c), c}, 2), true);
-    check_steps(p, "batch_norm+relu batch_norm relu add global_avg_pool");
+    check_steps(p, "conv | batch_norm+act* conv | batch_norm* relu add global_avg_pool");
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* A batch norm in training needs all of the batch: its statistics end a segment, the rest of it begins another. */
+START_TEST(statistics_end_a_segment_in_training_only)
+{
+    for (int training = 0; training < 2; training++) {
+        struct graph *g = graph_8x8();
+        uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a");
+        struct plan *p;
+
+        x = graph_relu(g, graph_batch_norm(g, x, true, "bn"));
+        p = plan_of(g, graph_conv(g, x, 4, 3, 1, 1, 1, "b"), training == 1);
+        check_steps(p, training ? "conv | batch_norm+act* conv global_avg_pool"
+                                : "conv batch_norm+act conv global_avg_pool");
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
+/* Branches that have met as many batch norms run together, wherever they stand in the graph. */
+START_TEST(branches_of_one_level_share_a_segment)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), y, z;
+    struct plan *p;
+
+    y = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, "b"), true, "bb");
+    y = graph_batch_norm(g, graph_conv(g, y, 4, 1, 1, 1, 1, "c"), true, "bc");
+    z = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, "d"), true, "bd");
+    p = plan_of(g, graph_sum(g, (uint32_t[]){y, z}, 2), true);
+    check_steps(p, "conv conv conv | batch_norm* conv | batch_norm batch_norm add global_avg_pool");
+    ck_assert_uint_eq(p->steps[3].y.image, 0);                         /* local: a group's worth */
+    ck_assert_uint_eq(p->steps[1].y.image, 8 * 8 * 4 * sizeof(float)); /* full */
     plan_destroy(&p);
     graph_destroy(&g);
 }
@@ -104,7 +150,7 @@ END_TEST
 START_TEST(the_same_of_the_same_is_computed_once)
 {
     struct graph *g = graph_8x8();
-    uint32_t b = graph_batch_norm(g, 0, true, "bn"), t[6];
+    uint32_t b = graph_conv(g, 0, 4, 3, 1, 1, 1, "x"), t[6];
     struct plan *p;
 
     t[0] = graph_conv(g, graph_relu(g, b), 4, 1, 1, 1, 1, "a");
@@ -114,7 +160,7 @@ START_TEST(the_same_of_the_same_is_computed_once)
     t[4] = graph_pool(g, GRAPH_AVG_POOL, t[2], 3, 1);
     t[5] = graph_pool(g, GRAPH_AVG_POOL, t[2], 5, 1); /* not the same */
     p = plan_of(g, graph_sum(g, t, 6), true);
-    check_steps(p, "batch_norm+relu conv conv avg_pool avg_pool add global_avg_pool");
+    check_steps(p, "conv relu* conv conv avg_pool avg_pool add global_avg_pool");
     plan_destroy(&p);
     graph_destroy(&g);
 }
@@ -137,7 +183,7 @@ START_TEST(what_differs_in_an_attribute_is_not_the_same)
     };
     struct plan *p = plan_of(g, graph_slice(g, graph_concat(g, parts, 10), 3, 4), true);
 
-    check_steps(p, "slice slice channel_shuffle channel_shuffle resize resize swish sigmoid concat "
+    check_steps(p, "resize resize slice slice channel_shuffle channel_shuffle swish sigmoid concat "
                    "slice global_avg_pool");
     plan_destroy(&p);
     graph_destroy(&g);
@@ -153,9 +199,9 @@ START_TEST(an_auxiliary_head_runs_in_training_only)
 
         graph_set_aux(g, graph_linear(g, graph_global_avg_pool(g, graph_relu(g, x)), 4, "aux"));
         p = plan_of(g, x, training == 1);
-        check_steps(p, training == 1 ? "conv relu global_avg_pool linear global_avg_pool"
+        check_steps(p, training == 1 ? "conv relu global_avg_pool global_avg_pool | linear"
                                      : "conv global_avg_pool");
-        ck_assert((p->aux_logits != PLAN_NONE) == (training == 1));
+        ck_assert((p->aux_logits.at != PLAN_NONE) == (training == 1));
         plan_destroy(&p);
         graph_destroy(&g);
     }
@@ -170,7 +216,7 @@ START_TEST(auxiliary_logits_are_not_fused_into_what_reads_them)
 
     graph_set_aux(g, x);
     p = plan_of(g, graph_relu(g, x), true);
-    check_steps(p, "global_avg_pool batch_norm relu global_avg_pool");
+    check_steps(p, "global_avg_pool | batch_norm relu global_avg_pool");
     plan_destroy(&p);
     graph_destroy(&g);
 }
@@ -184,7 +230,7 @@ START_TEST(images_and_zeros_get_no_gradient)
 
     x = graph_conv(g, graph_concat(g, (uint32_t[]){x, z, 0}, 3), 4, 1, 1, 1, 1, "b");
     p = plan_of(g, x, true);
-    check_steps(p, "conv zero concat conv global_avg_pool");
+    check_steps(p, "conv zero* concat* conv global_avg_pool");
     ck_assert_int_eq(p->inputs[p->steps[0].first_input].grad, PLAN_GRAD_NONE);
     ck_assert_int_eq(p->inputs[p->steps[2].first_input].grad, PLAN_GRAD_FIRST);
     ck_assert_int_eq(p->inputs[p->steps[2].first_input + 1].grad, PLAN_GRAD_NONE);
@@ -203,7 +249,7 @@ START_TEST(the_terms_of_a_sum_share_its_gradient)
     const struct plan_step *sum = &p->steps[2];
 
     check_steps(p, "conv conv add global_avg_pool");
-    ck_assert_uint_eq(p->steps[1].dy, sum->dy); /* b is read by the sum alone */
+    ck_assert_uint_eq(p->steps[1].dy.at, sum->dy.at); /* b is read by the sum alone */
     ck_assert_int_eq(p->inputs[sum->first_input].grad,
                      PLAN_GRAD_NONE); /* so nothing is to be done */
     ck_assert_int_eq(p->inputs[sum->first_input + 1].grad, PLAN_GRAD_FIRST); /* x is read twice */
@@ -213,13 +259,60 @@ START_TEST(the_terms_of_a_sum_share_its_gradient)
 }
 END_TEST
 
-/* Of 20 convolutions in a row, inference holds the images, one input, one output and the scratch of one;
- * training holds every value, but of gradients only two. */
+/* So do the batch norms that it adds, whose gradients wait for the segments of what they normalise. */
+START_TEST(batch_norms_that_are_added_share_the_gradient_of_the_sum)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "x"), t[3];
+    static const char *const names[3][2] = {{"a", "na"}, {"b", "nb"}, {"c", "nc"}};
+    struct plan *p;
+
+    for (int i = 0; i < 3; i++)
+        t[i] = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, names[i][0]), true, names[i][1]);
+    p = plan_of(g, graph_sum(g, t, 3), true);
+    check_steps(p, "conv conv conv conv | batch_norm batch_norm batch_norm add global_avg_pool");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(p->norms[i].g.at, p->steps[7].dy.at);
+        ck_assert_uint_eq(p->norms[i].g.image, 8 * 8 * 4 * sizeof(float));
+        ck_assert_uint_eq(p->norms[i].last, 4 + (uint32_t)i);
+        ck_assert_int_eq(p->norms[i].gather, PLAN_GRAD_FIRST);
+    }
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Of an inverted residual block neither the wide convolution's output nor what the depthwise one reads is kept. */
+START_TEST(the_wide_values_of_inverted_residuals_are_not_kept)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "x");
+    struct plan *p;
+
+    x = graph_activation(g, GRAPH_RELU6,
+                         graph_batch_norm(g, graph_conv(g, x, 24, 1, 1, 1, 1, "wide"), true, "b1"));
+    x = graph_conv(g, x, 24, 3, 1, 1, 24, "depthwise");
+    x = graph_activation(g, GRAPH_RELU6, graph_batch_norm(g, x, true, "b2"));
+    p = plan_of(g, graph_conv(g, x, 4, 1, 1, 1, 1, "narrow"), true);
+    check_steps(p,
+                "conv conv* | conv* batch_norm+act* conv | batch_norm+act* conv global_avg_pool");
+    ck_assert(p->steps[1].backward);
+    ck_assert(!p->steps[2].backward); /* the copy */
+    ck_assert_uint_eq(p->steps[1].y.image, 0);
+    ck_assert_uint_gt(p->steps[4].y.image,
+                      0); /* two halves of the block read the depthwise one's */
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Of 20 convolutions in a row, inference holds one input and one output; training holds every value, but of gradients
+ * only two. */
 START_TEST(memory_is_used_again)
 {
     struct plan *p[2];
     const uint64_t value = 2ull * 8 * 8 * 4 * sizeof(float);
-    uint64_t scratch = 0, rest = 3 * 64; /* logits, their gradient, and rounding */
+    uint64_t rest = 3 * 64; /* logits, their gradient, and rounding */
 
     for (int training = 0; training < 2; training++) {
         struct graph *g = graph_8x8();
@@ -232,16 +325,43 @@ START_TEST(memory_is_used_again)
             x = graph_conv(g, x, 4, 3, 1, 1, 1, name);
         }
         p[training] = plan_of(g, x, training == 1);
-        scratch = 0;
-        for (enum conv_part part = CONV_SCRATCH; part <= CONV_SUMS; part++)
-            scratch +=
-                kernels_get()->conv_floats(&p[training]->steps[3].window, part) * sizeof(float);
         graph_destroy(&g);
     }
-    ck_assert_uint_le(p[0]->bytes, 3 * value + scratch + rest);
-    ck_assert_uint_le(p[1]->bytes, (1 + 20 + 1) * value + scratch + rest);
+    ck_assert_uint_le(p[0]->activation_bytes, (1 + 2) * value + rest);
+    ck_assert_uint_le(p[1]->activation_bytes, (1 + 20 + 2) * value + rest);
     plan_destroy(&p[0]);
     plan_destroy(&p[1]);
+}
+END_TEST
+
+/* A group is as many images as keep a step's arrays in the cache, and never none. */
+START_TEST(groups_fit_the_cache)
+{
+    static const struct {
+        uint32_t side, channels, batch, limit, group;
+    } cases[] = {
+        {8, 4, 64, 0, 64},  /* 2 KiB a step */
+        {32, 16, 64, 0, 2}, /* 128 KiB */
+        {64, 64, 64, 0, 1}, /* 2 MiB */
+        {8, 4, 64, 5, 5},   /* asked for */
+        {8, 4, 3, 5, 3},    /* no more than there are */
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *g;
+        struct plan *p;
+        uint32_t side = cases[i].side, c = cases[i].channels;
+
+        ck_assert_int_eq(graph_create(&g, (struct graph_shape){side, side, c}, c, &why), FARM_OK);
+        ck_assert_int_eq(
+            graph_finish(g, graph_global_avg_pool(g, graph_conv(g, 0, c, 3, 1, 1, 1, "a")), &why),
+            FARM_OK);
+        ck_assert_int_eq(plan_create(&p, g, cases[i].batch, cases[i].limit, true, kernels_get()),
+                         FARM_OK);
+        ck_assert_uint_eq(p->segments[0].group, cases[i].group);
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
 }
 END_TEST
 
@@ -273,14 +393,19 @@ int main(void)
     tcase_add_test(t, what_needs_no_work_is_no_step);
     tcase_add_test(t, dead_nodes_are_no_steps);
     tcase_add_test(t, dropping_is_a_step_in_training_only);
-    tcase_add_test(t, relu_is_fused_into_a_batch_norm_that_it_alone_reads);
+    tcase_add_test(t, an_activation_is_fused_into_a_batch_norm_that_it_alone_reads);
+    tcase_add_test(t, statistics_end_a_segment_in_training_only);
+    tcase_add_test(t, branches_of_one_level_share_a_segment);
     tcase_add_test(t, the_same_of_the_same_is_computed_once);
     tcase_add_test(t, what_differs_in_an_attribute_is_not_the_same);
     tcase_add_test(t, an_auxiliary_head_runs_in_training_only);
     tcase_add_test(t, auxiliary_logits_are_not_fused_into_what_reads_them);
     tcase_add_test(t, images_and_zeros_get_no_gradient);
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
+    tcase_add_test(t, batch_norms_that_are_added_share_the_gradient_of_the_sum);
+    tcase_add_test(t, the_wide_values_of_inverted_residuals_are_not_kept);
     tcase_add_test(t, memory_is_used_again);
+    tcase_add_test(t, groups_fit_the_cache);
     tcase_add_test(t, the_largest_graph_is_planned);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);

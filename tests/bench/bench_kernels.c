@@ -108,8 +108,8 @@ static double peak_gflops(const char *isa)
 struct bench {
     const struct kernels *k;
     struct window s;
-    float *x, *y, *dx, *dy, *w, *forward, *input, *sums, *scratch, *gamma, *beta, *mean, *inv,
-        *running;
+    float *x, *y, *dx, *dy, *w, *forward, *input, *sums, *scratch, *gamma, *beta, *running;
+    void *state; /* of a norm */
     int32_t *argmax;
 };
 
@@ -141,8 +141,10 @@ static struct bench bench_of(const struct kernels *k, const struct window *s)
     b.sums = filled(k->conv_floats(s, CONV_SUMS));
     k->conv_pack(b.forward, b.w, s, CONV_PACKED_FORWARD);
     k->conv_pack(b.input, b.w, s, CONV_PACKED_INPUT);
-    b.gamma = filled(c), b.beta = filled(c), b.mean = filled(c), b.inv = filled(c);
+    b.gamma = filled(c), b.beta = filled(c);
     b.running = filled(2 * c);
+    b.state = filled(k->norm_bytes(s->c) / sizeof(float) + 1);
+    (void)memset(b.state, 0, k->norm_bytes(s->c));
     b.argmax = aligned_alloc(64, (ny * sizeof *b.argmax + 127) & ~(size_t)63);
     return b;
 }
@@ -151,7 +153,7 @@ static void bench_release(struct bench *b)
 {
     free(b->x), free(b->dx), free(b->y), free(b->dy), free(b->w), free(b->scratch);
     free(b->forward), free(b->input), free(b->sums);
-    free(b->gamma), free(b->beta), free(b->mean), free(b->inv), free(b->running), free(b->argmax);
+    free(b->gamma), free(b->beta), free(b->running), free(b->state), free(b->argmax);
 }
 
 /* Seconds of one call: the median of RUNS runs of at least RUN_S each. */
@@ -195,25 +197,38 @@ static size_t bn_pixels(const struct bench *b)
     return (size_t)b->s.n * (size_t)(b->s.h * b->s.w);
 }
 
+/* Block by block, as the engine does it: statistics, then the normalisation. */
 static void bn_train(struct bench *b)
 {
-    b->k->batch_norm_train(b->dx, b->x, b->gamma, b->beta, b->mean, b->inv, b->running,
-                           b->running + b->s.c, 0.1f, 1e-5f, true, bn_pixels(b), b->s.c);
+    struct norm n = b->k->norm_at(b->state, b->s.c);
+    struct norm_running running = {b->running, b->running + b->s.c, 0.1f};
+
+    b->k->norm_begin(&n, b->x, bn_pixels(b));
+    b->k->norm_moments(&n, b->x, bn_pixels(b));
+    b->k->norm_coefficients(&n, b->gamma, b->beta, &running, bn_pixels(b), 1e-5f);
+    b->k->norm_forward(&n, b->dx, b->x, ACT_RELU, bn_pixels(b));
 }
 
 static void bn_infer(struct bench *b)
 {
+    struct norm n = b->k->norm_at(b->state, b->s.c);
+    struct norm_running running = {b->running, b->running + b->s.c, 0.1f};
+
     for (int i = 0; i < b->s.c; i++)
-        b->inv[i] = 1;
-    b->k->batch_norm_infer(b->dx, b->x, b->gamma, b->beta, b->mean, b->inv, 1e-5f, true,
-                           bn_pixels(b), b->s.c);
+        b->running[b->s.c + i] = 1;
+    b->k->norm_infer(&n, b->gamma, b->beta, &running, 1e-5f);
+    b->k->norm_forward(&n, b->dx, b->x, ACT_RELU, bn_pixels(b));
 }
 
 /* dy's place holds the sums: values do not matter for the time, as long as they stay finite */
 static void bn_backward(struct bench *b)
 {
-    b->k->batch_norm_backward(b->dx, b->gamma, b->beta, b->dy, b->x, b->y, b->gamma, b->mean,
-                              b->inv, true, bn_pixels(b), b->s.c);
+    struct norm n = b->k->norm_at(b->state, b->s.c);
+
+    b->k->norm_backward_begin(&n);
+    b->k->norm_backward(&n, b->y, false, b->dy, b->x, ACT_RELU, true, bn_pixels(b));
+    b->k->norm_backward_finish(&n, b->gamma, b->beta, bn_pixels(b));
+    b->k->norm_backward_input(&n, b->dx, false, b->y, b->x, bn_pixels(b));
     b->gamma[0] = b->beta[0] = 1;
 }
 
@@ -327,7 +342,7 @@ static void memory_bound(const struct kernels *k, const char *word)
         {"avg pool forward by 2", 3, 2, avg_forward, 1, 1},
         {"batch norm train", 1, 1, bn_train, 3, 0}, /* x; x to y */
         {"batch norm infer", 1, 1, bn_infer, 2, 0},
-        {"batch norm backward", 1, 1, bn_backward, 6, 2}, /* dy x; dy x y, dx twice; y */
+        {"batch norm backward", 1, 1, bn_backward, 3, 3}, /* dy x to g; g x to dx */
     };
 
     printf("GB/s                         channels:");

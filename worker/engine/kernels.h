@@ -45,6 +45,20 @@ enum act {
     ACT_H_SIGMOID,
 };
 
+/* What is known of a batch norm between its passes. Each array has `width` values, column i being channel i % c. */
+struct norm {
+    int c, width;
+    double *sum, *square;
+    float *centre, *scale, *shift; /* y = act((x - centre) scale + shift) */
+    float *inv_std;
+    float *k0, *k1, *k2; /* dx = k0 g + k1 (x - centre) + k2 */
+};
+
+struct norm_running {
+    float *mean, *var; /* c */
+    float momentum;
+};
+
 /* One step of an optimizer; what the formulas below call it. */
 struct rmsprop_step {
     float lr, rho, one_minus_rho, momentum, epsilon, decay;
@@ -81,25 +95,34 @@ struct kernels {
     void (*conv_weight_finish)(float *dw, const float *sums, const struct window *shape,
                                float *scratch);
 
-    /* Batch norm over `pixels` = n*h*w rows of c. Training: mean and inv_std (c) are written for backward, biased
-     * variance normalises; running_mean/var (NULL: none) move by momentum towards mean and UNBIASED variance
-     * (biased when pixels is 1). gamma, beta may be NULL (not affine). relu: y = max(0, .) in the same pass.
-     * y may be x. */
-    void (*batch_norm_train)(float *y, const float *x, const float *gamma, const float *beta,
-                             float *mean, float *inv_std, float *running_mean, float *running_var,
-                             float momentum, float epsilon, bool relu, size_t pixels, int c);
-    void (*batch_norm_infer)(float *y, const float *x, const float *gamma, const float *beta,
-                             const float *running_mean, const float *running_var, float epsilon,
-                             bool relu, size_t pixels, int c);
-    /* dx += ...; dgamma, dbeta += (NULL when not affine). y is the forward output, only read when relu. */
-    void (*batch_norm_backward)(float *dx, float *dgamma, float *dbeta, const float *dy,
-                                const float *x, const float *y, const float *gamma,
-                                const float *mean, const float *inv_std, bool relu, size_t pixels,
-                                int c);
-
-    void (*relu_forward)(float *y, const float *x, size_t n); /* y may be x */
-    void (*relu_backward)(float *dx, const float *dy, const float *y,
-                          size_t n); /* dx += dy where y > 0 */
+    /* Batch norm in parts, so that a batch may come as many calls of a few images each. Training, forward:
+     *     norm_begin(first images), norm_moments(every image), norm_coefficients(), norm_forward(every image)
+     * and backward, g being the gradient of the output before the activation:
+     *     norm_backward_begin(), norm_backward(every image, sums), norm_backward_finish(), norm_backward_input(every image)
+     * `pixels` = images*h*w rows of c; of norm_coefficients() and norm_backward_finish(), of the whole batch. */
+    size_t (*norm_bytes)(int c);                /* of a state */
+    struct norm (*norm_at)(void *state, int c); /* a view of a state, aligned to 8 bytes */
+    void (*norm_begin)(const struct norm *n, const float *x, size_t pixels);
+    void (*norm_moments)(const struct norm *n, const float *x, size_t pixels);
+    /* The biased variance normalises; running->mean and ->var move by momentum towards the mean and the UNBIASED variance
+     * (biased when pixels is 1). gamma, beta may be NULL (not affine). */
+    void (*norm_coefficients)(const struct norm *n, const float *gamma, const float *beta,
+                              const struct norm_running *running, size_t pixels, float epsilon);
+    /* Instead of these three: coefficients of running statistics. */
+    void (*norm_infer)(const struct norm *n, const float *gamma, const float *beta,
+                       const struct norm_running *running, float epsilon);
+    /* y = act((x - mean) / std gamma + beta); y may be x */
+    void (*norm_forward)(const struct norm *n, float *y, const float *x, enum act act,
+                         size_t pixels);
+    void (*norm_backward_begin)(const struct norm *n);
+    /* g = (add: g +) dy act'(.), or dy itself is g (act none, g NULL). sums: g is complete, take its sums. */
+    void (*norm_backward)(const struct norm *n, float *g, bool add, const float *dy, const float *x,
+                          enum act act, bool sums, size_t pixels);
+    /* dgamma, dbeta += (NULL when not affine) */
+    void (*norm_backward_finish)(const struct norm *n, float *dgamma, float *dbeta, size_t pixels);
+    /* dx = (add: +=) its gradient; dx may be g */
+    void (*norm_backward_input)(const struct norm *n, float *dx, bool add, const float *g,
+                                const float *x, size_t pixels);
 
     /* y = act(x); y may be x. e^x is to 2e-7 of its size, and 87 where |x| is more. */
     void (*act_forward)(float *y, const float *x, enum act act, size_t n);

@@ -1,281 +1,458 @@
-/* kernels_norm.c - batch norm, for one instruction set. Rows are pixels, columns channels.
+/* kernels_norm.c - batch norm in parts, for one instruction set. Rows are pixels, columns channels.
  *
- * Few channels fill no vector and make sums wait for one another, so several pixels are taken as one wide row, whose
- * columns are added up at the end; many channels are done in blocks of BLOCK. Sums are float32 over CHUNK rows and
- * float64 from there. Mean and variance need one pass over memory: a chunk is read twice while it is in the cache, and
- * chunks are merged as Chan, Golub and LeVeque (1979) do it.
+ * Few channels fill no vector, so as many pixels as fill some are taken as one wide row: column i is channel i % c, and the
+ * sums of columns are added up at the end. Rows are walked in tiles of a few vectors of columns, whose sums and
+ * coefficients stay in registers. Sums are float32 over CHUNK rows and float64 from there, and of distances from a centre
+ * near the mean, so that a large mean takes no digits from the variance.
  */
-#include "kernels_isa.h"
+#include "kernels_act.h"
 
 #include <math.h>
 #include <string.h>
 
-#define BLOCK 256
-#define CHUNK 32 /* times BLOCK: 32 KiB */
+#define TILE_VECS 4
+#define CHUNK     64
+#define SAMPLE    64 /* pixels that say where the centre is */
 
-/* One block of channels as wide rows. */
+static int common_divisor(int a, int b)
+{
+    while (b > 0) {
+        int rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Columns of a wide row: c, or as often as fills TILE_VECS vectors, or one pixel where that would be too much. */
+static int width_of(int c)
+{
+    int whole = c / common_divisor(c, LANES) * LANES, copies;
+
+    if (whole > 8 * TILE_VECS * LANES)
+        return c;
+    copies = TILE_VECS * LANES / whole;
+    return copies > 1 ? whole * copies : whole;
+}
+
+/* Floats of an array of columns: a vector may be read whole. */
+static size_t padded(int width)
+{
+    return (size_t)(width + LANES - 1) / LANES * LANES;
+}
+
+static size_t norm_bytes(int c)
+{
+    size_t n = padded(width_of(c));
+
+    return n * (2 * sizeof(double) + 7 * sizeof(float));
+}
+
+static struct norm norm_at(void *state, int c)
+{
+    size_t n = padded(width_of(c));
+    double *sums = state;
+    float *f = (float *)(void *)(sums + 2 * n);
+    struct norm norm = {.c = c,
+                        .width = width_of(c),
+                        .sum = sums,
+                        .square = sums + n,
+                        .centre = f,
+                        .scale = f + n,
+                        .shift = f + 2 * n,
+                        .inv_std = f + 3 * n,
+                        .k0 = f + 4 * n,
+                        .k1 = f + 5 * n,
+                        .k2 = f + 6 * n};
+
+    return norm;
+}
+
+/* The channels' values to every column. */
+static void repeat(float *a, const struct norm *n)
+{
+    for (int i = n->c; i < n->width; i++)
+        a[i] = a[i - n->c];
+    for (size_t i = (size_t)n->width; i < padded(n->width); i++)
+        a[i] = 0;
+}
+
+static void fold(double *a, const struct norm *n)
+{
+    for (int i = n->c; i < n->width; i++)
+        a[i % n->c] += a[i];
+}
+
+static void clear_sums(const struct norm *n)
+{
+    memset(n->sum, 0, padded(n->width) * sizeof *n->sum);
+    memset(n->square, 0, padded(n->width) * sizeof *n->square);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------- */
+
+/* `count` rows of `width` columns, `pitch` floats apart; cols < LANES of the one vector of columns are real, or vecs
+ * whole ones. */
 struct rows {
-    int first, c;  /* channels of the block */
-    int width;     /* columns: c, as often as fits */
-    size_t n;      /* whole rows */
-    int rest;      /* columns of a last row that is not whole */
-    size_t stride; /* floats from a row to the next */
+    size_t count, pitch;
 };
 
-static struct rows rows_of(size_t pixels, int c, int first)
-{
-    struct rows r = {.first = first, .c = c - first < BLOCK ? c - first : BLOCK};
-    size_t copies = c <= BLOCK ? (size_t)(BLOCK / c) : 1;
+#define LOAD(from) (partial ? load_some((from), cols) : *(const vec *)(from))
+#define STORE(to, v)                                                                               \
+    do {                                                                                           \
+        if (partial)                                                                               \
+            store_some((to), (v), cols);                                                           \
+        else                                                                                       \
+            *(vec *)(to) = (v);                                                                    \
+    } while (0)
+#define EACH(v) _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
 
-    if (copies >= LANES)
-        copies -= copies % LANES; /* whole vectors, whatever c is */
-    else
-        while (copies > 1 && (copies & (copies - 1)) != 0)
-            copies &= copies - 1;
-    if (copies > pixels)
-        copies = 1;
-    r.width = r.c * (int)copies;
-    r.n = pixels / copies;
-    r.rest = (int)(pixels % copies) * r.c;
-    r.stride = (size_t)c * copies;
-    return r;
+/* Calls TILE(vecs, partial, cols, first column) over all columns. */
+#define WALK(width, TILE)                                                                          \
+    do {                                                                                           \
+        int i_ = 0;                                                                                \
+        for (; i_ + 4 * LANES <= (width); i_ += 4 * LANES)                                         \
+            TILE(4, false, 0, i_);                                                                 \
+        for (; i_ + LANES <= (width); i_ += LANES)                                                 \
+            TILE(1, false, 0, i_);                                                                 \
+        if (i_ < (width))                                                                          \
+            TILE(1, true, (size_t)((width)-i_), i_);                                               \
+    } while (0)
+
+static void add_up(double *to, const float *part, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] += (double)part[i];
 }
 
-/* One pixel's worth of coefficients for every pixel of the row. */
-static void repeat(float *a, const struct rows *r)
+INLINE void moments_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
+                         int at, const float *x, struct rows rows)
 {
-    for (int i = r->c; i < r->width; i++)
-        a[i] = a[i - r->c];
-}
+    vec centre[TILE_VECS];
 
-/* y = (x - centre) a + b */
-INLINE void normalise_row(float *y, const float *x, const float *centre, const float *a,
-                          const float *b, const bool relu, int width)
-{
-    for (int i = 0; i < width; i++) {
-        float v = (x[i] - centre[i]) * a[i] + b[i];
+    EACH(v) centre[v] = *(const vec *)(n->centre + at + v * LANES);
+    x += at;
+    for (size_t done = 0; done < rows.count; done += CHUNK) {
+        size_t end = rows.count - done < CHUNK ? rows.count - done : CHUNK;
+        vec sum[TILE_VECS], square[TILE_VECS];
 
-        y[i] = relu && v < 0 ? 0 : v;
-    }
-}
+        EACH(v) sum[v] = square[v] = (vec){0};
+        for (size_t r = 0; r < end; r++, x += rows.pitch)
+            EACH(v)
+            {
+                vec d = LOAD(x + v * LANES) - centre[v];
 
-static void normalise(float *y, const float *x, float *centre, float *a, float *b, bool relu,
-                      const struct rows *r)
-{
-    size_t at = (size_t)r->first, end = at + r->n * r->stride;
-
-    repeat(centre, r);
-    repeat(a, r);
-    repeat(b, r);
-    for (; at < end; at += r->stride)
-        if (relu)
-            normalise_row(y + at, x + at, centre, a, b, true, r->width);
-        else
-            normalise_row(y + at, x + at, centre, a, b, false, r->width);
-    normalise_row(y + at, x + at, centre, a, b, relu, r->rest);
-}
-
-static void batch_norm_infer(float *y, const float *x, const float *gamma, const float *beta,
-                             const float *running_mean, const float *running_var, float epsilon,
-                             bool relu, size_t pixels, int c)
-{
-    for (int first = 0; first < c; first += BLOCK) {
-        struct rows r = rows_of(pixels, c, first);
-        float centre[BLOCK], a[BLOCK], b[BLOCK];
-
-        for (int i = 0; i < r.c; i++) {
-            int ch = first + i;
-
-            centre[i] = running_mean[ch];
-            a[i] = (gamma != NULL ? gamma[ch] : 1) / sqrtf(running_var[ch] + epsilon);
-            b[i] = beta != NULL ? beta[ch] : 0;
-        }
-        normalise(y, x, centre, a, b, relu, &r);
-    }
-}
-
-/* Count, mean and sum of squared distances from it, of each column. */
-struct moments {
-    double n[BLOCK], mean[BLOCK], square[BLOCK];
-};
-
-INLINE void merge(struct moments *m, int to, double n, double mean, double square)
-{
-    double all = m->n[to] + n, delta = mean - m->mean[to];
-
-    m->square[to] += square + delta * delta * (m->n[to] * n / all);
-    m->mean[to] += delta * (n / all);
-    m->n[to] = all;
-}
-
-/* `rows` rows of `width` columns, read twice. */
-static void add_chunk(struct moments *m, const float *x, size_t stride, int rows, int width)
-{
-    float sum[BLOCK], square[BLOCK], centre[BLOCK], off[BLOCK];
-
-    memset(sum, 0, sizeof sum);
-    memset(square, 0, sizeof square);
-    memset(off, 0, sizeof off);
-    for (int k = 0; k < rows; k++)
-        for (int i = 0; i < width; i++)
-            sum[i] += x[(size_t)k * stride + (size_t)i];
-    for (int i = 0; i < width; i++)
-        centre[i] = sum[i] / (float)rows;
-    for (int k = 0; k < rows; k++)
-        for (int i = 0; i < width; i++) {
-            float d = x[(size_t)k * stride + (size_t)i] - centre[i];
-
-            off[i] += d;
-            square[i] += d * d;
-        }
-    for (int i = 0; i < width;
-         i++) { /* the centre was rounded: the second sum tells how far off it is */
-        double shift = (double)off[i] / rows;
-
-        merge(m, i, rows, (double)centre[i] + shift, (double)square[i] - rows * shift * shift);
-    }
-}
-
-static void moments_of(struct moments *m, const float *x, const struct rows *r)
-{
-    memset(m, 0, sizeof *m);
-    x += r->first;
-    for (size_t from = 0; from < r->n; from += CHUNK) {
-        size_t left = r->n - from;
-
-        add_chunk(m, x + from * r->stride, r->stride, left < CHUNK ? (int)left : CHUNK, r->width);
-    }
-    if (r->rest > 0)
-        add_chunk(m, x + r->n * r->stride, r->stride, 1, r->rest);
-    for (int i = r->c; i < r->width; i++)
-        merge(m, i % r->c, m->n[i], m->mean[i], m->square[i]);
-}
-
-static void batch_norm_train(float *y, const float *x, const float *gamma, const float *beta,
-                             float *mean, float *inv_std, float *running_mean, float *running_var,
-                             float momentum, float epsilon, bool relu, size_t pixels, int c)
-{
-    for (int first = 0; first < c; first += BLOCK) {
-        struct rows r = rows_of(pixels, c, first);
-        struct moments m;
-        float a[BLOCK], b[BLOCK], centre[BLOCK];
-
-        moments_of(&m, x, &r);
-        for (int i = 0; i < r.c; i++) {
-            double var = m.square[i] / (double)pixels;
-            int ch = first + i;
-
-            mean[ch] = centre[i] = (float)m.mean[i];
-            inv_std[ch] = (float)(1 / sqrt(var + (double)epsilon));
-            a[i] = (gamma != NULL ? gamma[ch] : 1) * inv_std[ch];
-            b[i] = (beta != NULL ? beta[ch] : 0) + (float)((double)centre[i] - m.mean[i]) * a[i];
-            if (running_mean != NULL) {
-                double unbiased = pixels > 1 ? m.square[i] / (double)(pixels - 1) : var;
-
-                running_mean[ch] += momentum * (centre[i] - running_mean[ch]);
-                running_var[ch] += momentum * ((float)unbiased - running_var[ch]);
+                if (partial) /* what is not there is at the centre */
+                    d = load_some((const float *)&d, cols);
+                sum[v] += d;
+                square[v] += d * d;
             }
-        }
-        normalise(y, x, centre, a, b, relu, &r);
-    }
-}
-
-/* sum += g, dot += g (x - mean), where g = dy that the relu let through */
-INLINE void gradient_row(float *sum, float *dot, const float *dy, const float *x, const float *y,
-                         const float *mean, const bool relu, int width)
-{
-    for (int i = 0; i < width; i++) {
-        float g = relu && !(y[i] > 0) ? 0 : dy[i];
-
-        sum[i] += g;
-        dot[i] += g * (x[i] - mean[i]);
-    }
-}
-
-static void gradient_sums(double *sum, double *dot, const float *dy, const float *x, const float *y,
-                          const float *mean, bool relu, const struct rows *r)
-{
-    size_t at = (size_t)r->first;
-
-    memset(sum, 0, BLOCK * sizeof *sum);
-    memset(dot, 0, BLOCK * sizeof *dot);
-    for (size_t from = 0; from <= r->n; from += CHUNK) { /* the last one has the rest */
-        size_t to = from + CHUNK < r->n ? from + CHUNK : r->n;
-        float part[BLOCK] = {0}, part_dot[BLOCK] = {0};
-
-        for (size_t k = from; k < to; k++, at += r->stride)
-            if (relu)
-                gradient_row(part, part_dot, dy + at, x + at, y + at, mean, true, r->width);
-            else
-                gradient_row(part, part_dot, dy + at, x + at, y + at, mean, false, r->width);
-        if (from + CHUNK > r->n)
-            gradient_row(part, part_dot, dy + at, x + at, y + at, mean, relu, r->rest);
-        for (int i = 0; i < r->width; i++) {
-            sum[i] += (double)part[i];
-            dot[i] += (double)part_dot[i];
+        EACH(v)
+        {
+            add_up(n->sum + at + v * LANES, (const float *)&sum[v], LANES);
+            add_up(n->square + at + v * LANES, (const float *)&square[v], LANES);
         }
     }
-    for (int i = r->c; i < r->width; i++) {
-        sum[i % r->c] += sum[i];
-        dot[i % r->c] += dot[i];
-    }
 }
 
-/* dx += k0 g + k1 (x - mean) + k2 */
-INLINE void backward_row(float *dx, const float *dy, const float *x, const float *y,
-                         const float *mean, const float *k0, const float *k1, const float *k2,
-                         const bool relu, int width)
+INLINE void forward_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
+                         int at, float *y, const float *x, const enum act act, struct rows rows)
 {
-    for (int i = 0; i < width; i++) {
-        float g = relu && !(y[i] > 0) ? 0 : dy[i];
+    vec centre[TILE_VECS], scale[TILE_VECS], shift[TILE_VECS];
 
-        dx[i] += k0[i] * g + k1[i] * (x[i] - mean[i]) + k2[i];
+    EACH(v)
+    {
+        centre[v] = *(const vec *)(n->centre + at + v * LANES);
+        scale[v] = *(const vec *)(n->scale + at + v * LANES);
+        shift[v] = *(const vec *)(n->shift + at + v * LANES);
     }
-}
+    x += at;
+    y += at;
+    for (size_t r = 0; r < rows.count; r++, x += rows.pitch, y += rows.pitch)
+        EACH(v)
+        {
+            vec z = (LOAD(x + v * LANES) - centre[v]) * scale[v] + shift[v];
 
-/* dx += gamma inv_std (g - mean(g) - xhat mean(g xhat)),  g = dy where the relu let through */
-static void batch_norm_backward(float *dx, float *dgamma, float *dbeta, const float *dy,
-                                const float *x, const float *y, const float *gamma,
-                                const float *mean, const float *inv_std, bool relu, size_t pixels,
-                                int c)
-{
-    for (int first = 0; first < c; first += BLOCK) {
-        struct rows r = rows_of(pixels, c, first);
-        double sum[BLOCK], dot[BLOCK];
-        float k0[BLOCK], k1[BLOCK], k2[BLOCK], centre[BLOCK];
-        size_t at = (size_t)first, end = at + r.n * r.stride;
-
-        memcpy(centre, mean + first, (size_t)r.c * sizeof *centre);
-        repeat(centre, &r);
-        gradient_sums(sum, dot, dy, x, y, centre, relu, &r);
-        for (int i = 0; i < r.c; i++) {
-            double s = (double)inv_std[first + i], count = (double)pixels;
-            double scale = (gamma != NULL ? (double)gamma[first + i] : 1) * s;
-            double xhat_dot = dot[i] * s; /* sum of g xhat */
-
-            if (dgamma != NULL)
-                dgamma[first + i] += (float)xhat_dot;
-            if (dbeta != NULL)
-                dbeta[first + i] += (float)sum[i];
-            k0[i] = (float)scale;
-            k1[i] = (float)(-scale * s * xhat_dot / count); /* times (x - mean) */
-            k2[i] = (float)(-scale * sum[i] / count);
+            STORE(y + v * LANES, act_value(z, act));
         }
-        repeat(k0, &r);
-        repeat(k1, &r);
-        repeat(k2, &r);
-        for (; at < end; at += r.stride)
-            if (relu)
-                backward_row(dx + at, dy + at, x + at, y + at, centre, k0, k1, k2, true, r.width);
-            else
-                backward_row(dx + at, dy + at, x + at, y + at, centre, k0, k1, k2, false, r.width);
-        backward_row(dx + at, dy + at, x + at, y + at, centre, k0, k1, k2, relu, r.rest);
+}
+
+/* g (+)= dy act'(z); and the sums of g and g (x - centre). */
+INLINE void backward_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
+                          int at, float *g, bool add, const float *dy, const float *x,
+                          const enum act act, bool sums, struct rows rows)
+{
+    vec centre[TILE_VECS], scale[TILE_VECS], shift[TILE_VECS];
+
+    EACH(v)
+    {
+        centre[v] = *(const vec *)(n->centre + at + v * LANES);
+        scale[v] = *(const vec *)(n->scale + at + v * LANES);
+        shift[v] = *(const vec *)(n->shift + at + v * LANES);
     }
+    x += at;
+    dy += at;
+    g = g != NULL ? g + at : NULL;
+    for (size_t done = 0; done < rows.count; done += CHUNK) {
+        size_t end = rows.count - done < CHUNK ? rows.count - done : CHUNK;
+        vec sum[TILE_VECS], dot[TILE_VECS];
+
+        EACH(v) sum[v] = dot[v] = (vec){0};
+        for (size_t r = 0; r < end; r++, x += rows.pitch, dy += rows.pitch) {
+            EACH(v)
+            {
+                vec d = LOAD(x + v * LANES) - centre[v], u = LOAD(dy + v * LANES);
+
+                if (act == ACT_RELU)
+                    u = vec_where(d * scale[v] + shift[v] > vec_all(0), u);
+                else if (act != ACT_NONE)
+                    u *= act_slope(d * scale[v] + shift[v], act);
+                if (add)
+                    u += LOAD(g + v * LANES);
+                if (g != NULL)
+                    STORE(g + v * LANES, u);
+                sum[v] += u;
+                dot[v] += u * d; /* of a partial vector, u is 0 where nothing is */
+            }
+            g = g != NULL ? g + rows.pitch : NULL;
+        }
+        if (sums)
+            EACH(v)
+            {
+                add_up(n->sum + at + v * LANES, (const float *)&sum[v], LANES);
+                add_up(n->square + at + v * LANES, (const float *)&dot[v], LANES);
+            }
+    }
+}
+
+/* dx (+)= k0 g + k1 (x - centre) + k2 */
+INLINE void input_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
+                       int at, float *dx, bool add, const float *g, const float *x,
+                       struct rows rows)
+{
+    vec centre[TILE_VECS], k0[TILE_VECS], k1[TILE_VECS], k2[TILE_VECS];
+
+    EACH(v)
+    {
+        centre[v] = *(const vec *)(n->centre + at + v * LANES);
+        k0[v] = *(const vec *)(n->k0 + at + v * LANES);
+        k1[v] = *(const vec *)(n->k1 + at + v * LANES);
+        k2[v] = *(const vec *)(n->k2 + at + v * LANES);
+    }
+    x += at;
+    g += at;
+    dx += at;
+    for (size_t r = 0; r < rows.count; r++, x += rows.pitch, g += rows.pitch, dx += rows.pitch)
+        EACH(v)
+        {
+            vec u = k0[v] * LOAD(g + v * LANES) + k1[v] * (LOAD(x + v * LANES) - centre[v]) + k2[v];
+
+            if (add)
+                u += LOAD(dx + v * LANES);
+            STORE(dx + v * LANES, u);
+        }
+}
+
+/* Whole rows first, then what is left of one: the same tiles over fewer columns. */
+static struct rows whole_rows(const struct norm *n, size_t pixels, int *rest)
+{
+    size_t copies = (size_t)(n->width / n->c);
+    struct rows rows = {pixels / copies, (size_t)n->width};
+
+    *rest = (int)(pixels % copies) * n->c;
+    return rows;
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------- */
+
+static void norm_begin(const struct norm *n, const float *x, size_t pixels)
+{
+    size_t some = pixels < SAMPLE ? pixels : SAMPLE;
+
+    clear_sums(n);
+    for (size_t p = 0; p < some; p++)
+        for (int i = 0; i < n->c; i++)
+            n->sum[i] += (double)x[p * (size_t)n->c + (size_t)i];
+    for (int i = 0; i < n->c; i++) {
+        n->centre[i] = (float)(n->sum[i] / (double)some);
+        n->sum[i] = 0;
+    }
+    repeat(n->centre, n);
+}
+
+static void norm_moments(const struct norm *n, const float *x, size_t pixels)
+{
+    int rest;
+    struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
+    const float *end = x + rows.count * rows.pitch;
+
+#define TILE_(vecs, partial, cols, at) moments_tile(vecs, partial, cols, n, at, x, rows)
+#define LAST_(vecs, partial, cols, at) moments_tile(vecs, partial, cols, n, at, end, last)
+    WALK(n->width, TILE_);
+    WALK(rest, LAST_);
+#undef TILE_
+#undef LAST_
+}
+
+static void norm_coefficients(const struct norm *n, const float *gamma, const float *beta,
+                              const struct norm_running *running, size_t pixels, float epsilon)
+{
+    fold(n->sum, n);
+    fold(n->square, n);
+    for (int i = 0; i < n->c; i++) {
+        double count = (double)pixels, off = n->sum[i] / count;
+        double mean = (double)n->centre[i] + off;
+        double square = n->square[i] - off * n->sum[i], var;
+
+        square = square < 0 ? 0 : square; /* rounding; a NaN stays one */
+        var = square / count;
+        n->centre[i] = (float)mean;
+        n->inv_std[i] = (float)(1 / sqrt(var + (double)epsilon));
+        n->scale[i] = (gamma != NULL ? gamma[i] : 1) * n->inv_std[i];
+        /* the mean is a float64: what its rounding leaves is taken off here */
+        n->shift[i] =
+            (beta != NULL ? beta[i] : 0) + (float)((double)n->centre[i] - mean) * n->scale[i];
+        running->mean[i] += running->momentum * (n->centre[i] - running->mean[i]);
+        running->var[i] += running->momentum *
+                           ((float)(pixels > 1 ? square / (count - 1) : var) - running->var[i]);
+    }
+    repeat(n->centre, n);
+    repeat(n->scale, n);
+    repeat(n->shift, n);
+}
+
+static void norm_infer(const struct norm *n, const float *gamma, const float *beta,
+                       const struct norm_running *running, float epsilon)
+{
+    for (int i = 0; i < n->c; i++) {
+        n->centre[i] = running->mean[i];
+        n->scale[i] = (gamma != NULL ? gamma[i] : 1) / sqrtf(running->var[i] + epsilon);
+        n->shift[i] = beta != NULL ? beta[i] : 0;
+    }
+    repeat(n->centre, n);
+    repeat(n->scale, n);
+    repeat(n->shift, n);
+}
+
+/* Every activation is its own code. */
+#define EACH_ACT(act, CALL)                                                                        \
+    switch (act) {                                                                                 \
+    case ACT_NONE: CALL(ACT_NONE); break;                                                          \
+    case ACT_RELU: CALL(ACT_RELU); break;                                                          \
+    case ACT_RELU6: CALL(ACT_RELU6); break;                                                        \
+    case ACT_SWISH: CALL(ACT_SWISH); break;                                                        \
+    case ACT_H_SWISH: CALL(ACT_H_SWISH); break;                                                    \
+    case ACT_SIGMOID: CALL(ACT_SIGMOID); break;                                                    \
+    case ACT_H_SIGMOID: CALL(ACT_H_SIGMOID); break;                                                \
+    }
+
+INLINE void forward_all(const struct norm *n, float *y, const float *x, const enum act act,
+                        size_t pixels)
+{
+    int rest;
+    struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
+    size_t end = rows.count * rows.pitch;
+
+#define TILE_(vecs, partial, cols, at) forward_tile(vecs, partial, cols, n, at, y, x, act, rows)
+#define LAST_(vecs, partial, cols, at)                                                             \
+    forward_tile(vecs, partial, cols, n, at, y + end, x + end, act, last)
+    WALK(n->width, TILE_);
+    WALK(rest, LAST_);
+#undef TILE_
+#undef LAST_
+}
+
+static void norm_forward(const struct norm *n, float *y, const float *x, enum act act,
+                         size_t pixels)
+{
+#define CALL(a) forward_all(n, y, x, a, pixels)
+    EACH_ACT(act, CALL)
+#undef CALL
+}
+
+/* ---- backward ------------------------------------------------------------------------------------------ */
+
+static void norm_backward_begin(const struct norm *n)
+{
+    clear_sums(n);
+}
+
+INLINE void backward_all(const struct norm *n, float *g, bool add, const float *dy, const float *x,
+                         const enum act act, bool sums, size_t pixels)
+{
+    int rest;
+    struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
+    size_t end = rows.count * rows.pitch;
+    float *g_end = g != NULL ? g + end : NULL;
+
+#define TILE_(vecs, partial, cols, at)                                                             \
+    backward_tile(vecs, partial, cols, n, at, g, add, dy, x, act, sums, rows)
+#define LAST_(vecs, partial, cols, at)                                                             \
+    backward_tile(vecs, partial, cols, n, at, g_end, add, dy + end, x + end, act, sums, last)
+    WALK(n->width, TILE_);
+    WALK(rest, LAST_);
+#undef TILE_
+#undef LAST_
+}
+
+static void norm_backward(const struct norm *n, float *g, bool add, const float *dy, const float *x,
+                          enum act act, bool sums, size_t pixels)
+{
+#define CALL(a) backward_all(n, g, add, dy, x, a, sums, pixels)
+    EACH_ACT(act, CALL)
+#undef CALL
+}
+
+/* dx = scale (g - mean(g) - xhat mean(g xhat)),  xhat = (x - mean) inv_std */
+static void norm_backward_finish(const struct norm *n, float *dgamma, float *dbeta, size_t pixels)
+{
+    fold(n->sum, n);
+    fold(n->square, n);
+    for (int i = 0; i < n->c; i++) {
+        double count = (double)pixels, s = (double)n->inv_std[i], scale = (double)n->scale[i];
+        double xhat_dot = n->square[i] * s;
+
+        if (dgamma != NULL)
+            dgamma[i] += (float)xhat_dot;
+        if (dbeta != NULL)
+            dbeta[i] += (float)n->sum[i];
+        n->k0[i] = n->scale[i];
+        n->k1[i] = (float)(-scale * s * xhat_dot / count);
+        n->k2[i] = (float)(-scale * n->sum[i] / count);
+    }
+    repeat(n->k0, n);
+    repeat(n->k1, n);
+    repeat(n->k2, n);
+}
+
+static void norm_backward_input(const struct norm *n, float *dx, bool add, const float *g,
+                                const float *x, size_t pixels)
+{
+    int rest;
+    struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
+    size_t end = rows.count * rows.pitch;
+
+#define TILE_(vecs, partial, cols, at) input_tile(vecs, partial, cols, n, at, dx, add, g, x, rows)
+#define LAST_(vecs, partial, cols, at)                                                             \
+    input_tile(vecs, partial, cols, n, at, dx + end, add, g + end, x + end, last)
+    WALK(n->width, TILE_);
+    WALK(rest, LAST_);
+#undef TILE_
+#undef LAST_
 }
 
 void ISA(kernels_norm)(struct kernels *table)
 {
-    table->batch_norm_train = batch_norm_train;
-    table->batch_norm_infer = batch_norm_infer;
-    table->batch_norm_backward = batch_norm_backward;
+    table->norm_bytes = norm_bytes;
+    table->norm_at = norm_at;
+    table->norm_begin = norm_begin;
+    table->norm_moments = norm_moments;
+    table->norm_coefficients = norm_coefficients;
+    table->norm_infer = norm_infer;
+    table->norm_forward = norm_forward;
+    table->norm_backward_begin = norm_backward_begin;
+    table->norm_backward = norm_backward;
+    table->norm_backward_finish = norm_backward_finish;
+    table->norm_backward_input = norm_backward_input;
 }

@@ -7,18 +7,6 @@
 #include <string.h>
 
 /* A NaN fails every comparison, so this asks for what is NOT kept: a NaN goes through. */
-static void relu_forward(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] <= 0 ? 0 : x[i];
-}
-
-static void relu_backward(float *dx, const float *dy, const float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        dx[i] += y[i] > 0 ? dy[i] : 0;
-}
-
 static void global_avg_pool_forward(float *y, const float *x, int n, int pixels, int c)
 {
     float scale = 1.0f / (float)pixels;
@@ -171,8 +159,6 @@ static double dot(const float *a, const float *b, size_t n)
 
 void ISA(kernels_plain)(struct kernels *table)
 {
-    table->relu_forward = relu_forward;
-    table->relu_backward = relu_backward;
     table->global_avg_pool_forward = global_avg_pool_forward;
     table->global_avg_pool_backward = global_avg_pool_backward;
     table->add_forward = add_forward;

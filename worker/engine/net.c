@@ -3,10 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "net_blob.h"
 #include "net_parts.h"
 #include "rng.h"
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum fill { FILL_ZERO, FILL_ONE, FILL_UNIFORM };
 
@@ -177,11 +180,11 @@ static uint64_t total_bytes(const struct net *self, const struct blueprints *all
 
 static int make_plans(struct net *self, const struct graph *graph)
 {
-    uint32_t batch = self->config.batch;
-    int rc = plan_create(&self->inference, graph, batch, false, self->kernels);
+    uint32_t batch = self->config.batch, group = self->config.group;
+    int rc = plan_create(&self->inference, graph, batch, group, false, self->kernels);
 
     if (rc == FARM_OK && self->config.mode == NET_TRAIN)
-        rc = plan_create(&self->training, graph, batch, true, self->kernels);
+        rc = plan_create(&self->training, graph, batch, group, true, self->kernels);
     return rc;
 }
 
@@ -200,12 +203,25 @@ static int check_memory(const struct net *self, struct why *why)
         (double)self->config.memory_limit / mib);
 }
 
+/* Large pages where the system has them: a step walks through all of the arena, and small ones would cost a fault each at
+ * first, and misses of the translation cache always. */
+static void *huge_alloc(size_t bytes)
+{
+    size_t align = bytes >= 4 * HUGE_PAGE ? HUGE_PAGE : PLAN_ALIGN;
+    size_t whole = (bytes + align - 1) / align * align;
+    void *memory = aligned_alloc(align, whole);
+
+    if (memory != NULL && align == HUGE_PAGE)
+        (void)madvise(memory, whole, MADV_HUGEPAGE); /* a wish */
+    return memory;
+}
+
 static int allocate(struct net *self, const struct blueprints *all, uint32_t n_nodes,
                     struct why *why)
 {
     self->params = calloc(all->n + 1, sizeof *self->params);
     self->node_param = calloc(n_nodes, sizeof *self->node_param);
-    self->arena = self->bytes <= SIZE_MAX ? aligned_alloc(PLAN_ALIGN, (size_t)self->bytes) : NULL;
+    self->arena = self->bytes <= SIZE_MAX - HUGE_PAGE ? huge_alloc((size_t)self->bytes) : NULL;
     if (self->params != NULL && self->node_param != NULL && self->arena != NULL)
         return FARM_OK;
     return why_set(why, FARM_ENOMEM, "the system has not the %llu bytes that this network needs",
@@ -251,6 +267,7 @@ int net_create(struct net **out, const struct graph *graph, const struct net_con
         self->config.bn_momentum = 0.1f; /* PyTorch's */
     self->kernels = kernels_get();
     self->classes = graph->classes;
+    self->image_pixels = (size_t)graph->input.h * graph->input.w;
     self->drop_path = -1;
     self->aux_weight = 0.4f;
     if ((rc = build(self, graph, why)) == FARM_OK)

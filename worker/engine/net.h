@@ -18,6 +18,7 @@ struct net_config {
     uint64_t memory_limit; /* bytes, arena and parameters together; 0: none */
     uint64_t seed;         /* of initialisation and of dropout */
     float bn_momentum;     /* 0: 0.1 */
+    uint32_t group; /* images that are worked on at a time, at most; 0: as many as fit the cache */
 };
 
 /* One named array of values. */

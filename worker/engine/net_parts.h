@@ -25,7 +25,8 @@ struct net {
     uint64_t bytes;
     uint64_t step;
     uint32_t classes;
-    float drop_path; /* negative: the graph's own */
+    size_t image_pixels; /* h*w of the images */
+    float drop_path;     /* negative: the graph's own */
     float aux_weight;
 
     /* of the last forward */

@@ -1,14 +1,24 @@
-/* plan.h - what to run for one graph and where in one arena each array lives.
+/* plan.h - in which order a graph is run, a few images at a time, and where in one arena each array lives.
  *
- * It is:     a list of steps with byte offsets, for one batch size, either for inference or for training
- *            (forward, loss at time n_steps, backward in reverse). Made once, then only read.
+ * It is:     segments of steps with byte offsets, for one batch size, either for inference or for training. Made once,
+ *            then only read.
  * It is not: memory, parameters or arithmetic (net.h); it allocates nothing but itself.
  *
- * Values that need no work are looked through: identities, sums of one term that is not zero, dropout and
- * drop-path at inference. The same ReLU, pool or average of the same value is computed once, and a ReLU that
- * alone reads a batch norm is done in its pass. A value lives from the step that writes it to the last that
- * reads it, in training also in backward where that needs it. A gradient lives from its first contribution to
- * the step that uses it up; the terms of a sum that nobody else reads share the gradient of the sum.
+ * A segment is a run of steps that need nothing of the other images of the batch. It is run for one group of images after
+ * the other, the group so small that what one step writes is still in the cache when the next one reads it. What ends a
+ * segment is a batch norm in training: its statistics are taken of the whole batch, while each group is hot; its other
+ * half, subtracting, scaling and the activation behind it, belongs to the segments that read it. The backward pass runs
+ * the segments in reverse, likewise by groups.
+ *
+ * An array is *full* (it has a place for every image of the batch) or *local* (a place for one group, used again by each).
+ * Full are the images, the logits, what another segment reads and what backward needs and would be dear to compute again.
+ * What is cheap (an activation, a normalisation, a concatenation, ...) is computed in each segment that reads it, and again
+ * in backward, rather than written to memory and read back: with C channels of 32x32 pixels a batch does not fit into any
+ * cache, but a group does. Depthwise convolutions and pools are computed once forward and again in backward.
+ *
+ * Values that need no work are looked through: identities, sums of one term that is not zero, dropout and drop-path at
+ * inference. The same activation, pool or average of the same value is computed once a segment; an activation that alone
+ * reads a batch norm is done in its pass; the terms of a sum that nobody else reads share the gradient of the sum.
  */
 #ifndef NASFARM_PLAN_H
 #define NASFARM_PLAN_H
@@ -18,18 +28,30 @@
 
 #define PLAN_ALIGN 64u        /* of every array: a cache line, and the widest vector */
 #define PLAN_NONE  UINT64_MAX /* an offset of nothing */
+#define PLAN_NO    UINT32_MAX /* a number of nothing */
+
+/* Bytes that the arrays of one step should not exceed; a group has at least one image. Part of the arithmetic: the
+ * groups decide in which order sums are taken, so it is the same on every machine. */
+#define PLAN_GROUP_BYTES (256u << 10)
 
 enum plan_grad {
     PLAN_GRAD_NONE,  /* nothing to do: no gradient is wanted, or it shares the output's */
-    PLAN_GRAD_FIRST, /* the first contribution: overwrite, or zero before adding */
+    PLAN_GRAD_FIRST, /* the first contribution: overwrite */
     PLAN_GRAD_ADD,
+};
+
+/* Image i of a full array is at at + i*image; of a local one (image 0) a group is at `at`. */
+struct plan_array {
+    uint64_t at; /* bytes from the start of the arena; PLAN_NONE: there is none */
+    uint64_t image;
 };
 
 /* One value that a step reads. */
 struct plan_input {
-    uint64_t x, dx; /* offsets into the arena */
-    uint32_t c;     /* channels */
-    size_t pixels;  /* of one image: h*w */
+    struct plan_array x, x_back; /* where it is in forward, and in backward */
+    struct plan_array dx;
+    size_t values; /* of one image */
+    uint32_t c;    /* channels */
     enum plan_grad grad;
 };
 
@@ -37,33 +59,65 @@ struct plan_step {
     struct graph_node node; /* a copy: operation and attributes; shape is the output's */
     uint32_t index;         /* of the node in the graph */
     uint32_t first_input, n_inputs;
-    bool relu;     /* batch norm: max(0, .) in the same pass */
-    bool backward; /* there is something to do in backward */
-    uint64_t y, dy;
-    uint64_t
-        aux; /* max pool: argmax; batch norm: mean, inv_std; dropout: kept bytes; drop-path: factors */
-    struct window window; /* conv and pools; n is the batch */
-    size_t in_pixels;     /* of one image of the first input: h*w */
-    size_t y_values;      /* of one image */
+    uint32_t norm; /* batch norm: which of plan->norms; else PLAN_NO */
+    uint32_t
+        first_reader;    /* training: norms that read y, a chain by plan_norm.next; PLAN_NO: none */
+    enum act act;        /* batch norm: done in the same pass */
+    bool backward;       /* there is something to do in backward */
+    bool recompute;      /* y is computed again in backward, into y_back */
+    struct plan_array y; /* in forward */
+    struct plan_array y_back; /* in backward, where recompute; max pool: room for y */
+    struct plan_array dy;     /* gradient of y */
+    /* of convolutions, see kernels.h, as offsets: weights in forward, in backward, for dx; sums of dw */
+    uint64_t packed, packed_back, packed_dx, sums;
+    struct plan_array aux; /* max pool: argmax; dropout: kept bytes; drop-path: factors */
+    struct window window;  /* conv and pools; n is the group */
+    size_t in_pixels;      /* of one image of the first input: h*w */
+    size_t y_values;       /* of one image */
+};
+
+struct plan_segment {
+    uint32_t first, n; /* steps */
+    uint32_t group;    /* images at a time */
+    bool backward;     /* any of its steps has something to do there */
+};
+
+/* One batch norm, of which several segments may compute the output. */
+struct plan_norm {
+    uint32_t index; /* node */
+    uint32_t next;  /* the next norm that reads the same value */
+    int c;
+    struct plan_array g;   /* gradient of its output before the activation; full */
+    uint64_t state;        /* offset of coefficients and sums: see net_norm.c */
+    uint32_t last;         /* step in whose backward g is complete; PLAN_NO: it has no backward */
+    enum plan_grad gather; /* how its part of the gradient of x is put */
+    bool affine;
+    float epsilon;
+    size_t pixels; /* of one image */
 };
 
 struct plan {
+    struct plan_segment *segments;
     struct plan_step *steps;
     struct plan_input *inputs;
-    uint32_t n_steps, n_inputs;
+    struct plan_norm *norms;
+    uint32_t n_segments, n_steps, n_inputs, n_norms;
     bool training;
-    uint64_t bytes;   /* of the arena */
-    uint64_t input;   /* always 0: the images */
-    uint64_t logits;  /* kept until the next forward */
-    uint64_t dlogits; /* PLAN_NONE when nothing is trained */
-    uint64_t aux_logits,
-        aux_dlogits;  /* training with an auxiliary head: likewise; else PLAN_NONE */
-    uint64_t scratch; /* of convolutions */
+    uint64_t bytes; /* of the arena */
+    uint64_t
+        activation_bytes; /* of it, values and gradients: without norms' states, packed weights and scratch */
+    struct plan_array input;   /* at 0: the images */
+    struct plan_array logits;  /* kept until the next forward */
+    struct plan_array dlogits; /* at PLAN_NONE when nothing is trained */
+    struct plan_array aux_logits,
+        aux_dlogits;       /* of the auxiliary head, training only; at PLAN_NONE: none */
+    uint32_t input_reader; /* training: norms that read the images, a chain; PLAN_NO: none */
+    uint64_t scratch;      /* of convolutions */
 };
 
-/* FARM_OK or FARM_ENOMEM. batch is at least 1. */
-int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, bool training,
-                const struct kernels *kernels);
+/* FARM_OK or FARM_ENOMEM. batch is at least 1; a group has at most `group` images, 0: as PLAN_GROUP_BYTES says. */
+int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, uint32_t group,
+                bool training, const struct kernels *kernels);
 void plan_destroy(struct plan **self);
 
 #endif

@@ -1,0 +1,528 @@
+/* plan_places.c - lifetimes, and a place for every array.
+ *
+ * Two regions. Full arrays are live for whole segments: segment i runs forward at time i, the loss is taken at time
+ * n_segments, segment i runs backward at time 2*n_segments - i. Local arrays live within one segment's forward or backward,
+ * step by step; all of these share one pool.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan_inside.h"
+
+struct buffer {
+    uint64_t bytes, at;
+    uint32_t first, last;
+    struct plan_array *owner; /* who is told; NULL: nobody */
+};
+
+struct buffers {
+    struct buffer *all;
+    uint32_t n, cap;
+};
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static uint32_t add_buffer(struct planner *p, struct buffers *b, uint64_t bytes, uint32_t first,
+                           uint32_t last, struct plan_array *owner)
+{
+    if (!planner_grow(p, &b->all, b->n, &b->cap, sizeof *b->all))
+        return 0;
+    b->all[b->n] =
+        (struct buffer){.bytes = round_up(bytes), .first = first, .last = last, .owner = owner};
+    return b->n++;
+}
+
+/* ---- places: the largest first, each into the tightest gap among those that are live with it
+ * (Pisarchyk, Lee 2020, arXiv:2001.03288, "greedy by size") ---- */
+
+static int by_size(const void *a, const void *b, void *buffers)
+{
+    const struct buffer *all = buffers;
+    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+
+    if (i == 0 ||
+        j == 0) /* the images are the first of the full ones, and at offset 0 in every plan */
+        return (j == 0) - (i == 0);
+    if (all[i].bytes != all[j].bytes)
+        return all[i].bytes > all[j].bytes ? -1 : 1;
+    return i < j ? -1 : 1;
+}
+
+static uint64_t best_gap(const struct buffer *all, const uint32_t *placed, uint32_t n,
+                         const struct buffer *b)
+{
+    uint64_t end = 0, best = PLAN_NONE, tightest = UINT64_MAX;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct buffer *o = &all[placed[i]];
+
+        if (o->last < b->first || o->first > b->last)
+            continue;
+        if (o->at > end && o->at - end >= b->bytes && o->at - end < tightest) {
+            tightest = o->at - end;
+            best = end;
+        }
+        if (o->at + o->bytes > end)
+            end = o->at + o->bytes;
+    }
+    return best != PLAN_NONE ? best : end;
+}
+
+/* Returns the bytes of the whole; PLAN_NONE when there is no memory. */
+static uint64_t place(const struct buffers *b)
+{
+    uint32_t *order = malloc(2 * (size_t)(b->n + 1) * sizeof *order), *placed;
+    uint64_t bytes = 0;
+
+    if (order == NULL)
+        return PLAN_NONE;
+    placed = order + b->n;
+    for (uint32_t i = 0; i < b->n; i++)
+        order[i] = i;
+    qsort_r(order, b->n, sizeof *order, by_size, b->all);
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct buffer *o = &b->all[order[i]];
+        uint32_t at = i;
+
+        o->at = best_gap(b->all, placed, i, o);
+        while (at > 0 && b->all[placed[at - 1]].at > o->at)
+            at--;
+        memmove(&placed[at + 1], &placed[at], (i - at) * sizeof *placed);
+        placed[at] = order[i];
+        if (o->at + o->bytes > bytes)
+            bytes = o->at + o->bytes;
+        if (o->owner != NULL)
+            o->owner->at = o->at;
+    }
+    free(order);
+    return bytes;
+}
+
+/* ---- full arrays ---- */
+
+static uint32_t time_of_backward(const struct planner *p, uint32_t segment)
+{
+    return 2 * p->plan->n_segments - segment;
+}
+
+static void use_full(struct planner *p, uint32_t value, uint32_t time)
+{
+    struct value *v = &p->values[value];
+
+    if (time < v->first_time)
+        v->first_time = time;
+    if (time > v->last_time)
+        v->last_time = time;
+}
+
+static void find_times(struct planner *p)
+{
+    struct plan *plan = p->plan;
+    uint32_t end = 2 * plan->n_segments, output = planner_find(p, p->graph->output);
+
+    use_full(p, 0, 0); /* the images stay: a caller may run forward twice on them */
+    use_full(p, 0, end);
+    use_full(p, output, end); /* the loss reads the logits, and so does the caller after backward */
+    if (plan->training)
+        use_full(p, planner_find(p, p->graph->aux), plan->n_segments);
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        const struct plan_step *step = &plan->steps[s];
+        uint32_t segment = p->todo[s].segment, back = time_of_backward(p, segment);
+
+        use_full(p, p->todo[s].value, segment);
+        for (uint32_t k = 0; k < step->n_inputs; k++) {
+            uint32_t u = p->input_value[step->first_input + k];
+
+            use_full(p, u, segment);
+            if (step->recompute || (step->backward && reads_input_again(step, k)))
+                use_full(p, u, back);
+        }
+        for (uint32_t m = step->first_reader; m != PLAN_NO; m = plan->norms[m].next)
+            if (plan->norms[m].last != PLAN_NO)
+                use_full(p, p->todo[s].value, back); /* if it is full */
+    }
+}
+
+static uint64_t aux_bytes(const struct plan_step *step)
+{
+    switch (step->node.op) {
+    case GRAPH_DROPOUT: return step->y_values;
+    case GRAPH_DROP_PATH: return sizeof(float);
+    default: return 0;
+    }
+}
+
+/* Told once for a value that several segments compute. */
+static void add_aux(struct planner *p, struct buffers *b)
+{
+    struct plan *plan = p->plan;
+
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        struct plan_step *step = &plan->steps[s];
+        const struct value *v = &p->values[p->todo[s].value];
+
+        if (aux_bytes(step) == 0)
+            continue;
+        step->aux.image = aux_bytes(step);
+        if (v->step == s) /* the last of them; the others are told afterwards */
+            add_buffer(p, b, step->aux.image * p->batch, 0, 2 * plan->n_segments, &step->aux);
+    }
+}
+
+static uint64_t place_full(struct planner *p)
+{
+    struct buffers b = {0};
+    uint64_t bytes;
+
+    find_times(p);
+    for (uint32_t i = 0; i < p->graph->n_nodes; i++) {
+        struct value *v = &p->values[i];
+
+        if (!v->full || (i > 0 && v->step == PLAN_NO))
+            continue;
+        v->at =
+            (struct plan_array){PLAN_NONE, image_values(&p->graph->nodes[i].shape) * sizeof(float)};
+        add_buffer(p, &b, v->at.image * p->batch, v->first_time, v->last_time, &v->at);
+    }
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        struct slot *slot = &p->slots[i];
+
+        if (!slot->full)
+            continue;
+        slot->at.image = slot->values * sizeof(float);
+        add_buffer(p, &b, slot->at.image * p->batch, slot->first_time, slot->last_time, &slot->at);
+    }
+    add_aux(p, &b);
+    bytes = p->error == FARM_OK ? place(&b) : PLAN_NONE;
+    free(b.all);
+    return bytes;
+}
+
+/* ---- local arrays ---- */
+
+struct pool {
+    uint64_t arrays; /* the most that values and gradients of one segment need */
+    uint64_t bytes;  /* with packed weights */
+};
+
+static uint64_t group_bytes(const struct planner *p, uint32_t s, size_t values)
+{
+    return (uint64_t)values * sizeof(float) * p->plan->segments[p->todo[s].segment].group;
+}
+
+/* May step s write over its first input in forward? */
+static bool in_place(const struct planner *p, uint32_t s)
+{
+    const struct plan_step *step = &p->plan->steps[s];
+    uint32_t maker;
+
+    if (step->n_inputs == 0 || p->values[p->todo[s].value].full)
+        return false;
+    if (!graph_is_activation(step->node.op) && step->node.op != GRAPH_BATCH_NORM &&
+        step->node.op != GRAPH_DROP_PATH)
+        return false;
+    maker = p->input_step[step->first_input];
+    return maker != PLAN_NO && !p->values[p->todo[maker].value].full &&
+           p->todo[maker].last_read == s;
+}
+
+static void add_forward_locals(struct planner *p, const struct plan_segment *g, struct buffers *b)
+{
+    for (uint32_t s = g->first; s < g->first + g->n && p->error == FARM_OK; s++) {
+        struct plan_step *step = &p->plan->steps[s];
+        struct todo *todo = &p->todo[s];
+
+        if (p->values[todo->value].full)
+            continue;
+        if (in_place(p, s)) {
+            todo->buffer = p->todo[p->input_step[step->first_input]].buffer;
+            b->all[todo->buffer].last = todo->last_read - g->first;
+        } else {
+            todo->buffer = add_buffer(p, b, group_bytes(p, s, step->y_values), s - g->first,
+                                      todo->last_read - g->first, NULL);
+        }
+    }
+}
+
+static uint32_t time_back(const struct plan_segment *g, uint32_t s)
+{
+    return g->n + (g->first + g->n - 1 - s);
+}
+
+static void lengthen(struct buffers *b, uint32_t buffer, uint32_t time)
+{
+    if (b->all[buffer].last < time)
+        b->all[buffer].last = time;
+}
+
+/* What is computed again lives until the last that reads it, on the way there or back. */
+static void add_recomputed(struct planner *p, const struct plan_segment *g, struct buffers *b)
+{
+    for (uint32_t s = g->first; s < g->first + g->n && p->error == FARM_OK; s++) {
+        struct plan_step *step = &p->plan->steps[s];
+        uint32_t now = s - g->first, back = time_back(g, s);
+        uint64_t bytes = group_bytes(p, s, step->y_values);
+
+        if (step->recompute)
+            p->todo[s].buffer = add_buffer(
+                p, b, bytes, now, step->first_reader != PLAN_NO ? back : now, &step->y_back);
+        if (step->backward && step->node.op == GRAPH_MAX_POOL) { /* argmax, and y beside it */
+            if (step->recompute)
+                lengthen(b, p->todo[s].buffer, back);
+            else
+                add_buffer(p, b, bytes, back, back, &step->y_back);
+            add_buffer(p, b, bytes, back, back, &step->aux);
+        }
+        for (uint32_t k = 0; k < step->n_inputs; k++) {
+            uint32_t maker = p->input_step[step->first_input + k];
+
+            if (maker == PLAN_NO || !p->plan->steps[maker].recompute)
+                continue;
+            if (step->recompute)
+                lengthen(b, p->todo[maker].buffer, now);
+            if (step->backward && reads_input_again(step, k))
+                lengthen(b, p->todo[maker].buffer, back);
+        }
+    }
+}
+
+static void add_slots(struct planner *p, uint32_t segment, struct buffers *b)
+{
+    for (uint32_t i = p->slot_of_segment[segment]; i != PLAN_NO; i = p->slots[i].next)
+        if (!p->slots[i].full)
+            add_buffer(p, b,
+                       (uint64_t)p->slots[i].values * sizeof(float) *
+                           p->plan->segments[segment].group,
+                       p->slots[i].first, p->slots[i].last, &p->slots[i].at);
+}
+
+static uint64_t conv_bytes(const struct planner *p, const struct plan_step *step,
+                           enum conv_part part)
+{
+    return round_up(p->kernels->conv_floats(&step->window, part) * sizeof(float));
+}
+
+/* `at` grows by what is taken. */
+static void take(uint64_t *at, uint64_t *offset, uint64_t bytes)
+{
+    *offset = *at;
+    *at += bytes;
+}
+
+static uint64_t place_packed(struct planner *p, const struct plan_segment *g, bool backward,
+                             uint64_t at)
+{
+    for (uint32_t s = g->first; s < g->first + g->n; s++) {
+        struct plan_step *step = &p->plan->steps[s];
+
+        if (step->node.op != GRAPH_CONV)
+            continue;
+        if (!backward) {
+            take(&at, &step->packed, conv_bytes(p, step, CONV_PACKED_FORWARD));
+            continue;
+        }
+        if (step->recompute)
+            take(&at, &step->packed_back, conv_bytes(p, step, CONV_PACKED_FORWARD));
+        if (step->backward)
+            take(&at, &step->sums, conv_bytes(p, step, CONV_SUMS));
+        if (step->backward && p->plan->inputs[step->first_input].grad != PLAN_GRAD_NONE)
+            take(&at, &step->packed_dx, conv_bytes(p, step, CONV_PACKED_INPUT));
+    }
+    return at;
+}
+
+static void enlarge(struct pool *pool, uint64_t arrays, uint64_t bytes)
+{
+    if (arrays > pool->arrays)
+        pool->arrays = arrays;
+    if (bytes > pool->bytes)
+        pool->bytes = bytes;
+}
+
+static bool place_forward(struct planner *p, const struct plan_segment *g, struct buffers *b,
+                          struct pool *pool)
+{
+    uint64_t bytes;
+
+    b->n = 0;
+    add_forward_locals(p, g, b);
+    if (p->error != FARM_OK || (bytes = place(b)) == PLAN_NONE)
+        return false;
+    for (uint32_t s = g->first; s < g->first + g->n; s++)
+        if (!p->values[p->todo[s].value].full)
+            p->plan->steps[s].y.at = b->all[p->todo[s].buffer].at;
+    enlarge(pool, bytes, place_packed(p, g, false, bytes));
+    return true;
+}
+
+static bool place_backward(struct planner *p, uint32_t segment, struct buffers *b,
+                           struct pool *pool)
+{
+    const struct plan_segment *g = &p->plan->segments[segment];
+    uint64_t bytes;
+
+    if (!g->backward)
+        return true;
+    b->n = 0;
+    add_recomputed(p, g, b);
+    add_slots(p, segment, b);
+    if (p->error != FARM_OK || (bytes = place(b)) == PLAN_NONE)
+        return false;
+    enlarge(pool, bytes, place_packed(p, g, true, bytes));
+    return true;
+}
+
+static bool chain_slots(struct planner *p)
+{
+    p->slot_of_segment = malloc((p->plan->n_segments + 1) * sizeof *p->slot_of_segment);
+    if (p->slot_of_segment == NULL)
+        return false;
+    for (uint32_t i = 0; i < p->plan->n_segments; i++)
+        p->slot_of_segment[i] = PLAN_NO;
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        p->slots[i].next = p->slot_of_segment[p->slots[i].segment];
+        p->slot_of_segment[p->slots[i].segment] = i;
+    }
+    return true;
+}
+
+static bool place_local(struct planner *p, struct pool *pool)
+{
+    struct buffers b = {0};
+    bool good = chain_slots(p);
+
+    for (uint32_t i = 0; i < p->plan->n_segments && good; i++)
+        good = place_forward(p, &p->plan->segments[i], &b, pool) && place_backward(p, i, &b, pool);
+    free(b.all);
+    return good;
+}
+
+/* ---- all together ---- */
+
+static void shift(uint64_t *offset, uint64_t by)
+{
+    if (*offset != PLAN_NONE)
+        *offset += by;
+}
+
+static void shift_local(struct plan_array *a, uint64_t by)
+{
+    if (a->image == 0)
+        shift(&a->at, by);
+}
+
+static struct plan_array gradient_at(const struct planner *p, uint32_t slot)
+{
+    return slot != PLAN_NO ? p->slots[slot].at : (struct plan_array){PLAN_NONE, 0};
+}
+
+static void tell_inputs(struct planner *p, uint32_t s)
+{
+    struct plan_step *step = &p->plan->steps[s];
+
+    for (uint32_t k = 0; k < step->n_inputs; k++) {
+        struct plan_input *in = &p->plan->inputs[step->first_input + k];
+        uint32_t u = p->input_value[step->first_input + k];
+        uint32_t maker = p->input_step[step->first_input + k];
+        const struct value *v = &p->values[u];
+
+        if (v->full) {
+            in->x = in->x_back = v->at;
+        } else {
+            in->x = p->plan->steps[maker].y;
+            if (p->plan->steps[maker].recompute)
+                in->x_back = p->plan->steps[maker].y_back;
+        }
+        if (in->grad == PLAN_GRAD_NONE)
+            continue;
+        if (step->norm != PLAN_NO)
+            in->dx = gradient_at(p, p->norm_slot[step->norm]);
+        else
+            in->dx = gradient_at(p, computed_once(v) ? v->slot : p->todo[maker].slot);
+    }
+}
+
+static void tell_step(struct planner *p, uint32_t s, uint64_t pool)
+{
+    struct plan_step *step = &p->plan->steps[s];
+    const struct todo *todo = &p->todo[s];
+    const struct value *v = &p->values[todo->value];
+
+    if (v->full)
+        step->y = v->at;
+    else
+        shift(&step->y.at, pool);
+    shift_local(&step->y_back, pool);
+    if (step->node.op == GRAPH_MAX_POOL)
+        shift_local(&step->aux, pool);
+    else if (aux_bytes(step) > 0)
+        step->aux = p->plan->steps[v->step].aux;
+    shift(&step->packed, pool);
+    shift(&step->packed_back, pool);
+    shift(&step->packed_dx, pool);
+    shift(&step->sums, pool);
+    if (step->backward)
+        step->dy = gradient_at(p, computed_once(v) ? v->slot : todo->slot);
+}
+
+static void tell_norms(struct planner *p)
+{
+    for (uint32_t m = 0; m < p->plan->n_norms; m++)
+        p->plan->norms[m].g = gradient_at(p, p->norm_slot[m]);
+}
+
+static void tell_all(struct planner *p, uint64_t pool)
+{
+    struct plan *plan = p->plan;
+    const struct value *output = &p->values[planner_find(p, p->graph->output)];
+    const struct value *aux = &p->values[planner_find(p, p->graph->aux)];
+    struct plan_array none = {PLAN_NONE, 0};
+
+    for (uint32_t i = 0; i < p->n_slots; i++)
+        shift_local(&p->slots[i].at, pool);
+    for (uint32_t s = 0; s < plan->n_steps; s++)
+        tell_step(p, s, pool);
+    for (uint32_t s = 0; s < plan->n_steps; s++)
+        tell_inputs(p, s);
+    tell_norms(p);
+    plan->input = p->values[0].at;
+    plan->logits = output->at;
+    plan->dlogits = gradient_at(p, output->slot);
+    plan->aux_logits = plan->training && p->graph->aux != 0 ? aux->at : none;
+    plan->aux_dlogits = plan->training && p->graph->aux != 0 ? gradient_at(p, aux->slot) : none;
+}
+
+static uint64_t scratch_bytes(const struct planner *p)
+{
+    uint64_t most = 0;
+
+    for (uint32_t s = 0; s < p->plan->n_steps; s++) {
+        const struct plan_step *step = &p->plan->steps[s];
+
+        if (step->node.op == GRAPH_CONV && conv_bytes(p, step, CONV_SCRATCH) > most)
+            most = conv_bytes(p, step, CONV_SCRATCH);
+    }
+    return most;
+}
+
+int plan_places(struct planner *p)
+{
+    struct plan *plan = p->plan;
+    struct pool pool = {0};
+    uint64_t full = place_full(p);
+
+    if (full == PLAN_NONE || !place_local(p, &pool))
+        return FARM_ENOMEM;
+    tell_all(p, full);
+    plan->activation_bytes = full + pool.arrays;
+    plan->bytes = full + pool.bytes;
+    for (uint32_t m = 0; m < plan->n_norms; m++)
+        take(&plan->bytes, &plan->norms[m].state,
+             round_up(p->kernels->norm_bytes(plan->norms[m].c)));
+    take(&plan->bytes, &plan->scratch, scratch_bytes(p));
+    return FARM_OK;
+}

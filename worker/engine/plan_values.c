@@ -1,0 +1,310 @@
+/* plan_values.c - which nodes are values of their own, which of these are cheap, and at which level each is ready. */
+#include "plan_inside.h"
+
+/* Operations of one cheap value at most: then it is computed once, so that no chain is walked again and again. */
+#define CHEAP_DEPTH_MAX 6
+
+#define THIN_CHANNELS 16
+
+/* An inferring plan has one segment, unless the packed weights of its convolutions outgrow this: then another begins. */
+#define PACKED_BYTES_MAX (4u << 20)
+
+static uint32_t aux_output(const struct planner *p)
+{
+    return p->plan->training ? p->graph->aux : 0;
+}
+
+static bool is_output(const struct planner *p, uint32_t value)
+{
+    uint32_t aux = aux_output(p);
+
+    return value == planner_find(p, p->graph->output) ||
+           (aux != 0 && value == planner_find(p, aux));
+}
+
+static void mark_live(struct planner *p)
+{
+    const struct graph *g = p->graph;
+
+    p->values[g->output].live = true;
+    p->values[aux_output(p)].live = true;
+    p->values[0].live = true;
+    for (uint32_t i = g->n_nodes; i-- > 1;) {
+        if (!p->values[i].live || g->nodes[i].op == GRAPH_ZERO)
+            continue;
+        for (uint32_t k = 0; k < g->nodes[i].n_inputs; k++)
+            p->values[graph_inputs(g, i)[k]].live = true;
+    }
+}
+
+static bool same_attributes(const struct graph_node *a, const struct graph_node *b)
+{
+    return a->op == b->op && a->kernel_h == b->kernel_h && a->kernel_w == b->kernel_w &&
+           a->stride == b->stride && a->pad_y == b->pad_y && a->pad_x == b->pad_x &&
+           a->valid == b->valid && a->groups == b->groups && a->channels == b->channels &&
+           a->offset == b->offset && a->height == b->height && a->width == b->width &&
+           a->mode == b->mode;
+}
+
+/* The node that already computes the same of the same value, or node itself. */
+static uint32_t find_twin(struct planner *p, uint32_t node, uint32_t in)
+{
+    const struct graph_node *nodes = p->graph->nodes;
+
+    for (uint32_t i = p->values[in].pure; i != PLAN_NO; i = p->values[i].next_pure)
+        if (same_attributes(&nodes[i], &nodes[node]))
+            return i;
+    p->values[node].next_pure = p->values[in].pure;
+    p->values[in].pure = node;
+    return node;
+}
+
+/* Sums: the only term that is not zero stands for the sum; PLAN_NO when there are none or several. */
+static uint32_t only_term(struct planner *p, uint32_t node, bool *all_zero)
+{
+    uint32_t only = PLAN_NO, n = 0;
+
+    for (uint32_t k = 0; k < p->graph->nodes[node].n_inputs; k++) {
+        uint32_t in = planner_find(p, graph_inputs(p->graph, node)[k]);
+
+        if (p->values[in].zero)
+            continue;
+        only = in;
+        n++;
+    }
+    *all_zero = n == 0;
+    return n == 1 ? only : PLAN_NO;
+}
+
+static void identify(struct planner *p, uint32_t i)
+{
+    const struct graph_node *n = &p->graph->nodes[i];
+    struct value *v = &p->values[i];
+    uint32_t in = planner_find(p, graph_inputs(p->graph, i)[0]), only;
+    bool all_zero;
+
+    switch (n->op) {
+    case GRAPH_ZERO: v->zero = true; return;
+    case GRAPH_IDENTITY: v->same = in; return;
+    case GRAPH_DROPOUT:
+    case GRAPH_DROP_PATH:
+        if (!p->plan->training || p->values[in].zero)
+            v->same = in;
+        return;
+    case GRAPH_RELU:
+        v->same = p->graph->nodes[in].op == GRAPH_RELU ? in : find_twin(p, i, in);
+        v->zero = p->values[in].zero;
+        return;
+    case GRAPH_SIGMOID:
+    case GRAPH_H_SIGMOID: v->same = find_twin(p, i, in); return; /* of zero they are 1/2 */
+    case GRAPH_MAX_POOL:
+    case GRAPH_AVG_POOL:
+    case GRAPH_GLOBAL_AVG_POOL:
+    case GRAPH_RELU6:
+    case GRAPH_SWISH:
+    case GRAPH_H_SWISH:
+    case GRAPH_SLICE:
+    case GRAPH_CHANNEL_SHUFFLE:
+    case GRAPH_RESIZE:
+        v->same = find_twin(p, i, in);
+        v->zero = p->values[in].zero;
+        return;
+    case GRAPH_ADD:
+        only = only_term(p, i, &all_zero);
+        v->zero = all_zero;
+        if (only != PLAN_NO)
+            v->same = only;
+        return;
+    case GRAPH_CONCAT:
+        (void)only_term(p, i, &all_zero);
+        v->zero = all_zero;
+        return;
+    default: return;
+    }
+}
+
+/* Calls visit(p, i, in) for each read of value `in` by value i. */
+static void each_read(struct planner *p, void (*visit)(struct planner *, uint32_t, uint32_t))
+{
+    const struct graph *g = p->graph;
+
+    for (uint32_t i = 1; i < g->n_nodes; i++) {
+        const struct value *v = &p->values[i];
+
+        if (!v->live || v->same != i || v->zero)
+            continue;
+        for (uint32_t k = 0; k < g->nodes[i].n_inputs; k++) {
+            uint32_t in = planner_find(p, graph_inputs(g, i)[k]);
+
+            if (g->nodes[i].op != GRAPH_ADD || !p->values[in].zero)
+                visit(p, i, in);
+        }
+    }
+}
+
+static void count_use(struct planner *p, uint32_t i, uint32_t in)
+{
+    (void)i;
+    p->values[in].uses++;
+}
+
+static void mark_norms(struct planner *p, uint32_t i, uint32_t in)
+{
+    if (p->graph->nodes[i].op == GRAPH_BATCH_NORM && p->plan->training)
+        p->values[in].read_by_norm = true;
+}
+
+static enum act act_of(enum graph_op op)
+{
+    switch (op) {
+    case GRAPH_RELU: return ACT_RELU;
+    case GRAPH_RELU6: return ACT_RELU6;
+    case GRAPH_SWISH: return ACT_SWISH;
+    case GRAPH_H_SWISH: return ACT_H_SWISH;
+    case GRAPH_SIGMOID: return ACT_SIGMOID;
+    case GRAPH_H_SIGMOID: return ACT_H_SIGMOID;
+    default: return ACT_NONE;
+    }
+}
+
+/* An activation that alone reads a batch norm becomes that batch norm's value. */
+static void fuse_activations(struct planner *p)
+{
+    const struct graph *g = p->graph;
+
+    for (uint32_t i = 1; i < g->n_nodes; i++) {
+        struct value *v = &p->values[i], *norm;
+        uint32_t in;
+
+        if (!graph_is_activation(g->nodes[i].op) || !v->live || v->same != i || v->zero)
+            continue;
+        in = planner_find(p, graph_inputs(g, i)[0]);
+        norm = &p->values[in];
+        if (g->nodes[in].op != GRAPH_BATCH_NORM || norm->zero || norm->uses != 1 ||
+            norm->act != ACT_NONE || is_output(p, in))
+            continue;
+        v->same = in;
+        norm->uses = v->uses;
+        norm->act = act_of(g->nodes[i].op);
+    }
+}
+
+/* Whether computing it again costs less than writing it to memory and reading it back. */
+static bool is_cheap_op(const struct planner *p, uint32_t i)
+{
+    enum graph_op op = p->graph->nodes[i].op;
+
+    switch (op) {
+    case GRAPH_BATCH_NORM:
+    case GRAPH_CONCAT:
+    case GRAPH_SLICE:
+    case GRAPH_CHANNEL_SHUFFLE:
+    case GRAPH_MUL:
+    case GRAPH_DROP_PATH:
+    case GRAPH_ZERO: return true;
+    default: return graph_is_activation(op);
+    }
+}
+
+/* A pointwise convolution from few channels to many. A value of its output costs so few multiply-adds that it is computed
+ * again by whoever reads it, and in backward, rather than kept: the widest arrays of a network of inverted residuals are
+ * these. */
+static bool is_thin(const struct planner *p, uint32_t i)
+{
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint32_t c;
+
+    if (!p->plan->training || n->op != GRAPH_CONV || is_output(p, i))
+        return false;
+    c = p->graph->nodes[graph_inputs(p->graph, i)[0]].shape.c;
+    return n->kernel_h == 1 && n->kernel_w == 1 && n->stride == 1 && n->groups == 1 &&
+           c <= THIN_CHANNELS && n->channels >= 3 * c;
+}
+
+static uint32_t packed_bytes(const struct planner *p, uint32_t i)
+{
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint64_t c = p->graph->nodes[graph_inputs(p->graph, i)[0]].shape.c, bytes;
+
+    if (n->op != GRAPH_CONV)
+        return 0;
+    bytes = (uint64_t)n->kernel_h * n->kernel_w * (c / n->groups) * n->channels * sizeof(float);
+    return bytes < PACKED_BYTES_MAX ? (uint32_t)bytes : PACKED_BYTES_MAX;
+}
+
+static uint32_t cheap_depth_of(const struct planner *p, uint32_t i)
+{
+    const struct value *v = &p->values[i];
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint32_t depth = 0;
+
+    if (!p->plan->training || v->read_by_norm || is_output(p, i) || !(v->zero || is_cheap_op(p, i)))
+        return 0;
+    for (uint32_t k = 0; k < n->n_inputs && !v->zero; k++) {
+        uint32_t in = planner_find(p, graph_inputs(p->graph, i)[k]);
+
+        if (p->values[in].cheap_depth > depth)
+            depth = p->values[in].cheap_depth;
+    }
+    return depth < CHEAP_DEPTH_MAX ? depth + 1 : 0;
+}
+
+/* The levels of an inferring plan are only there to bound memory: `least` is the one that is being filled. */
+static void find_level(struct planner *p, uint32_t i, uint32_t least)
+{
+    struct value *v = &p->values[i];
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint32_t level = least;
+
+    for (uint32_t k = 0; k < n->n_inputs && !v->zero; k++) {
+        uint32_t in = planner_find(p, graph_inputs(p->graph, i)[k]);
+
+        if (p->values[in].ready > level)
+            level = p->values[in].ready;
+    }
+    if ((n->op == GRAPH_BATCH_NORM && p->plan->training && !v->zero) || n->op == GRAPH_LINEAR)
+        level++; /* linear: with more images at a time, since its input is small */
+    v->level = v->ready = level;
+    v->cheap_depth = cheap_depth_of(p, i);
+    v->thin = is_thin(p, i);
+}
+
+static void find_levels(struct planner *p)
+{
+    uint32_t least = 0, packed = 0;
+
+    for (uint32_t i = 1; i < p->graph->n_nodes; i++) {
+        struct value *v = &p->values[i];
+
+        if (!v->live || v->same != i || (v->zero && v->uses == 0 && !is_output(p, i)))
+            continue;
+        if (!p->plan->training) {
+            packed += packed_bytes(p, i);
+            if (packed > PACKED_BYTES_MAX) {
+                least++;
+                packed = packed_bytes(p, i);
+            }
+        }
+        find_level(p, i, least);
+        if (v->level > least && !p->plan->training)
+            least = v->level;
+        if (v->level + 1 > p->n_levels)
+            p->n_levels = v->level + 1;
+    }
+}
+
+void plan_values(struct planner *p)
+{
+    mark_live(p);
+    for (uint32_t i = 1; i < p->graph->n_nodes; i++)
+        if (p->values[i].live)
+            identify(p, i);
+    each_read(p, count_use);
+    fuse_activations(p);
+    each_read(p, mark_norms);
+    p->values[planner_find(p, p->graph->output)].uses++; /* by the loss */
+    if (aux_output(p) != 0)
+        p->values[planner_find(p, aux_output(p))].uses++;
+    p->n_levels = 1;
+    find_levels(p);
+}
