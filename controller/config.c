@@ -76,6 +76,18 @@ static const struct field recipe_fields[] = {
     {"test_fraction", REAL, R(test_fraction), INFINITY},
     {"split_seed", U64, R(split_seed), 0},
     {"final", FLAG, R(final), 0},
+    {"optimizer", TEXT, R(optimizer), sizeof((struct recipe *)NULL)->optimizer},
+    {"square_decay", REAL, R(square_decay), INFINITY},
+    {"epsilon", REAL, R(epsilon), INFINITY},
+    {"epsilon_outside", FLAG, R(epsilon_outside), 0},
+    {"decay_weights_only", FLAG, R(decay_weights_only), 0},
+    {"schedule", TEXT, R(schedule), sizeof((struct recipe *)NULL)->schedule},
+    {"ema", REAL, R(ema), INFINITY},
+    {"ema_warmup", FLAG, R(ema_warmup), 0},
+    {"mixup", REAL, R(mixup), INFINITY},
+    {"cutmix", REAL, R(cutmix), INFINITY},
+    {"aux_weight", REAL, R(aux_weight), INFINITY},
+    {"diverge_above", REAL, R(diverge_above), INFINITY},
     {0},
 };
 #undef R

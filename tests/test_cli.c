@@ -76,6 +76,17 @@ static const struct {
     {"search --epochs many", 2, "--epochs: \"many\" is not a whole number"},
     {"search --lr nan", 2, "--lr: \"nan\" is not a number"},
     {"search --lr 0x10", 2, "--lr: \"0x10\" is not a number"},
+    {"search --optimizer adagrad", 2, "optimizer \"adagrad\": must be sgd, rmsprop, adam or adamw"},
+    {"search --optimizer a-name-far-too-long", 2, "--optimizer: its text is longer than 15"},
+    {"search --final-optimizer adagrad", 2, "of the final training: optimizer \"adagrad\""},
+    {"search --schedule step:30", 2, "schedule \"step:30\": must be step:EPOCHS,FACTOR"},
+    {"search --schedule cosine:1 --lr 0.1", 2, "its floor is above lr, which is 0.1"},
+    {"search --ema 1", 2, "--ema: 1 is outside 0 .. 0.999999"},
+    {"search --mixup -1", 2, "--mixup: -1 is outside"},
+    {"search --epsilon 1", 2, "--square-decay and --epsilon belong to --optimizer rmsprop, adam"},
+    {"search --optimizer adam --epsilon-outside", 2,
+     "--epsilon-outside belongs to --optimizer rmsprop"},
+    {"search --config schedule.yaml", 2, "schedule \"linear\": must be cosine, constant"},
     {"search --trials 0", 2, "--trials: 0 is outside"},
     {"search --trials", 2, "option '--trials' requires an argument"},
     {"search --max-memory 12q", 2, "--max-memory: \"12q\" is not a number of bytes"},
@@ -138,6 +149,7 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
     write_text("alias.yaml", "epochs: *two\n");
     write_text("empty-value.yaml", "epochs:\n");
     write_text("zeros.yaml", "\x01\x02");
+    write_text("schedule.yaml", "optimizer: rmsprop\nepsilon: 1\nschedule: linear\n");
     write_text("nested.yaml", "epochs: [1, 2]\n");
     expect(mistakes[_i].line, mistakes[_i].status, mistakes[_i].sentence);
 }
@@ -264,6 +276,60 @@ static const struct {
     int signal, status;
 } stops[] = {{SIGINT, 130}, {SIGTERM, 0}};
 
+static const char *text_of(const json_t *recipe, const char *key)
+{
+    return json_string_value(json_object_get(recipe, key));
+}
+
+static double number_of(const json_t *recipe, const char *key)
+{
+    return json_number_value(json_object_get(recipe, key));
+}
+
+/* What is set for the training is what an evaluator is told; the final training follows, but for what is set for it. */
+START_TEST(settings_of_the_training_reach_the_evaluator)
+{
+    json_t *recipes[2];
+    char *line, *rest;
+
+    write_text("a.yaml", "optimizer: adam\nmixup: 0.3\ncutmix: 1\nema: 0.99\nema-warmup: no\n");
+    expect("search --config a.yaml --optimizer rmsprop --epsilon 1 --square-decay 0.95 "
+           "--epsilon-outside --decay-weights-only --schedule milestones:2,3.5,0.1 "
+           "--aux-weight 0.2 --diverge-above 5 --final-schedule constant --final-mixup 0 "
+           "--trials 1 --strategy random --slots 1 --out run --exec "
+           "'cat >> tasks; echo \"{\\\"final\\\": true, \\\"accuracy\\\": 0.5}\"'",
+           0, "");
+    line = kit_read("tasks");
+    ck_assert_ptr_nonnull(rest = strchr(line, '\n'));
+    *rest++ = '\0';
+    for (int i = 0; i < 2; i++) {
+        json_t *task = json_loads(i == 0 ? line : rest, 0, NULL);
+
+        ck_assert_ptr_nonnull(task);
+        recipes[i] = json_incref(json_object_get(task, "recipe"));
+        json_decref(task);
+        ck_assert_str_eq(text_of(recipes[i], "optimizer"), "rmsprop");
+        ck_assert_double_eq(number_of(recipes[i], "epsilon"), 1);
+        ck_assert_double_eq(number_of(recipes[i], "square_decay"), 0.95);
+        ck_assert(json_is_true(json_object_get(recipes[i], "epsilon_outside")));
+        ck_assert(json_is_true(json_object_get(recipes[i], "decay_weights_only")));
+        ck_assert_double_eq(number_of(recipes[i], "cutmix"), 1);
+        ck_assert_double_eq(number_of(recipes[i], "ema"), 0.99);
+        ck_assert(json_is_false(json_object_get(recipes[i], "ema_warmup")));
+        ck_assert_double_eq(number_of(recipes[i], "aux_weight"), 0.2);
+        ck_assert_double_eq(number_of(recipes[i], "diverge_above"), 5);
+        ck_assert_double_eq(number_of(recipes[i], "pause_epochs"), 0);
+    }
+    ck_assert_str_eq(text_of(recipes[0], "schedule"), "milestones:2,3.5,0.1");
+    ck_assert_double_eq(number_of(recipes[0], "mixup"), 0.3);
+    ck_assert_str_eq(text_of(recipes[1], "schedule"), "constant");
+    ck_assert_double_eq(number_of(recipes[1], "mixup"), 0);
+    json_decref(recipes[0]);
+    json_decref(recipes[1]);
+    free(line);
+}
+END_TEST
+
 START_TEST(a_signal_drains_and_prints_the_line_that_resumes)
 {
     pid_t pid =
@@ -307,6 +373,7 @@ int main(void)
     tcase_add_test(search, without_graphviz_a_picture_is_dot_and_a_sentence_says_why);
     tcase_add_test(search, json_output_is_one_object_a_line);
     tcase_add_test(search, yaml_sets_what_the_command_line_does_not);
+    tcase_add_test(search, settings_of_the_training_reach_the_evaluator);
     tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);
     tcase_add_test(search, a_local_worker_that_cannot_start_is_told_with_its_own_sentence);
     suite_add_tcase(suite, search);

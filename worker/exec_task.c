@@ -11,14 +11,19 @@ static json_t *recipe_json(const struct recipe *r)
 {
     return json_pack(
         "{s:I, s:I, s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:f, "
-        "s:f, s:b}",
+        "s:f, s:b, s:s, s:f, s:f, s:b, s:b, s:s, s:f, s:b, s:f, s:f, s:f, s:f, s:I}",
         "epochs", (json_int_t)r->epochs, "batch", (json_int_t)r->batch, "lr", r->lr, "momentum",
         r->momentum, "nesterov", (int)r->nesterov, "weight_decay", r->weight_decay, "warmup_epochs",
         r->warmup_epochs, "label_smoothing", r->label_smoothing, "grad_clip", r->grad_clip,
         "drop_path", r->drop_path, "flip", (int)r->flip, "crop_pad", (json_int_t)r->crop_pad,
         "cutout", (json_int_t)r->cutout, "train_images", (json_int_t)r->train_images, "memory_mb",
         (json_int_t)r->memory_mb, "time_limit_s", (json_int_t)r->time_limit_s, "val_fraction",
-        r->val_fraction, "test_fraction", r->test_fraction, "final", (int)r->final);
+        r->val_fraction, "test_fraction", r->test_fraction, "final", (int)r->final, "optimizer",
+        r->optimizer, "square_decay", r->square_decay, "epsilon", r->epsilon, "epsilon_outside",
+        (int)r->epsilon_outside, "decay_weights_only", (int)r->decay_weights_only, "schedule",
+        r->schedule, "ema", r->ema, "ema_warmup", (int)r->ema_warmup, "mixup", r->mixup, "cutmix",
+        r->cutmix, "aux_weight", r->aux_weight, "diverge_above", r->diverge_above, "pause_epochs",
+        (json_int_t)r->pause_epochs);
 }
 
 int exec_task_json(char **out, const struct wire_key *key, const struct task *task, struct why *why)

@@ -41,12 +41,40 @@ static const char *const group_titles[] = {
     X("epochs", "N", SETTING_COUNT32, epochs, 1, 1e6, "4", "40",                                   \
       "passes over the training images")                                                           \
     X("batch", "N", SETTING_COUNT32, batch, 1, 65536, "64", NULL, "images a step")                 \
+    X("optimizer", "NAME", SETTING_TEXT, optimizer, 0, 0, "sgd", NULL,                             \
+      "sgd, rmsprop, adam or adamw")                                                               \
     X("lr", "X", SETTING_REAL, lr, 0, 1e3, "0.05", NULL, "peak learning rate")                     \
-    X("momentum", "X", SETTING_REAL, momentum, 0, 0.9999, "0.9", NULL, "of the gradient")          \
-    X("nesterov", "yes|no", SETTING_FLAG, nesterov, 0, 1, "yes", NULL, "Nesterov's momentum")      \
-    X("weight-decay", "X", SETTING_REAL, weight_decay, 0, 10, "0.0005", NULL, "L2 penalty")        \
+    X("momentum", "X", SETTING_REAL, momentum, 0, 0.9999, "0.9", NULL,                             \
+      "of the gradient; Adam's beta1")                                                             \
+    X("nesterov", "yes|no", SETTING_FLAG, nesterov, 0, 1, "yes", NULL,                             \
+      "Nesterov's momentum, for sgd")                                                              \
+    X("square-decay", "X", SETTING_REAL, square_decay, 0, 0.999999, "0", NULL,                     \
+      "RMSProp's rho (0: 0.9), Adam's beta2 (0: 0.999)")                                           \
+    X("epsilon", "X", SETTING_REAL, epsilon, 0, 1e3, "0", NULL,                                    \
+      "of RMSProp (0: 1e-10; NAS-Bench-101 has 1) and Adam (0: 1e-8)")                             \
+    X("epsilon-outside", "yes|no", SETTING_FLAG, epsilon_outside, 0, 1, "no", NULL,                \
+      "RMSProp as PyTorch has it instead of TensorFlow's: epsilon outside of the root")            \
+    X("weight-decay", "X", SETTING_REAL, weight_decay, 0, 10, "0.0005", NULL,                      \
+      "L2 penalty; decoupled for adamw")                                                           \
+    X("decay-weights-only", "yes|no", SETTING_FLAG, decay_weights_only, 0, 1, "no", NULL,          \
+      "no weight decay on gamma, beta and bias")                                                   \
+    X("schedule", "TEXT", SETTING_TEXT, schedule, 0, 0, "cosine", NULL,                            \
+      "of the learning rate after the warm-up: cosine[:FLOOR], constant, step:EPOCHS,FACTOR, "     \
+      "milestones:E1,E2,...,FACTOR or exponential:FACTOR")                                         \
     X("warmup", "EPOCHS", SETTING_REAL, warmup_epochs, 0, 1e6, "0.5", "2",                         \
-      "linear warm-up, then cosine to 0")                                                          \
+      "linear warm-up before the schedule")                                                        \
+    X("ema", "DECAY", SETTING_REAL, ema, 0, 0.999999, "0", NULL,                                   \
+      "measure and keep a moving average of the weights, e.g. 0.999; 0: the weights")              \
+    X("ema-warmup", "yes|no", SETTING_FLAG, ema_warmup, 0, 1, "yes", NULL,                         \
+      "its decay is at most (1 + t) / (10 + t) at step t")                                         \
+    X("mixup", "ALPHA", SETTING_REAL, mixup, 0, 1e3, "0", NULL,                                    \
+      "blend pairs of images, e.g. 0.2; 0: do not")                                                \
+    X("cutmix", "ALPHA", SETTING_REAL, cutmix, 0, 1e3, "0", NULL,                                  \
+      "exchange rectangles of pairs of images, e.g. 1; 0: do not")                                 \
+    X("aux-weight", "X", SETTING_REAL, aux_weight, 0, 1e3, "0.4", NULL,                            \
+      "of the loss of an auxiliary head, where the space has one")                                 \
+    X("diverge-above", "X", SETTING_REAL, diverge_above, 0, 1e9, "0", NULL,                        \
+      "an epoch whose mean loss is so many times that of guessing has diverged; 0: only NaN")      \
     X("label-smoothing", "X", SETTING_REAL, label_smoothing, 0, 0.99, "0", "0.05",                 \
       "share of the uniform target")                                                               \
     X("grad-clip", "X", SETTING_REAL, grad_clip, 0, 1e9, "0", NULL,                                \
@@ -65,9 +93,11 @@ static const char *const group_titles[] = {
       "of one evaluation; 0: the worker's own")
 
 #define SEARCH_ROW(n, arg, kind, field, lo, hi, fallback, finally, help)                           \
-    {n, arg, kind, AT(recipe.field), 0, lo, hi, fallback, help, GROUP_TRAIN},
+    {n,  arg,      kind, AT(recipe.field), sizeof(((struct settings *)0)->recipe.field), lo,       \
+     hi, fallback, help, GROUP_TRAIN},
 #define FINAL_ROW(n, arg, kind, field, lo, hi, fallback, finally, help)                            \
-    {"final-" n, arg, kind, AT(final.field), 0, lo, hi, finally, help, GROUP_FINAL},
+    {"final-" n, arg,     kind, AT(final.field), sizeof(((struct settings *)0)->final.field), lo,  \
+     hi,         finally, help, GROUP_FINAL},
 
 const struct setting settings_table[] = {
     {"out", "DIR", SETTING_TEXT, TEXT(out), NULL,
@@ -279,15 +309,26 @@ static void follow(struct settings *self)
         if (strncmp(final->name, "final-", 6) != 0 || final->fallback != NULL || self->given[i])
             continue;
         size_t field = final->offset - AT(final);
-        size_t size = final->kind == SETTING_FLAG      ? sizeof(bool)
-                      : final->kind == SETTING_COUNT32 ? sizeof(uint32_t)
-                                                       : sizeof(double);
-        memcpy((char *)&self->final + field, (char *)&self->recipe + field, size);
+        memcpy((char *)&self->final + field, (char *)&self->recipe + field, final->room);
     }
     self->final.val_fraction = self->recipe.val_fraction;
     self->final.test_fraction = self->recipe.test_fraction;
     self->final.split_seed = self->recipe.split_seed;
     self->final.final = true;
+}
+
+/* What only some optimizers have is not given to others in vain. */
+static int check_optimizer(const struct recipe *recipe, struct why *why)
+{
+    bool rmsprop = strcmp(recipe->optimizer, "rmsprop") == 0;
+
+    if (recipe->epsilon_outside && !rmsprop)
+        return why_set(why, FARM_EINPUT, "--epsilon-outside belongs to --optimizer rmsprop");
+    if ((recipe->square_decay > 0 || recipe->epsilon > 0) && strcmp(recipe->optimizer, "sgd") == 0)
+        return why_set(why, FARM_EINPUT,
+                       "--square-decay and --epsilon belong to --optimizer rmsprop, adam or adamw, "
+                       "not to sgd");
+    return FARM_OK;
 }
 
 static int strategy_options(struct settings *self, struct why *why)
@@ -332,10 +373,12 @@ int settings_finish(struct settings *self, struct why *why)
         return why_set(why, FARM_EINPUT, "give --exec or --evaluator, but not both");
     if (self->recipe.val_fraction <= 0)
         return why_set(why, FARM_EINPUT, "--val-fraction: 0 leaves nothing to judge a network by");
-    if ((rc = recipe_check(&self->recipe, why)) != FARM_OK)
+    if ((rc = recipe_check(&self->recipe, why)) != FARM_OK ||
+        (rc = check_optimizer(&self->recipe, why)) != FARM_OK)
         return rc;
     probe = self->final;
-    if ((rc = recipe_check(&probe, why)) != FARM_OK)
+    if ((rc = recipe_check(&probe, why)) != FARM_OK ||
+        (rc = check_optimizer(&probe, why)) != FARM_OK)
         return why_prefix(why, rc, "of the final training");
     return strategy_options(self, why);
 }

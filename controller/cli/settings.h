@@ -41,7 +41,7 @@ enum setting_kind {
 struct setting {
     const char *name, *arg;
     enum setting_kind kind;
-    size_t offset, room; /* in struct settings; room of a text */
+    size_t offset, room; /* in struct settings; room of a text, and of whatever is in a recipe */
     double lo, hi;
     const char *fallback; /* as text; NULL: as in the search (final-...), or empty */
     const char *help;

@@ -8,6 +8,7 @@ The task comes as one line of JSON on standard input; reports and the result go 
 that the worker offers: x_train (n,h,w) or (n,h,w,c), y_train, and x_test, y_test for a final task, which may be absent.
 docs/exec-evaluator.md describes both sides.
 """
+import copy
 import json
 import math
 import sys
@@ -129,12 +130,19 @@ class Network(nn.Module):
         return logits, values[self.graph["aux"]].flatten(1) if "aux" in self.graph else None
 
 
-def loss_of(net, x, y, recipe):
-    logits, aux = net(x)
+def mixed_loss(logits, y, share, recipe):
+    """Image i is of class y[i] by `share`, and by the rest of that of its opposite in the batch."""
     loss = F.cross_entropy(logits, y, label_smoothing=recipe["label_smoothing"])
+    if share < 1:
+        loss = share * loss + (1 - share) * F.cross_entropy(logits, y.flip(0), label_smoothing=recipe["label_smoothing"])
+    return loss
+
+
+def loss_of(net, x, y, share, recipe):
+    logits, aux = net(x)
+    loss = mixed_loss(logits, y, share, recipe)
     if aux is not None:
-        aux_loss = F.cross_entropy(aux, y, label_smoothing=recipe["label_smoothing"])
-        loss = loss + recipe.get("aux_weight", 0.4) * aux_loss
+        loss = loss + recipe["aux_weight"] * mixed_loss(aux, y, share, recipe)
     return loss
 
 
@@ -195,10 +203,99 @@ def augment(x, recipe):
 # ---- training ----------------------------------------------------------------------------------------------------
 
 
-def learning_rate(step, steps, warmup, peak):
+def learning_rate(step, per_epoch, recipe):
+    """Of step 0, 1, ...: the recipe's warm-up, then its schedule (proto/schedule.h)."""
+    peak, warmup = recipe["lr"], int(recipe["warmup_epochs"] * per_epoch + 0.5)
     if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+        return peak * (step + 1) / (warmup + 1)
+    kind, _, text = recipe["schedule"].partition(":")
+    numbers = [float(x) for x in text.split(",")] if text else []
+    if kind == "cosine":
+        floor, steps = numbers[0] if numbers else 0.0, per_epoch * recipe["epochs"]
+        return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    if kind == "constant":
+        return peak
+    if kind == "step":
+        return peak * numbers[1] ** math.floor(step / (numbers[0] * per_epoch))
+    if kind == "milestones":
+        return peak * numbers[-1] ** sum(step >= epoch * per_epoch for epoch in numbers[:-1])
+    if kind == "exponential":
+        return peak * numbers[0] ** (step / per_epoch)
+    raise ValueError(f"schedule {recipe['schedule']} is none that this evaluator knows")
+
+
+class RMSPropTF(torch.optim.Optimizer):
+    """TensorFlow's form: epsilon under the root, mean squares that start at 1, the learning rate within the momentum."""
+
+    def __init__(self, params, **defaults):
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["square"], state["velocity"] = torch.ones_like(p), torch.zeros_like(p)
+                gradient = p.grad.add(p, alpha=group["weight_decay"])
+                state["square"].mul_(group["rho"]).addcmul_(gradient, gradient, value=1 - group["rho"])
+                root = (state["square"] + group["eps"]).sqrt()
+                state["velocity"].mul_(group["momentum"]).addcdiv_(gradient, root, value=group["lr"])
+                p.sub_(state["velocity"])
+
+
+def make_optimizer(net, recipe):
+    kind, lr, momentum = recipe["optimizer"], recipe["lr"], recipe["momentum"]
+    spared = [p for p in net.parameters() if recipe["decay_weights_only"] and p.ndim == 1]  # gamma, beta, bias
+    decayed = [p for p in net.parameters() if not (recipe["decay_weights_only"] and p.ndim == 1)]
+    groups = [{"params": decayed, "weight_decay": recipe["weight_decay"]}, {"params": spared, "weight_decay": 0.0}]
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr, momentum, nesterov=recipe["nesterov"] and momentum > 0)
+    if kind == "rmsprop":
+        rho, eps = recipe["square_decay"] or 0.9, recipe["epsilon"] or 1e-10
+        if recipe["epsilon_outside"]:
+            return torch.optim.RMSprop(groups, lr, alpha=rho, eps=eps, momentum=momentum)
+        return RMSPropTF(groups, lr=lr, rho=rho, eps=eps, momentum=momentum)
+    if kind in ("adam", "adamw"):
+        make = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+        return make(groups, lr, betas=(momentum, recipe["square_decay"] or 0.999), eps=recipe["epsilon"] or 1e-8)
+    raise ValueError(f"optimizer {kind} is none that this evaluator knows")
+
+
+class Average:
+    """The moving average of weights and running statistics. What is measured, where the recipe asks for it."""
+
+    def __init__(self, net, recipe):
+        self.net, self.decay, self.warmup, self.updates = copy.deepcopy(net), recipe["ema"], recipe["ema_warmup"], 0
+
+    @torch.no_grad()
+    def update(self, net):
+        t, self.updates = self.updates, self.updates + 1
+        decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+        for mine, its in zip(self.net.state_dict().values(), net.state_dict().values()):
+            if mine.is_floating_point():
+                mine.lerp_(its, 1 - decay)
+
+
+def mix(x, recipe):
+    """Blends the batch with itself in reverse (mixup), or exchanges a rectangle (cutmix); and how much of each image is
+    still its own."""
+    ways = [way for way in ("mixup", "cutmix") if recipe[way] > 0]
+    if not ways or len(x) < 2:
+        return x, 1.0
+    way = ways[int(torch.randint(len(ways), ()))]
+    share = float(np.random.default_rng(int(torch.randint(2**62, ()))).beta(recipe[way], recipe[way]))
+    if way == "mixup":
+        return share * x + (1 - share) * x.flip(0), share
+    h, w = x.shape[2:]
+    sides = [int(h * math.sqrt(1 - share)), int(w * math.sqrt(1 - share))]
+    tops = [int(torch.randint(size, ())) - side // 2 for size, side in zip((h, w), sides)]
+    rows, columns = (slice(max(0, top), max(0, top + side)) for top, side in zip(tops, sides))
+    mixed = x.clone()
+    mixed[:, :, rows, columns] = x.flip(0)[:, :, rows, columns]
+    return mixed, 1 - x[0, 0, rows, columns].numel() / (h * w)
 
 
 class Ticker:
@@ -233,23 +330,24 @@ def evaluate(task, path):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, y, held_x, held_y = load(path, task)
     net = Network(task["graph"]).to(device)
-    optimizer = torch.optim.SGD(
-        net.parameters(), recipe["lr"], recipe["momentum"], weight_decay=recipe["weight_decay"],
-        nesterov=recipe["nesterov"] and recipe["momentum"] > 0)
+    optimizer = make_optimizer(net, recipe)
+    average = Average(net, recipe) if recipe["ema"] > 0 else None
     starts = [i for i in range(0, len(x), recipe["batch"]) if len(x) - i > 1 or recipe["batch"] == 1]
     steps, step, train_s = len(starts) * recipe["epochs"], 0, 0.0
-    warmup = recipe["warmup_epochs"] * len(starts)
+    until = recipe["pause_epochs"] or recipe["epochs"]  # this evaluator cannot go on from there, but can stop
+    guess = math.log(task["graph"]["classes"]) * (1 + recipe["aux_weight"] * ("aux" in task["graph"]))
     accuracy = loss = train_loss = math.nan
 
-    for epoch in range(recipe["epochs"]):
+    for epoch in range(until):
         net.train()
         order, total, seen, start = torch.randperm(len(x)), 0.0, 0, time.monotonic()
         for i in starts:
             some = order[i : i + recipe["batch"]]
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, warmup, recipe["lr"])
+                group["lr"] = learning_rate(step, len(starts), recipe)
             net.drop_path = recipe["drop_path"] * (step + 1) / steps
-            batch_loss = loss_of(net, augment(x[some], recipe).to(device), y[some].to(device), recipe)
+            mixed, share = mix(augment(x[some], recipe), recipe)
+            batch_loss = loss_of(net, mixed.to(device), y[some].to(device), share, recipe)
             if not math.isfinite(batch_loss.item()):
                 say(final=True, outcome="diverged", reason=f"the loss became {batch_loss.item()} in epoch {epoch + 1}",
                     epochs=epoch)
@@ -259,18 +357,23 @@ def evaluate(task, path):
             if recipe["grad_clip"] > 0:
                 nn.utils.clip_grad_norm_(net.parameters(), recipe["grad_clip"])
             optimizer.step()
+            if average:
+                average.update(net)
             total, seen, step = total + batch_loss.item() * len(some), seen + len(some), step + 1
             tick()
         train_loss, train_s = total / seen, train_s + time.monotonic() - start
+        if recipe["diverge_above"] > 0 and train_loss > recipe["diverge_above"] * guess:
+            say(final=True, outcome="diverged", reason=f"the mean loss of epoch {epoch + 1} is {train_loss}", epochs=epoch)
+            return
         if not recipe["final"]:
-            accuracy, loss = measure(net, held_x, held_y, recipe["batch"], device, tick)
+            accuracy, loss = measure(average.net if average else net, held_x, held_y, recipe["batch"], device, tick)
         say(epoch=epoch + 1, epochs=recipe["epochs"], accuracy=accuracy, loss=loss, train_loss=train_loss)
 
     result = {"accuracy": accuracy, "loss": loss, "n_validation": len(held_x)}
-    if recipe["final"]:  # the test part, once
-        test_accuracy, test_loss = measure(net, held_x, held_y, recipe["batch"], device, tick)
+    if recipe["final"] and until == recipe["epochs"]:  # the test part, once
+        test_accuracy, test_loss = measure(average.net if average else net, held_x, held_y, recipe["batch"], device, tick)
         result = {"test_accuracy": test_accuracy, "test_loss": test_loss, "n_test": len(held_x)}
-    say(final=True, train_loss=train_loss, epochs=recipe["epochs"], images=seen * recipe["epochs"], train_s=train_s,
+    say(final=True, train_loss=train_loss, epochs=until, images=seen * until, train_s=train_s,
         isa="torch", **result)
 
 
