@@ -7,13 +7,13 @@ ARGS    =
 PREFIX  = /usr/local
 
 .DEFAULT_GOAL = help
-.PHONY: help setup build search check soak bench lint format install clean
+.PHONY: help setup build search check soak bench bench-torch lint format install clean
 .SILENT:
 
 help: ## this list
 	echo "nasfarm: parallel neural architecture search"
 	echo
-	sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	echo
 	echo "Examples:  make search ARGS='--trials 300'    make install PREFIX=/opt/nasfarm"
 
@@ -39,6 +39,9 @@ soak: build ## the long tests: hundreds of kills
 
 bench: build ## the benchmarks; each prints what it measures
 	cmake --build --preset release --target bench
+
+bench-torch: build ## the same networks here and in PyTorch (apt-get install python3-torch)
+	cmake --build --preset release --target bench-torch
 
 lint: setup ## clang's warnings, clang-tidy, clang-format
 	docker/setup.sh lint

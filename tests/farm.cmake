@@ -29,6 +29,17 @@ add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_train>
     DEPENDS bench_overhead bench_kernels bench_train nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
 
+# `make bench-torch`: the same networks here and in PyTorch. What is trained is the farm's own, so it knows every room.
+add_library(bench_nets STATIC bench/bench_nets.c)
+target_include_directories(bench_nets PUBLIC bench)
+target_link_libraries(bench_nets PUBLIC farm_proto PRIVATE space)
+farm_test(bench_nets bench_nets)
+add_executable(train_step bench/train_step.c bench/peak.c)
+target_link_libraries(train_step PRIVATE bench_nets evaluate graph_json m)
+add_custom_target(bench-torch
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/train_vs_torch.py --all --train-step $<TARGET_FILE:train_step>
+    DEPENDS train_step USES_TERMINAL)
+
 # The farm as people use it.
 farm_test(farm farm_kit store PkgConfig::JANSSON)
 target_compile_definitions(test_farm PRIVATE ${farm_programs})

@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include "kernels.h"
+#include "peak.h"
 
 enum { BATCH = 32, RUNS = 7 };
 #define RUN_S 0.004
@@ -33,74 +31,6 @@ static int by_value(const void *a, const void *b)
     double x = *(const double *)a, y = *(const double *)b;
 
     return (x > y) - (x < y);
-}
-
-/* ---- the peak ------------------------------------------------------------------------------------------ */
-
-/* 12 sums that wait only for themselves: enough for the latency of two units, few enough for 16 registers.
- * Floating point operations done in `turns`. */
-#define CHAINS 12
-#if defined(__x86_64__)
-#define PEAK(isa, features, vec, lanes, set, fma)                                                  \
-    __attribute__((target(features))) static double turn_##isa(long turns)                         \
-    {                                                                                              \
-        vec sum[CHAINS], a = set(1e-9f), b = set(0.999f);                                          \
-        float out[lanes];                                                                          \
-        volatile float keep;                                                                       \
-        for (int i = 0; i < CHAINS; i++)                                                           \
-            sum[i] = set(1.0f);                                                                    \
-        for (long t = 0; t < turns; t++)                                                           \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) sum[i] = fma(sum[i], b, a);  \
-        for (int i = 0; i < CHAINS; i++) {                                                         \
-            memcpy(out, &sum[i], sizeof out);                                                      \
-            keep = out[0];                                                                         \
-            (void)keep;                                                                            \
-        }                                                                                          \
-        return 2.0 * (lanes)*CHAINS * (double)turns;                                               \
-    }
-#define MUL_ADD(x, y, z) _mm_add_ps(_mm_mul_ps(x, y), z)
-PEAK(avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
-PEAK(avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
-PEAK(sse2, "sse2", __m128, 4, _mm_set1_ps, MUL_ADD)
-
-static double turn(const char *isa, long turns)
-{
-    if (strcmp(isa, "avx512") == 0)
-        return turn_avx512(turns);
-    return strcmp(isa, "avx2") == 0 ? turn_avx2(turns) : turn_sse2(turns);
-}
-#else
-static double turn(const char *isa, long turns)
-{
-    typedef float vec __attribute__((vector_size(16)));
-    vec sum[CHAINS], a = {1e-9f, 1e-9f, 1e-9f, 1e-9f}, b = {0.999f, 0.999f, 0.999f, 0.999f};
-    volatile float keep;
-
-    (void)isa;
-    for (int i = 0; i < CHAINS; i++)
-        sum[i] = b;
-    for (long t = 0; t < turns; t++)
-        for (int i = 0; i < CHAINS; i++)
-            sum[i] = sum[i] * b + a;
-    for (int i = 0; i < CHAINS; i++) {
-        keep = sum[i][0];
-        (void)keep;
-    }
-    return 2.0 * 4 * CHAINS * (double)turns;
-}
-#endif
-
-static double peak_gflops(const char *isa)
-{
-    double best = 0;
-
-    for (int i = 0; i < 10; i++) {
-        double start = now_s(), done = turn(isa, 1000000);
-        double rate = done / (now_s() - start) / 1e9;
-
-        best = rate > best ? rate : best;
-    }
-    return best;
 }
 
 /* ---- one case ------------------------------------------------------------------------------------------ */
