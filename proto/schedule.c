@@ -78,7 +78,7 @@ static int take_numbers(struct schedule *out, const double *numbers, uint32_t n,
 int schedule_parse(struct schedule *out, const char *text, struct why *why)
 {
     size_t len = strcspn(text, ":");
-    double numbers[NUMBERS];
+    double numbers[NUMBERS] = {0};
 
     *out = (struct schedule){.kind = SCHEDULE_COSINE};
     if (text[0] == '\0')

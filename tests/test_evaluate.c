@@ -1,6 +1,7 @@
 /* test_evaluate.c - a task goes in; a result comes out, whatever the task was. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,8 +163,8 @@ START_TEST(digits_are_learnt_every_way)
     struct recipe *r = &task.recipe;
     struct result result;
 
-    (void)strcpy(r->optimizer, ways[_i].optimizer);
-    (void)strcpy(r->schedule, ways[_i].schedule);
+    (void)snprintf(r->optimizer, sizeof r->optimizer, "%s", ways[_i].optimizer);
+    (void)snprintf(r->schedule, sizeof r->schedule, "%s", ways[_i].schedule);
     r->lr = ways[_i].lr;
     r->weight_decay = ways[_i].weight_decay;
     r->epsilon = ways[_i].epsilon;

@@ -40,8 +40,11 @@ START_TEST(nothing_is_mixed_unless_asked_for_or_alone)
     ck_assert(!mix((struct mix){0, 0}, &rng, N));
     ck_assert(!mix((struct mix){1, 1}, &rng, 1));
     ck_assert_mem_eq(&rng, &before, sizeof rng); /* and nothing was drawn */
-    for (int i = 0; i < N * IMAGE; i++)
-        ck_assert_float_eq(batch.images[i], (float)(i / IMAGE + 1));
+    for (int i = 0; i < N * IMAGE; i++) {
+        int image = i / IMAGE;
+
+        ck_assert_float_eq(batch.images[i], (float)(image + 1));
+    }
 }
 END_TEST
 

@@ -63,8 +63,8 @@ static struct task task_of(int which, uint32_t channels)
     task.graph = packed; /* free_task() */
     graph_destroy(&g);
     recipe_init(r);
-    (void)strcpy(r->optimizer, cases[which].optimizer);
-    (void)strcpy(r->schedule, cases[which].schedule);
+    (void)snprintf(r->optimizer, sizeof r->optimizer, "%s", cases[which].optimizer);
+    (void)snprintf(r->schedule, sizeof r->schedule, "%s", cases[which].schedule);
     r->lr = cases[which].lr;
     r->ema = cases[which].ema;
     r->mixup = cases[which].mixup;
@@ -103,16 +103,16 @@ static const char *self_path;
 
 static int be_evaluated(char **argv)
 {
-    struct task task = task_of(atoi(argv[0]), 4);
+    struct task task = task_of((int)strtol(argv[0], NULL, 10), 4);
     struct dataset *digits;
     struct given given;
-    uint8_t *resume = malloc(1 << 24);
+    static uint8_t resume[1 << 24];
     FILE *in = fopen(argv[3], "rb"), *out = fopen(argv[4], "wb");
 
-    if (resume == NULL || out == NULL || dataset_open(&digits, "digits", NULL) != FARM_OK)
+    if (out == NULL || dataset_open(&digits, "digits", NULL) != FARM_OK)
         return 2;
-    task.recipe.pause_epochs = (uint32_t)atoi(argv[1]);
-    task.recipe.final = atoi(argv[2]) != 0;
+    task.recipe.pause_epochs = (uint32_t)strtoul(argv[1], NULL, 10);
+    task.recipe.final = argv[2][0] != '0';
     if (in != NULL) {
         task.resume = resume;
         task.resume_len = fread(resume, 1, 1 << 24, in);
@@ -124,7 +124,6 @@ static int be_evaluated(char **argv)
         (given.len > 0 && fwrite(given.blob, 1, given.len, out) != given.len) || fclose(out) != 0)
         return 3;
     free(given.blob);
-    free(resume);
     free_task(&task);
     dataset_close(&digits);
     return 0;
@@ -350,7 +349,7 @@ START_TEST(a_paused_training_of_another_task_is_refused_by_name)
     result = goes_on(other, two.blob, two.len);
     assert_rejected(&result, "it was of another recipe");
     other = task;
-    (void)strcpy(other.recipe.optimizer, "adam");
+    (void)snprintf(other.recipe.optimizer, sizeof other.recipe.optimizer, "adam");
     result = goes_on(other, two.blob, two.len);
     assert_rejected(&result, "it was of another recipe");
     other = task;
@@ -405,7 +404,7 @@ START_TEST(a_damaged_paused_training_is_refused)
     sign_again(copy, two.len);
     result = goes_on(task, copy, two.len);
     assert_rejected(&result, "are in format 9, but this nasfarm reads format 1");
-    memcpy(copy, "NFW1", 4);
+    memcpy(copy, (const char[]){'N', 'F', 'W', '1'}, 4);
     sign_again(copy, two.len);
     result = goes_on(task, copy, two.len);
     assert_rejected(&result, "that are no 'NFT1' blob of nasfarm's");

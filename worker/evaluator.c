@@ -282,7 +282,8 @@ int evaluator_start(struct evaluator **out, const struct wire_key *key, const st
         self->time_limit_s > 0 ? now_ms + (int64_t)self->time_limit_s * 1000 : INT64_MAX;
     self->stall_ms = limits->stall_s > 0 ? (int64_t)limits->stall_s * 1000 : INT64_MAX / 2;
     if (self->exec && task->resume_crc32 != 0) {
-        rc = why_set(why, FARM_EINPUT, "a command cannot go on with a paused training");
+        rc = FARM_EINPUT;
+        (void)why_set(why, rc, "a command cannot go on with a paused training");
         goto fail;
     }
     if (self->exec && (rc = exec_task_json(&json, key, &limited, why)) != FARM_OK)

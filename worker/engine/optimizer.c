@@ -79,6 +79,7 @@ static void list_trained(struct optimizer *self)
         struct net_param *p = net_param(self->net, i);
         bool weight = p->shape[1] > 0; /* of one dimension are gamma, beta and bias */
         struct trained *t = &self->trained[n];
+        float *first = moment;
 
         if (p->grad == NULL)
             continue;
@@ -87,7 +88,7 @@ static void list_trained(struct optimizer *self)
         for (uint32_t m = 0; m < n_moments; m++, moment += p->n)
             t->moments[m] = moment;
         for (size_t k = 0; k < p->n; k++)
-            t->moments[0][k] = first_square(self);
+            first[k] = first_square(self);
         n++;
     }
 }
