@@ -33,6 +33,7 @@ static const struct field top_fields[] = {
     {"max_activation_bytes", U64, C(max_activation_bytes), 0},
     {"data_spec", TEXT, C(data_spec), sizeof((struct experiment_config *)NULL)->data_spec},
     {"train_known_again", FLAG, C(train_known_again), 0},
+    {"redraws", U32, C(redraws), 1000},
     {0},
 };
 #undef C

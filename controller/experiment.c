@@ -285,21 +285,48 @@ static int give_up(struct experiment *self, const struct rejections *r, uint64_t
     return say_exhausted(self, r, tries, why);
 }
 
-/* Asks until a proposal is a network within the constraints. */
-static int ask(struct experiment *self, uint64_t *parent, struct graph **graph,
-               struct graph_cost *cost, struct why *why)
+/* Whether the network's result is there, or on its way. */
+static int look_up(struct experiment *self, struct candidate *c, bool *known)
+{
+    int rc = graph_hash(c->graph, &c->hash);
+
+    c->known = UINT64_MAX;
+    *known = false;
+    if (rc != FARM_OK || self->config.train_known_again)
+        return rc;
+    rc = store_find_hash(self->store, &c->hash, &c->known);
+    *known = rc == FARM_OK || pending_leader(&self->pending, &c->hash) != NULL;
+    return rc == FARM_ENOTFOUND ? FARM_OK : rc;
+}
+
+/* Asks until a proposal is a network within the constraints, and a new one if that can be had by a few draws more. How
+ * many were thrown away for being known is in the journal, so that a fold needs no index of networks. */
+static int ask(struct experiment *self, struct candidate *c, struct why *why)
 {
     struct rejections rejections = {0};
     uint64_t tries = 0;
+    bool known;
     int rc;
 
-    for (*graph = NULL; *graph == NULL && tries < ASK_TRIES; tries++) {
-        if ((rc = strategy_ask(self->strategy, self->asked, parent)) == FARM_EEXHAUSTED)
+    *c = (struct candidate){.redraws = 0};
+    for (; c->graph == NULL && tries < ASK_TRIES; tries++) {
+        if ((rc = strategy_ask(self->strategy, self->asked, &c->parent)) == FARM_EEXHAUSTED)
             return give_up(self, &rejections, tries, why);
-        if (rc != FARM_OK || (rc = experiment_consider(self, graph, cost, &rejections)) != FARM_OK)
+        if (rc != FARM_OK ||
+            (rc = experiment_consider(self, &c->graph, &c->cost, &rejections)) != FARM_OK)
             return breaks(self, rc, why);
+        if (c->graph == NULL)
+            continue;
+        if ((rc = look_up(self, c, &known)) != FARM_OK) {
+            graph_destroy(&c->graph);
+            return breaks(self, rc, why);
+        }
+        if (known && c->redraws < self->config.redraws && tries < REDRAW_TRIES) {
+            graph_destroy(&c->graph);
+            c->redraws++;
+        }
     }
-    return *graph != NULL ? FARM_OK : give_up(self, &rejections, tries, why);
+    return c->graph != NULL ? FARM_OK : give_up(self, &rejections, tries, why);
 }
 
 /* One seed for all tasks: networks start from the same values where they have the same parameters, and see the same
@@ -332,23 +359,23 @@ static int make_task(const struct experiment *self, const struct graph *graph, u
 }
 
 /* Records what was asked as the next trial. */
-static int enter(struct experiment *self, uint64_t parent, const struct digest *hash,
-                 const struct graph_cost *cost, struct pending_trial **out)
+static int enter(struct experiment *self, const struct candidate *c, struct pending_trial **out)
 {
     struct trial_record record = {.trial = self->tally.proposed,
                                   .state = TRIAL_PROPOSED,
-                                  .parent = parent,
+                                  .parent = c->parent,
                                   .known_from = UINT64_MAX,
                                   .genome = genome_copy(self->asked),
-                                  .hash = *hash,
-                                  .params = cost->params,
-                                  .macs = cost->macs,
-                                  .activation_bytes = cost->activation_bytes,
+                                  .hash = c->hash,
+                                  .params = c->cost.params,
+                                  .macs = c->cost.macs,
+                                  .activation_bytes = c->cost.activation_bytes,
                                   .proposed_ms = clock_wall_ms()};
     struct event event = {.kind = EVENT_PROPOSED,
                           .trial = record.trial,
-                          .parent = parent,
+                          .parent = c->parent,
                           .genome = record.genome,
+                          .redraws = c->redraws,
                           .known_from = UINT64_MAX};
     int rc;
 
@@ -362,8 +389,14 @@ static int enter(struct experiment *self, uint64_t parent, const struct digest *
     if (*out == NULL)
         free(record.genome);
     else
-        self->tally.proposed++;
+        tally_proposal(&self->tally, c->redraws);
     return rc;
+}
+
+void tally_proposal(struct tally *self, uint32_t redraws)
+{
+    self->proposed++;
+    self->redrawn += redraws;
 }
 
 void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, double fitness,
@@ -427,30 +460,21 @@ static int take_over(struct experiment *self, struct pending_trial *t, uint64_t 
 /* The next trial. *out is empty when there is nothing to publish for it: known, or waiting for its twin. */
 static int propose_one(struct experiment *self, struct proposal *out, struct why *why)
 {
-    uint64_t parent, known = UINT64_MAX;
-    struct graph *graph = NULL;
-    struct graph_cost cost;
     struct pending_trial *t;
-    struct digest hash;
+    struct candidate c;
     int rc;
 
     *out = (struct proposal){.task = NULL};
-    if ((rc = ask(self, &parent, &graph, &cost, why)) != FARM_OK)
+    if ((rc = ask(self, &c, why)) != FARM_OK)
         return rc;
-    rc = graph_hash(graph, &hash);
-    if (rc == FARM_OK && !self->config.train_known_again) {
-        rc = store_find_hash(self->store, &hash, &known);
-        rc = rc == FARM_ENOTFOUND ? FARM_OK : rc;
-    }
-    if (rc == FARM_OK)
-        rc = enter(self, parent, &hash, &cost, &t);
-    if (rc == FARM_OK && known != UINT64_MAX)
-        rc = take_over(self, t, known);
+    rc = enter(self, &c, &t);
+    if (rc == FARM_OK && c.known != UINT64_MAX)
+        rc = take_over(self, t, c.known);
     if (rc != FARM_OK)
         rc = breaks(self, rc, why);
-    else if (known == UINT64_MAX && t->leader == NULL)
-        rc = make_task(self, graph, t->record.trial, 0, out, why);
-    graph_destroy(&graph);
+    else if (c.known == UINT64_MAX && t->leader == NULL)
+        rc = make_task(self, c.graph, t->record.trial, 0, out, why);
+    graph_destroy(&c.graph);
     return rc;
 }
 
@@ -731,6 +755,7 @@ void experiment_summary(const struct experiment *self, struct experiment_summary
                                        .ok = t->ok,
                                        .failed = t->failed,
                                        .known = t->known,
+                                       .redrawn = t->redrawn,
                                        .best_trial = t->best_trial,
                                        .best_fitness = t->best_fitness,
                                        .population = n,

@@ -27,6 +27,7 @@ struct experiment_config {
     struct wire_data data;                               /* what the graphs are made for */
     char data_spec[512];    /* how local workers open it; "" with a remote farm */
     bool train_known_again; /* do not take over results of identical graphs */
+    uint32_t redraws; /* a proposal whose network is known is thrown away, so many times in a row */
 };
 
 struct experiment;
@@ -56,9 +57,10 @@ struct store *experiment_store(struct experiment *self);
 const struct space *experiment_space(const struct experiment *self);
 
 /* FARM_OK with a proposal to publish after the commit; FARM_ENOTFOUND when all trials have been proposed;
- * FARM_EEXHAUSTED with a sentence when constraints or the space leave nothing. Known genomes are recorded on the way
- * (with the earlier result) and do not come out; a genome that is being evaluated right now is proposed, waits for
- * that result, and does not come out either. */
+ * FARM_EEXHAUSTED with a sentence when constraints or the space leave nothing. A proposal whose network is known, or
+ * under way, is thrown away and drawn again, up to config.redraws times in a row. What is known all the same is recorded
+ * on the way (with the earlier result) and does not come out; a genome that is being evaluated right now is proposed,
+ * waits for that result, and does not come out either. */
 int experiment_propose(struct experiment *self, struct proposal *out, struct why *why);
 
 /* A result came in. *fresh is false for a second copy, which is to be acknowledged and dropped.
@@ -86,6 +88,7 @@ int experiment_final_result(struct store *store, uint64_t *trial, struct result 
 
 struct experiment_summary {
     uint64_t proposed, done, ok, failed, known; /* known: taken over, not trained */
+    uint64_t redrawn;                           /* proposals thrown away because they were known */
     uint64_t best_trial;
     double best_fitness; /* NaN: none yet */
     size_t population;

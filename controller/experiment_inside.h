@@ -5,15 +5,26 @@
 #include "experiment.h"
 #include "pending.h"
 
+/* Known networks are drawn again only in the first of so many, so that a search under tight constraints finds an end. */
+#define REDRAW_TRIES    1000u
 #define ASK_TRIES       10000u /* proposals past a constraint in a row before the search gives up */
 #define SNAPSHOT_EVENTS 4096u  /* between two snapshots: what an open folds at the most */
 #define FINAL_RESULT    "final"
 #define FINAL_WEIGHTS   "final.weights"
 
 struct tally {
-    uint64_t proposed, done, ok, failed, known;
+    uint64_t proposed, done, ok, failed, known, redrawn;
     uint64_t best_trial;
     double best_fitness; /* NaN: none */
+};
+
+/* A proposal that may become a trial. */
+struct candidate {
+    struct graph *graph;
+    struct graph_cost cost;
+    struct digest hash;
+    uint64_t parent, known; /* known: the trial with this network's result; UINT64_MAX: none */
+    uint32_t redraws;
 };
 
 struct stored_member {
@@ -50,6 +61,7 @@ struct rejections {
 /* Decodes and measures what was asked. FARM_OK with *graph = NULL when it is past a constraint or no graph at all. */
 int experiment_consider(struct experiment *self, struct graph **graph, struct graph_cost *cost,
                         struct rejections *rejections);
+void tally_proposal(struct tally *self, uint32_t redraws);
 void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, double fitness,
                   bool known);
 

@@ -8,8 +8,8 @@
 #include "experiment_inside.h"
 #include "log.h"
 
-#define SNAPSHOT_VERSION 1
-#define SNAPSHOT_WORDS   9 /* before the pending trials */
+#define SNAPSHOT_VERSION 2
+#define SNAPSHOT_WORDS   10 /* before the pending trials */
 
 /* ---------------------------------------------------------------- snapshots */
 
@@ -43,8 +43,8 @@ int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
         rc = FARM_ENOMEM;
     if (rc == FARM_OK) {
         const uint64_t words[SNAPSHOT_WORDS] = {
-            SNAPSHOT_VERSION, t->proposed,   t->done, t->ok,          t->failed,
-            t->known,         t->best_trial, fitness, self->pending.n};
+            SNAPSHOT_VERSION, t->proposed, t->done,       t->ok,   t->failed,
+            t->known,         t->redrawn,  t->best_trial, fitness, self->pending.n};
 
         at = *bytes;
         for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
@@ -91,12 +91,12 @@ static int load_snapshot(struct experiment *self, const uint8_t *bytes, size_t l
         return FARM_ECORRUPT;
     for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
         words[i] = take_word(&at);
-    *t = (struct tally){words[1], words[2], words[3], words[4], words[5], words[6], 0};
-    memcpy(&t->best_fitness, &words[7], sizeof t->best_fitness);
-    if (words[0] != SNAPSHOT_VERSION || words[8] > (size_t)(end - at) / 8 ||
-        t->done + words[8] != t->proposed || t->proposed > store_n_trials(self->store))
+    *t = (struct tally){words[1], words[2], words[3], words[4], words[5], words[6], words[7], 0};
+    memcpy(&t->best_fitness, &words[8], sizeof t->best_fitness);
+    if (words[0] != SNAPSHOT_VERSION || words[9] > (size_t)(end - at) / 8 ||
+        t->done + words[9] != t->proposed || t->proposed > store_n_trials(self->store))
         return FARM_ECORRUPT;
-    for (uint64_t i = 0; i < words[8] && rc == FARM_OK; i++)
+    for (uint64_t i = 0; i < words[9] && rc == FARM_OK; i++)
         rc = load_pending(self, take_word(&at));
     return rc == FARM_OK ? strategy_load(self->strategy, at, (size_t)(end - at)) : rc;
 }
@@ -151,31 +151,34 @@ static int out_of_memory(struct fold *f, const struct event *e, int rc)
     return why_set(&f->why, rc, "event %" PRIu64 " of the journal: %s", e->seq, farm_strerror(rc));
 }
 
-/* Asks as often as the search did: proposals that the constraints throw away are no events. */
+/* Asks as often as the search did: proposals that the constraints throw away are no events, and how many networks were
+ * known and drawn again is in the event. */
 static int ask_again(struct fold *f, const struct event *e)
 {
     struct experiment *self = f->self;
     struct rejections rejections = {0};
+    uint32_t redraws = e->redraws;
     struct graph_cost cost;
     uint64_t parent;
     int rc;
 
     for (unsigned tries = 0; tries < ASK_TRIES; tries++) {
         struct graph *graph = NULL;
+        bool fits;
 
         if ((rc = strategy_ask(self->strategy, self->asked, &parent)) == FARM_EEXHAUSTED)
             break;
         if (rc != FARM_OK)
             return out_of_memory(f, e, rc);
-        if (genome_equal(self->asked, e->genome))
+        if (redraws == 0 && genome_equal(self->asked, e->genome))
             return parent == e->parent ? FARM_OK
                                        : differs(f, e, "the strategy proposes another parent");
         if ((rc = experiment_consider(self, &graph, &cost, &rejections)) != FARM_OK)
             return out_of_memory(f, e, rc);
-        if (graph != NULL) {
-            graph_destroy(&graph);
+        fits = graph != NULL;
+        graph_destroy(&graph);
+        if (fits && redraws-- == 0)
             break;
-        }
     }
     return differs(f, e, "the strategy proposes another genome");
 }
@@ -189,7 +192,7 @@ static int fold_proposal(struct fold *f, const struct event *e)
         return differs(f, e, "it is not the next trial of this space");
     if ((rc = ask_again(f, e)) != FARM_OK)
         return rc;
-    self->tally.proposed++;
+    tally_proposal(&self->tally, e->redraws);
     rc = add_folded(self, e->trial, genome_copy(e->genome));
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
@@ -344,7 +347,7 @@ static void add_to_digest(struct digest *digest, const struct event *e, uint8_t 
     put_word(&at, e->kind);
     put_word(&at, e->trial);
     put_word(&at, e->kind == EVENT_PROPOSED ? e->parent : e->known_from);
-    put_word(&at, e->kind == EVENT_PROPOSED ? 0 : (uint64_t)e->outcome);
+    put_word(&at, e->kind == EVENT_PROPOSED ? e->redraws : (uint64_t)e->outcome);
     put_word(&at, e->kind == EVENT_PROPOSED ? 0 : fitness);
     if (e->genome != NULL)
         at += genome_pack(e->genome, at);

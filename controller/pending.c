@@ -74,9 +74,9 @@ static int grow(struct pending *self)
     return FARM_OK;
 }
 
-static struct pending_trial *leader_of(const struct pending *self, const struct digest *hash)
+struct pending_trial *pending_leader(const struct pending *self, const struct digest *hash)
 {
-    struct pending_trial *t = *hash_bucket(self, hash);
+    struct pending_trial *t = self->n > 0 ? *hash_bucket(self, hash) : NULL;
 
     while (t != NULL && memcmp(&t->record.hash, hash, sizeof *hash) != 0)
         t = t->chain_hash;
@@ -93,7 +93,7 @@ struct pending_trial *pending_add(struct pending *self, const struct trial_recor
     if ((t = calloc(1, sizeof *t)) == NULL)
         return NULL;
     t->record = *record;
-    t->leader = twins ? leader_of(self, &record->hash) : NULL;
+    t->leader = twins ? pending_leader(self, &record->hash) : NULL;
     link_trial(self, t);
     self->n++;
     if (t->leader == NULL) {

@@ -26,6 +26,8 @@ void pending_release(struct pending *self);
  * NULL when out of memory, and the genome stays the caller's. */
 struct pending_trial *pending_add(struct pending *self, const struct trial_record *record,
                                   bool twins);
+/* The one that leads those with this graph; NULL: none is pending. Not where twins were not told apart. */
+struct pending_trial *pending_leader(const struct pending *self, const struct digest *hash);
 struct pending_trial *pending_find(const struct pending *self, uint64_t trial);
 /* Forgets one. Of those that wait for it, the first leads from now on. */
 void pending_remove(struct pending *self, struct pending_trial *trial);

@@ -267,7 +267,8 @@ static struct digest state_of(const struct journal *j, const struct experiment_c
 
         if (e->kind == EVENT_PROPOSED) {
             genomes[e->trial] = genome_create(space->n_dims);
-            ok(strategy_ask(strategy, genomes[e->trial], &parent));
+            for (uint32_t asks = 0; asks <= e->redraws; asks++)
+                ok(strategy_ask(strategy, genomes[e->trial], &parent));
             ck_assert(genome_equal(genomes[e->trial], e->genome));
             ck_assert_uint_eq(parent, e->parent);
         } else {
@@ -313,7 +314,7 @@ static void run_as_told(const struct journal *j, const struct experiment_config 
 }
 
 static void check_fold(const char *space, const char *strategy, const char *options,
-                       uint64_t max_params)
+                       uint64_t max_params, uint32_t redraws)
 {
     struct experiment_config config = make_config(space, strategy, options);
     struct farm_of_one *f = calloc(1, sizeof *f);
@@ -323,6 +324,7 @@ static void check_fold(const char *space, const char *strategy, const char *opti
     bool more = true;
 
     config.max_params = max_params;
+    config.redraws = redraws;
     e = create(dir, &config);
     rng_seed(&f->rng, 11);
     while (more || f->n > 0) {
@@ -352,6 +354,7 @@ static void check_fold(const char *space, const char *strategy, const char *opti
     ck_assert_uint_eq(s.ok + s.failed, TRIALS);
     ck_assert_uint_gt(s.failed, 0);
     ck_assert_uint_eq(experiment_n_pending(e), 0);
+    ck_assert((redraws > 0) == (s.redrawn > 0));
     experiment_close(&e);
 
     report = replay(dir);
@@ -373,26 +376,38 @@ static void check_fold(const char *space, const char *strategy, const char *opti
 
 START_TEST(an_evolution_cut_off_anywhere_is_the_fold_of_its_journal)
 {
-    check_fold("nasbench201", "evolution", "population=20,sample=5", 0);
+    check_fold("nasbench201", "evolution", "population=20,sample=5", 0, 0);
 }
 END_TEST
 
 START_TEST(so_is_one_of_two_cells)
 {
-    check_fold("amoebanet", "evolution", "population=30,sample=10", 0);
+    check_fold("amoebanet", "evolution", "population=30,sample=10", 0, 0);
 }
 END_TEST
 
 START_TEST(so_is_a_random_search)
 {
-    check_fold("nasbench201", "random", "", 0);
+    check_fold("nasbench201", "random", "", 0, 0);
+}
+END_TEST
+
+START_TEST(so_is_one_that_draws_known_networks_again)
+{
+    check_fold("nasbench201", "evolution", "population=20,sample=5", 0, 3);
+}
+END_TEST
+
+START_TEST(so_is_one_that_draws_known_networks_again_under_constraints)
+{
+    check_fold("nasbench201", "evolution", "population=20,sample=5", 1800, 3);
 }
 END_TEST
 
 /* About half of all proposals are past it. */
 START_TEST(so_is_one_under_constraints)
 {
-    check_fold("nasbench201", "evolution", "population=20,sample=5", 1800);
+    check_fold("nasbench201", "evolution", "population=20,sample=5", 1800, 0);
 
     struct store *store = NULL;
     struct trial_record record;
@@ -469,6 +484,58 @@ START_TEST(a_graph_is_evaluated_once_and_equal_ones_take_its_result_over)
     ck_assert_uint_gt(again_after_failure, 0);
     (void)same_failure;
     free_journal(j);
+    free(f);
+    replay(dir);
+}
+END_TEST
+
+/* Evolution finds its way back to networks it has seen. Drawing again finds new ones as long as there are any. */
+START_TEST(a_known_network_is_drawn_again_as_often_as_the_configuration_says)
+{
+    struct experiment_config config =
+        make_config("nasbench201", "evolution", "population=20,sample=5");
+    struct experiment_summary without, with;
+    struct farm_of_one *f = calloc(1, sizeof *f);
+    struct experiment *e = create(other, &config);
+
+    run(e, f, 20);
+    experiment_summary(e, &without);
+    experiment_close(&e);
+    memset(f, 0, sizeof *f);
+    config.redraws = 20;
+    e = create(dir, &config);
+    run(e, f, 20);
+    experiment_summary(e, &with);
+    experiment_close(&e);
+    ck_assert_uint_gt(without.known, TRIALS / 4);
+    ck_assert_uint_eq(without.redrawn, 0);
+    ck_assert_uint_lt(with.known, TRIALS / 50);
+    ck_assert_uint_gt(with.redrawn, 0);
+    ck_assert_uint_eq(f->evaluations + with.known, TRIALS);
+    free(f);
+    replay(dir);
+}
+END_TEST
+
+/* The smallest network is all that fits: after that one, every proposal is known. */
+START_TEST(where_nothing_new_is_left_the_known_are_taken_after_all)
+{
+    struct experiment_config config = make_config("nasbench201", "random", "");
+    struct farm_of_one *f = calloc(1, sizeof *f);
+    struct experiment_summary s;
+    struct experiment *e;
+
+    config.trials = 60;
+    config.redraws = 4;
+    config.max_params = 210; /* no convolution in the cell */
+    e = create(dir, &config);
+    run(e, f, 1);
+    experiment_summary(e, &s);
+    experiment_close(&e);
+    ck_assert_uint_eq(s.done, 60);
+    ck_assert_uint_gt(s.known, 0);
+    ck_assert_uint_le(s.redrawn, 60 * 4);
+    ck_assert_uint_gt(s.redrawn, 4 * s.known - 1);
     free(f);
     replay(dir);
 }
@@ -835,6 +902,9 @@ START_TEST(a_configuration_comes_back_from_json_as_it_was)
     config.space.drop_path = 0.1f;
     config.max_macs = 123456789012;
     config.train_known_again = true;
+    config.redraws = 7;
+    strcpy(config.space.stem, "imagenet");
+    config.space.skip_reduction_input = true;
     strcpy(config.data_spec, "idx:/\"data\"/\xc3\xa9");
     ck_assert_ptr_nonnull(json = experiment_config_to_json(&config));
     ok(experiment_config_from_json(&back, json, &why));
@@ -843,6 +913,8 @@ START_TEST(a_configuration_comes_back_from_json_as_it_was)
     ck_assert_uint_eq(back.seed, UINT64_MAX);
     ck_assert(back.recipe.lr == config.recipe.lr);
     ck_assert(back.space.drop_path == 0.1f);
+    ck_assert_str_eq(back.space.stem, "imagenet");
+    ck_assert_uint_eq(back.redraws, 7);
     ck_assert_uint_eq(back.data.fingerprint, config.data.fingerprint);
     ck_assert_str_eq(back.data_spec, config.data_spec);
     free(json);
@@ -913,6 +985,10 @@ int main(void)
     tcase_add_test(tc, an_evolution_cut_off_anywhere_is_the_fold_of_its_journal);
     tcase_add_test(tc, so_is_one_of_two_cells);
     tcase_add_test(tc, so_is_a_random_search);
+    tcase_add_test(tc, so_is_one_that_draws_known_networks_again);
+    tcase_add_test(tc, so_is_one_that_draws_known_networks_again_under_constraints);
+    tcase_add_test(tc, a_known_network_is_drawn_again_as_often_as_the_configuration_says);
+    tcase_add_test(tc, where_nothing_new_is_left_the_known_are_taken_after_all);
     tcase_add_test(tc, so_is_one_under_constraints);
     tcase_add_test(tc, a_graph_is_evaluated_once_and_equal_ones_take_its_result_over);
     tcase_add_test(tc, those_that_wait_for_one_that_fails_fail_with_its_reason);

@@ -418,6 +418,7 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->data = self->data;
     copy_text(out->data_spec, sizeof out->data_spec, self->config.data);
     out->train_known_again = s->train_known_again;
+    out->redraws = s->redraws;
 }
 
 /* Mistakes in names and options are told before anything is started. */

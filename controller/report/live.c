@@ -249,9 +249,10 @@ void live_close(struct live *self, const struct farm_view *view)
         hide(self);
     self->line[0] = '\0';
     if (self->style == LIVE_JSON) {
-        print_json(json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I}", "event", "end", "done",
+        print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I}", "event", "end", "done",
                              (json_int_t)summary.done, "failed", (json_int_t)summary.failed,
-                             "known", (json_int_t)summary.known, "seconds", number(s), "per_second",
+                             "known", (json_int_t)summary.known, "redrawn",
+                             (json_int_t)summary.redrawn, "seconds", number(s), "per_second",
                              number((double)done / fmax(s, 1e-3)), "busy_share",
                              number(view->busy_share), "duplicates", (json_int_t)view->duplicates,
                              "retried", (json_int_t)view->retried));
@@ -263,6 +264,8 @@ void live_close(struct live *self, const struct farm_view *view)
            (double)done / fmax(s, 1e-3));
     if (summary.known > 0)
         printf(", %" PRIu64 " networks were known already", summary.known);
+    if (summary.redrawn > 0)
+        printf(", %" PRIu64 " proposals of known ones drawn again", summary.redrawn);
     if (summary.failed > 0)
         printf(", %" PRIu64 " failed", summary.failed);
     if (!isnan(view->busy_share))

@@ -32,7 +32,7 @@ void strategy_destroy(struct strategy **self);
 const struct strategy_ops *const *strategy_all(void);
 
 /* Proposes the genome of the next trial into *out (space->n_dims genes); *parent is the trial it descends from, or
- * UINT64_MAX. A proposal may be thrown away (past a constraint) and asked again: that, too, is part of the fold.
+ * UINT64_MAX. A proposal may be thrown away (past a constraint, or known) and asked again: that, too, is part of the fold.
  * FARM_OK, FARM_EEXHAUSTED, FARM_ENOMEM. */
 int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent);
 

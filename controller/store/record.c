@@ -110,10 +110,17 @@ static void put_genome(struct bytes *out, const struct genome *genome)
         bytes_used(out, genome_pack(genome, to));
 }
 
+/* On disk only: a proposal with its number of redraws. Without any it is an EVENT_PROPOSED. */
+#define RECORD_REDRAWN 5
+
 void record_put_event(struct bytes *out, const struct event *event)
 {
-    put_u8(out, event->kind);
+    bool redrawn = event->kind == EVENT_PROPOSED && event->redraws > 0;
+
+    put_u8(out, redrawn ? RECORD_REDRAWN : event->kind);
     put_whole(out, event->trial);
+    if (redrawn)
+        put_whole(out, event->redraws);
     if (event->kind == EVENT_PROPOSED) {
         put_trial_or_none(out, event->parent);
         put_genome(out, event->genome);
@@ -251,10 +258,13 @@ static int finish(const struct cursor *in)
 int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
 {
     struct cursor in = {bytes, bytes + len, false};
+    unsigned kind = take_u8(&in);
 
     *out = (struct event){.parent = UINT64_MAX, .known_from = UINT64_MAX, .fitness = NAN};
-    out->kind = take_u8(&in);
+    out->kind = kind == RECORD_REDRAWN ? EVENT_PROPOSED : (enum event_kind)kind;
     out->trial = take_whole(&in);
+    if (kind == RECORD_REDRAWN)
+        out->redraws = (uint32_t)take_whole(&in);
     if (out->kind == EVENT_PROPOSED) {
         out->parent = take_whole(&in) - 1;
         out->genome = take_genome(&in);

@@ -47,9 +47,10 @@ struct event {
     uint64_t trial;
     uint64_t parent;       /* PROPOSED */
     struct genome *genome; /* PROPOSED; read: free() */
-    enum outcome outcome;  /* RESULT, FINAL */
-    double fitness;        /* RESULT: validation accuracy; FINAL: test accuracy */
-    uint64_t known_from;   /* RESULT */
+    uint32_t redraws; /* PROPOSED: proposals of known networks that were thrown away for this one */
+    enum outcome outcome; /* RESULT, FINAL */
+    double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy */
+    uint64_t known_from;  /* RESULT */
 };
 
 enum store_mode { STORE_READ, STORE_WRITE };
