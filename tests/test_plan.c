@@ -306,6 +306,34 @@ START_TEST(the_wide_values_of_inverted_residuals_are_not_kept)
 }
 END_TEST
 
+/* A node of a cell that only goes to the cell's output is added up by whoever reads that; its own step remains for the
+ * gradient, which gathers there as that of any sum. */
+START_TEST(sums_that_only_a_concatenation_reads_are_not_kept)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "x"), y, parts[2], terms[3];
+    struct plan *p;
+
+    terms[0] = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, "a"), true, "na");
+    terms[1] = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, "b"), true, "nb");
+    terms[2] = graph_zero(g, x, 1, 0);
+    parts[0] = graph_sum(g, terms, 3);
+    parts[1] = x;
+    x = graph_concat(g, parts, 2);
+    y = graph_batch_norm(g, graph_conv(g, x, 4, 1, 1, 1, 1, "c"), true, "nc");
+    y = graph_conv(g, graph_concat(g, (uint32_t[]){x, y}, 2), 4, 1, 1, 1, 1, "d");
+    p = plan_of(g, y, true);
+    check_steps(p, "conv conv conv | batch_norm* batch_norm* add* concat* conv | "
+                   "batch_norm* batch_norm* add* concat* batch_norm* concat* conv global_avg_pool");
+    ck_assert(p->steps[5].backward);
+    ck_assert(!p->steps[10].backward); /* the copy */
+    for (uint32_t m = 0; m < 2; m++)
+        ck_assert_uint_eq(p->norms[m].g.at, p->steps[5].dy.at);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
 /* Of 20 convolutions in a row, inference holds one input and one output; training holds every value, but of gradients
  * only two. */
 START_TEST(memory_is_used_again)
@@ -404,6 +432,7 @@ int main(void)
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
     tcase_add_test(t, batch_norms_that_are_added_share_the_gradient_of_the_sum);
     tcase_add_test(t, the_wide_values_of_inverted_residuals_are_not_kept);
+    tcase_add_test(t, sums_that_only_a_concatenation_reads_are_not_kept);
     tcase_add_test(t, memory_is_used_again);
     tcase_add_test(t, groups_fit_the_cache);
     tcase_add_test(t, the_largest_graph_is_planned);

@@ -519,7 +519,8 @@ static void pack(struct net *net, const struct plan_step *step, uint64_t to, enu
 
 void step_begin_forward(struct net *net, const struct plan_step *step)
 {
-    pack(net, step, step->packed, CONV_PACKED_FORWARD);
+    if (step->forward)
+        pack(net, step, step->packed, CONV_PACKED_FORWARD);
     if (step->norm != PLAN_NO && !net->plan->training)
         norm_recall(net, &net->plan->norms[step->norm]);
 }

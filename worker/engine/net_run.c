@@ -20,11 +20,12 @@ static void segment_forward(struct net *self, const struct plan_segment *segment
     for (uint32_t s = segment->first; s < end; s++)
         step_begin_forward(self, &steps[s]);
     for (uint32_t i = 0; i < self->n; i += segment->group)
-        for (uint32_t s = segment->first; s < end; s++) {
-            struct run r = run_of(self, s, i, images_from(self, segment, i));
+        for (uint32_t s = segment->first; s < end; s++)
+            if (steps[s].forward) {
+                struct run r = run_of(self, s, i, images_from(self, segment, i));
 
-            step_forward(&r);
-        }
+                step_forward(&r);
+            }
     for (uint32_t s = segment->first; s < end; s++)
         norm_settle(self, steps[s].first_reader,
                     (size_t)self->n * steps[s].node.shape.h * steps[s].node.shape.w);

@@ -63,6 +63,7 @@ struct plan_step {
     uint32_t
         first_reader;    /* training: norms that read y, a chain by plan_norm.next; PLAN_NO: none */
     enum act act;        /* batch norm: done in the same pass */
+    bool forward;        /* false: nobody reads y there */
     bool backward;       /* there is something to do in backward */
     bool recompute;      /* y is computed again in backward, into y_back */
     struct plan_array y; /* in forward */

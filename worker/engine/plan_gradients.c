@@ -83,7 +83,7 @@ static void pass_to_norm(struct planner *p, uint32_t s, struct plan_input *in)
     const struct value *v = &p->values[p->todo[s].value];
 
     norm->last = s;
-    if (*slot == PLAN_NO && step->act == ACT_NONE && p->todo[s].shares && v->n_steps == 1) {
+    if (*slot == PLAN_NO && step->act == ACT_NONE && p->todo[s].shares && v->n_back == 1) {
         *slot = *slot_of(p, s); /* the sum's own gradient: nothing to be written */
         in->grad = PLAN_GRAD_NONE;
     } else {

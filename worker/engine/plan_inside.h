@@ -24,14 +24,15 @@ struct value {
     uint32_t step;          /* the one, or, of a cheap value, the latest, that computes it */
     uint32_t copy;          /* of a thin one: the latest step that computes it again */
     uint32_t norm;          /* of a batch norm */
-    uint32_t n_steps;       /* that compute it */
+    uint32_t n_back;        /* steps that compute it and get a gradient for it */
     uint32_t first_reader;  /* training: norms that read it */
     uint32_t slot;          /* of its gradient, when computed once */
     enum act act;           /* fused into a batch norm */
     bool live, zero;
     bool wants_grad;
-    bool read_by_norm; /* in training */
-    bool thin;         /* computed once, and again by any segment that reads it: see is_thin() */
+    bool read_by_norm;  /* in training */
+    bool read_by_other; /* than concatenations */
+    bool thin;          /* computed once, and again by any segment that reads it: see is_thin() */
     bool full;
     uint32_t first_time, last_time; /* of a full one, in segments: see plan_places.c */
     struct plan_array at;           /* of a full one */
@@ -44,6 +45,7 @@ struct todo {
     uint32_t uses;      /* of a cheap value: reads in this segment */
     uint32_t last_read; /* the last step of the segment that reads y in forward; itself: none */
     bool needed;        /* backward reads y */
+    bool wanted;        /* forward: somebody reads y */
     bool fed;           /* a step of its segment sends it a gradient */
     bool shares;        /* its gradient is that of a sum */
     uint32_t buffer;    /* while places are given: of y, within its segment */

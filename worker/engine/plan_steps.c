@@ -199,7 +199,6 @@ static void add_step(struct planner *p, uint32_t i, uint32_t level)
         v->copy = p->plan->n_steps;
     else
         v->step = p->plan->n_steps;
-    v->n_steps++;
     p->plan->steps[p->plan->n_steps++] = step;
 }
 
@@ -303,6 +302,7 @@ static void mark_needed(struct planner *p)
         struct value *v = &p->values[todo->value];
 
         step->backward = plan->training && v->wants_grad && sends_back(p, s);
+        v->n_back += step->backward;
         if (step->backward && step->first_reader != PLAN_NO) /* gradients of norms come by it */
             todo->needed = true;
         if (todo->needed && computed_once(v) && !v->full && !v->thin && !recomputable(step))
@@ -321,15 +321,21 @@ static void mark_needed(struct planner *p)
     }
 }
 
+/* Who reads what in forward; a step that nobody does is only there for backward. */
 static void mark_reads(struct planner *p)
 {
-    for (uint32_t s = 0; s < p->plan->n_steps; s++) {
-        const struct plan_step *step = &p->plan->steps[s];
+    for (uint32_t s = p->plan->n_steps; s-- > 0;) {
+        struct plan_step *step = &p->plan->steps[s];
 
-        for (uint32_t k = 0; k < step->n_inputs; k++) {
+        step->forward =
+            p->todo[s].wanted || step->first_reader != PLAN_NO || p->values[p->todo[s].value].full;
+        for (uint32_t k = 0; k < step->n_inputs && step->forward; k++) {
             uint32_t maker = p->input_step[step->first_input + k];
 
-            if (maker != PLAN_NO)
+            if (maker == PLAN_NO)
+                continue;
+            p->todo[maker].wanted = true;
+            if (p->todo[maker].last_read < s)
                 p->todo[maker].last_read = s;
         }
     }

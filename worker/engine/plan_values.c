@@ -4,8 +4,6 @@
 /* Operations of one cheap value at most: then it is computed once, so that no chain is walked again and again. */
 #define CHEAP_DEPTH_MAX 6
 
-#define THIN_CHANNELS 16
-
 /* An inferring plan has one segment, unless the packed weights of its convolutions outgrow this: then another begins. */
 #define PACKED_BYTES_MAX (4u << 20)
 
@@ -148,8 +146,10 @@ static void count_use(struct planner *p, uint32_t i, uint32_t in)
     p->values[in].uses++;
 }
 
-static void mark_norms(struct planner *p, uint32_t i, uint32_t in)
+static void mark_readers(struct planner *p, uint32_t i, uint32_t in)
 {
+    if (p->graph->nodes[i].op != GRAPH_CONCAT)
+        p->values[in].read_by_other = true;
     if (p->graph->nodes[i].op == GRAPH_BATCH_NORM && p->plan->training)
         p->values[in].read_by_norm = true;
 }
@@ -206,19 +206,43 @@ static bool is_cheap_op(const struct planner *p, uint32_t i)
     }
 }
 
-/* A pointwise convolution from few channels to many. A value of its output costs so few multiply-adds that it is computed
- * again by whoever reads it, and in backward, rather than kept: the widest arrays of a network of inverted residuals are
- * these. */
-static bool is_thin(const struct planner *p, uint32_t i)
+/* A convolution that widens: so few multiply-adds for each value that it is computed again by whoever reads it, and in
+ * backward, rather than kept. The widest arrays of a network of inverted residuals are these, and its stem's. */
+static bool widens(const struct planner *p, uint32_t i)
 {
     const struct graph_node *n = &p->graph->nodes[i];
-    uint32_t c;
+    uint32_t c = p->graph->nodes[graph_inputs(p->graph, i)[0]].shape.c;
+    uint64_t macs = (uint64_t)n->kernel_h * n->kernel_w * c;
 
-    if (!p->plan->training || n->op != GRAPH_CONV || is_output(p, i))
+    return n->op == GRAPH_CONV && n->stride == 1 && n->groups == 1 &&
+           ((macs <= 16 && n->channels >= 3 * c) || (macs <= 32 && n->channels >= 8 * c));
+}
+
+/* A sum of two normalised values (or kept ones) that only concatenations read: a node of a cell whose value goes to the
+ * cell's output. */
+static bool is_light_sum(const struct planner *p, uint32_t i)
+{
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint32_t terms = 0;
+
+    if (n->op != GRAPH_ADD || p->values[i].read_by_other)
         return false;
-    c = p->graph->nodes[graph_inputs(p->graph, i)[0]].shape.c;
-    return n->kernel_h == 1 && n->kernel_w == 1 && n->stride == 1 && n->groups == 1 &&
-           c <= THIN_CHANNELS && n->channels >= 3 * c;
+    for (uint32_t k = 0; k < n->n_inputs; k++) {
+        const struct value *term = &p->values[planner_find(p, graph_inputs(p->graph, i)[k])];
+
+        if (term->zero)
+            continue;
+        if (term->cheap_depth > 1 || term->thin)
+            return false;
+        terms++;
+    }
+    return terms == 2;
+}
+
+static bool is_thin(const struct planner *p, uint32_t i)
+{
+    return p->plan->training && !p->values[i].zero && !is_output(p, i) &&
+           (widens(p, i) || is_light_sum(p, i));
 }
 
 static uint32_t packed_bytes(const struct planner *p, uint32_t i)
@@ -301,7 +325,7 @@ void plan_values(struct planner *p)
             identify(p, i);
     each_read(p, count_use);
     fuse_activations(p);
-    each_read(p, mark_norms);
+    each_read(p, mark_readers);
     p->values[planner_find(p, p->graph->output)].uses++; /* by the loss */
     if (aux_output(p) != 0)
         p->values[planner_find(p, aux_output(p))].uses++;
