@@ -4,19 +4,35 @@
 
 #include <string.h>
 
+/* Rows are short, the channels of a pixel: a call of memcpy() each would cost more than the copying. */
+INLINE void move_rows(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
+                      size_t width, const bool add)
+{
+    for (size_t i = 0; i < rows; i++, y += y_stride, x += x_stride) {
+        size_t j = 0;
+
+        for (; j + LANES <= width; j += LANES) {
+            vec v = *(const vec *)(x + j);
+
+            if (add)
+                v += *(const vec *)(y + j);
+            *(vec *)(y + j) = v;
+        }
+        for (; j < width; j++)
+            y[j] = add ? y[j] + x[j] : x[j];
+    }
+}
+
 static void copy_rows(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                       size_t width)
 {
-    for (size_t i = 0; i < rows; i++)
-        memcpy(y + i * y_stride, x + i * x_stride, width * sizeof *y);
+    move_rows(y, y_stride, x, x_stride, rows, width, false);
 }
 
 static void add_rows(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                      size_t width)
 {
-    for (size_t i = 0; i < rows; i++, y += y_stride, x += x_stride)
-        for (size_t j = 0; j < width; j++)
-            y[j] += x[j];
+    move_rows(y, y_stride, x, x_stride, rows, width, true);
 }
 
 /* One pixel: channel j groups + i of y is channel i width + j of x. */
