@@ -385,6 +385,59 @@ START_TEST(an_inferring_net_says_what_the_training_one_does)
 }
 END_TEST
 
+/* Frozen weights are packed once: the same bits, until a parameter changes without its being said. */
+START_TEST(a_frozen_net_says_the_same_until_it_is_thawed)
+{
+    static const enum net_mode modes[] = {NET_INFER, NET_TRAIN};
+
+    for (int m = 0; m < 2; m++) {
+        struct graph *g = small_graph();
+        struct net *net = net_of(g, 4, modes[m], 3);
+        float said[16], first = net_param(net, 0)->value[0];
+
+        fill(net, g, 4, 1);
+        memcpy(said, net_forward(net, 4, false), sizeof said);
+        net_freeze(net);
+        for (int twice = 0; twice < 2; twice++)
+            ck_assert_mem_eq(net_forward(net, 4, false), said, sizeof said);
+        net_param(net, 0)->value[0] += 1;
+        ck_assert_mem_eq(net_forward(net, 4, false), said, sizeof said); /* the promise is kept */
+        net_freeze(net);
+        ck_assert_mem_ne(net_forward(net, 4, false), said, sizeof said);
+        net_param(net, 0)->value[0] = first;
+        net_thaw(net);
+        ck_assert_mem_eq(net_forward(net, 4, false), said, sizeof said);
+        net_destroy(&net);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
+START_TEST(training_and_loading_thaw)
+{
+    struct graph *g = small_graph();
+    struct net *net = net_of(g, 4, NET_TRAIN, 3);
+    float before[16], after[16];
+    uint8_t *blob;
+    size_t len;
+
+    ck_assert_int_eq(net_save(net, &blob, &len), FARM_OK);
+    fill(net, g, 4, 1);
+    net_freeze(net);
+    memcpy(before, net_forward(net, 4, false), sizeof before);
+    (void)net_forward(net, 4, true); /* moves running statistics */
+    memcpy(after, net_forward(net, 4, false), sizeof after);
+    ck_assert_mem_ne(before, after, sizeof before);
+    net_freeze(net);
+    ck_assert_mem_eq(net_forward(net, 4, false), after, sizeof after);
+    ck_assert_int_eq(net_load(net, blob, len, &why), FARM_OK);
+    ck_assert_mem_eq(net_forward(net, 4, false), before, sizeof before);
+    free(blob);
+    net_destroy(&net);
+    graph_destroy(&g);
+}
+END_TEST
+
 START_TEST(a_partial_batch_is_the_same_as_a_small_one)
 {
     struct graph *g = small_graph();
@@ -849,6 +902,8 @@ int main(void)
     tcase_add_test(t, drop_path_drops_whole_images_and_scales_the_rest);
     tcase_add_test(t, an_inferring_net_says_what_the_training_one_does);
     tcase_add_test(t, a_partial_batch_is_the_same_as_a_small_one);
+    tcase_add_test(t, a_frozen_net_says_the_same_until_it_is_thawed);
+    tcase_add_test(t, training_and_loading_thaw);
     tcase_add_test(t, the_loss_of_an_auxiliary_head_is_added_with_its_weight);
     tcase_add_test(t, weights_of_a_network_with_an_auxiliary_head_infer_elsewhere);
     tcase_add_test(t, an_auxiliary_head_may_be_the_output_by_another_name);

@@ -1,6 +1,7 @@
 /* Every operation against finite differences: of its own parameters, and of its input by way of a convolution
  * in front of it (the "probe"), whose weights move every input value. A valid convolution over the whole image
- * is the head, so that every output value counts differently. */
+ * is the head, so that every output value counts differently. And inference against training: with the statistics of
+ * this very batch, batch norms that are folded into convolutions give what those of training give. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -140,6 +141,62 @@ static void check_group(const struct trial *t, const struct graph *g, struct net
     net_destroy(&other.net);
 }
 
+static bool drops(const struct graph *g)
+{
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == GRAPH_DROPOUT || g->nodes[i].op == GRAPH_DROP_PATH)
+            return true;
+    return false;
+}
+
+/* Running variances are unbiased, and a batch is normalised with the biased ones: the same but for a factor. */
+static void make_biased(struct net_param *p, const struct graph *g, uint32_t n)
+{
+    size_t stem = strlen(p->name);
+
+    if (stem < 4 || strcmp(p->name + stem - 4, ".var") != 0)
+        return;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        const char *name = graph_name(g, i);
+        float m = (float)(n * g->nodes[i].shape.h * g->nodes[i].shape.w);
+
+        if (strlen(name) == stem - 4 && strncmp(name, p->name, stem - 4) == 0 && m > 1)
+            for (size_t j = 0; j < p->n; j++)
+                p->value[j] *= (m - 1) / m;
+    }
+}
+
+static void check_inference(const struct trial *t, const struct graph *g, struct net_config config,
+                            const char *what)
+{
+    size_t values = (size_t)g->input.h * g->input.w * g->input.c, n = (size_t)t->n * g->classes;
+    float *trained = malloc(n * sizeof *trained);
+    const float *inferred;
+    struct net *net;
+    struct why why;
+
+    if (drops(g)) {
+        free(trained);
+        return;
+    }
+    config.bn_momentum = 1;
+    ck_assert_msg(net_create(&net, g, &config, &why) == FARM_OK, "%s", why.text);
+    for (size_t i = 0; i < net_n_params(net); i++)
+        memcpy(net_param(net, i)->value, net_param(t->net, i)->value,
+               net_param(net, i)->n * sizeof(float));
+    memcpy(net_input(net), net_input(t->net), t->n * values * sizeof(float));
+    memcpy(trained, net_forward(net, t->n, true), n * sizeof *trained);
+    for (size_t i = 0; i < net_n_params(net); i++)
+        make_biased(net_param(net, i), g, t->n);
+    inferred = net_forward(net, t->n, false);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(fabsf(trained[i] - inferred[i]) <= 1e-4f * (1 + fabsf(trained[i])),
+                      "%s: logit %zu is %g in training, but %g at inference", what, i,
+                      (double)trained[i], (double)inferred[i]);
+    net_destroy(&net);
+    free(trained);
+}
+
 static void check_graph(const struct graph *g, uint32_t batch, uint32_t n, uint64_t seed,
                         const char *what)
 {
@@ -160,6 +217,7 @@ static void check_graph(const struct graph *g, uint32_t batch, uint32_t n, uint6
     }
     for (uint32_t group = 1; group <= 2; group++)
         check_group(&t, g, config, group, what);
+    check_inference(&t, g, config, what);
     for (size_t i = 0; i < net_n_params(t.net); i++)
         if (net_param(t.net, i)->grad != NULL) {
             loss_of(&t);
@@ -231,6 +289,26 @@ static uint32_t conv_1x7_7x1(struct graph *g, uint32_t x)
 static uint32_t bn(struct graph *g, uint32_t x)
 {
     return graph_batch_norm(g, x, true, "a");
+}
+/* All that can stand before a batch norm: what it can be folded into, and what it cannot. */
+static uint32_t norms_behind(struct graph *g, uint32_t x)
+{
+    struct graph_node biased = {.op = GRAPH_CONV, .channels = 3, .bias = true};
+    uint32_t a = graph_conv(g, x, 3, 3, 1, 1, 1, "read_by_two"), b, c, d;
+
+    b = graph_relu(g, graph_batch_norm(g, graph_add(g, &biased, &x, 1, "biased"), true, "b"));
+    c = graph_batch_norm(g, graph_conv(g, x, 3, 3, 1, 1, 3, "depthwise"), false, "c1");
+    c = graph_activation(g, GRAPH_SWISH, graph_batch_norm(g, c, true, "c2"));
+    d = graph_batch_norm(g, graph_relu(g, graph_conv(g, x, 3, 1, 1, 1, 1, "relu_first")), true,
+                         "d");
+    x = graph_sum(g, (uint32_t[]){a, graph_batch_norm(g, a, true, "a"), b, c, d}, 5);
+    return graph_batch_norm(g, x, true, "behind_sum");
+}
+static uint32_t norm_behind_linear(struct graph *g, uint32_t x)
+{
+    x = graph_linear(g, graph_global_avg_pool(g, x), 5, "a");
+    x = graph_relu(g, graph_batch_norm(g, x, true, "an"));
+    return graph_relu(g, graph_linear(g, x, 4, "b"));
 }
 static uint32_t bn_plain(struct graph *g, uint32_t x)
 {
@@ -526,6 +604,8 @@ static const struct body bodies[] = {
     {"batch norm of a partial batch", bn_relu, 4, 4, 3, 6, 4},
     {"fused batch norm and relu", bn_relu, 4, 4, 3, 4, 4},
     {"batch norm read by relu and a sum", bn_relu_and_bn, 4, 4, 3, 4, 4},
+    {"batch norms behind all kinds of values", norms_behind, 4, 4, 3, 4, 4},
+    {"a batch norm behind a linear layer", norm_behind_linear, 4, 4, 3, 8, 7},
     {"batch norm of the images", bn_of_images, 4, 4, 3, 4, 4},
     {"relu", relu, 4, 4, 3, 3, 3},
     {"one relu written three times", relu_thrice, 4, 4, 4, 3, 3},

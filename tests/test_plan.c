@@ -21,7 +21,8 @@ static struct plan *plan_of(struct graph *g, uint32_t last, bool training)
     struct plan *p;
 
     ck_assert_msg(graph_finish(g, graph_global_avg_pool(g, last), &why) == FARM_OK, "%s", why.text);
-    ck_assert_int_eq(plan_create(&p, g, 2, 0, training, kernels_get()), FARM_OK);
+    ck_assert_int_eq(plan_create(&p, g, 2, 0, training ? PLAN_TRAIN : PLAN_INFER, kernels_get()),
+                     FARM_OK);
     return p;
 }
 
@@ -109,6 +110,30 @@ START_TEST(an_activation_is_fused_into_a_batch_norm_that_it_alone_reads)
 }
 END_TEST
 
+/* The folded ones leave no step; those that cannot be stay. */
+START_TEST(a_batch_norm_is_folded_into_a_convolution_that_it_alone_reads)
+{
+    struct graph *g = graph_8x8();
+    uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), y, z;
+    struct plan *p;
+
+    x = graph_relu(g, graph_batch_norm(g, x, true, "an")); /* folded, with the relu */
+    x = graph_batch_norm(g, x, true, "reads_relu");        /* stays */
+    y = graph_conv(g, x, 4, 3, 1, 1, 4, "read_by_two");    /* depthwise */
+    y = graph_sum(g, (uint32_t[]){y, graph_batch_norm(g, y, true, "yn")}, 2);
+    z = graph_batch_norm(g, graph_conv(g, y, 4, 1, 1, 1, 1, "z"), true, "zn"); /* folded */
+    z = graph_batch_norm(g, z, true, "zn2");                                   /* stays */
+    p = plan_of(g, z, false);
+    check_steps(p, "conv+act batch_norm conv batch_norm add conv batch_norm global_avg_pool");
+    for (uint32_t s = 0; s < p->n_steps; s++)
+        ck_assert(p->steps[s].norm == PLAN_NO || p->steps[s].node.op == GRAPH_BATCH_NORM ||
+                  s == 0 || s == 5);
+    ck_assert(p->steps[0].norm != PLAN_NO && p->steps[5].norm != PLAN_NO);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
 /* A batch norm in training needs all of the batch: its statistics end a segment, the rest of it begins another. */
 START_TEST(statistics_end_a_segment_in_training_only)
 {
@@ -120,7 +145,7 @@ START_TEST(statistics_end_a_segment_in_training_only)
         x = graph_relu(g, graph_batch_norm(g, x, true, "bn"));
         p = plan_of(g, graph_conv(g, x, 4, 3, 1, 1, 1, "b"), training == 1);
         check_steps(p, training ? "conv | batch_norm+act* conv global_avg_pool"
-                                : "conv batch_norm+act conv global_avg_pool");
+                                : "conv+act conv global_avg_pool");
         plan_destroy(&p);
         graph_destroy(&g);
     }
@@ -384,8 +409,8 @@ START_TEST(groups_fit_the_cache)
         ck_assert_int_eq(
             graph_finish(g, graph_global_avg_pool(g, graph_conv(g, 0, c, 3, 1, 1, 1, "a")), &why),
             FARM_OK);
-        ck_assert_int_eq(plan_create(&p, g, cases[i].batch, cases[i].limit, true, kernels_get()),
-                         FARM_OK);
+        ck_assert_int_eq(
+            plan_create(&p, g, cases[i].batch, cases[i].limit, PLAN_TRAIN, kernels_get()), FARM_OK);
         ck_assert_uint_eq(p->segments[0].group, cases[i].group);
         plan_destroy(&p);
         graph_destroy(&g);
@@ -422,6 +447,7 @@ int main(void)
     tcase_add_test(t, dead_nodes_are_no_steps);
     tcase_add_test(t, dropping_is_a_step_in_training_only);
     tcase_add_test(t, an_activation_is_fused_into_a_batch_norm_that_it_alone_reads);
+    tcase_add_test(t, a_batch_norm_is_folded_into_a_convolution_that_it_alone_reads);
     tcase_add_test(t, statistics_end_a_segment_in_training_only);
     tcase_add_test(t, branches_of_one_level_share_a_segment);
     tcase_add_test(t, the_same_of_the_same_is_computed_once);

@@ -406,6 +406,7 @@ static void measure(struct evaluation *self, double *accuracy, double *loss)
 
     if (self->ema != NULL)
         ema_swap(self->ema);
+    net_freeze(self->net);
     batches_start(&self->held_out, 0);
     while ((n = batches_next(&self->held_out, self->batch, net_input(self->net), self->labels)) >
            0) {
@@ -414,6 +415,7 @@ static void measure(struct evaluation *self, double *accuracy, double *loss)
         right += correct;
         tick(self);
     }
+    net_thaw(self->net);
     if (self->ema != NULL)
         ema_swap(self->ema);
     *accuracy = (double)right / self->held_out.n;

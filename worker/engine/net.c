@@ -181,10 +181,12 @@ static uint64_t total_bytes(const struct net *self, const struct blueprints *all
 static int make_plans(struct net *self, const struct graph *graph)
 {
     uint32_t batch = self->config.batch, group = self->config.group;
-    int rc = plan_create(&self->inference, graph, batch, group, false, self->kernels);
+    bool trains = self->config.mode == NET_TRAIN;
+    int rc = plan_create(&self->inference, graph, batch, group,
+                         trains ? PLAN_INFER : PLAN_INFER_RESIDENT, self->kernels);
 
-    if (rc == FARM_OK && self->config.mode == NET_TRAIN)
-        rc = plan_create(&self->training, graph, batch, group, true, self->kernels);
+    if (rc == FARM_OK && trains)
+        rc = plan_create(&self->training, graph, batch, group, PLAN_TRAIN, self->kernels);
     return rc;
 }
 
@@ -379,6 +381,7 @@ int net_load(struct net *self, const uint8_t *bytes, size_t len, struct why *why
 
     if (records == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %zu parameters", self->n_params);
+    net_thaw(self);
     rc = blob_unpack(&BLOB_WEIGHTS, &self->hash, records, self->n_params, bytes, len, why);
     free(records);
     return rc;

@@ -10,6 +10,7 @@
 
 #define NET_BATCH_MAX 65536u
 
+/* An inferring net has room for the packed weights of all its convolutions, a training one only for few of them. */
 enum net_mode { NET_INFER, NET_TRAIN };
 
 struct net_config {
@@ -48,6 +49,11 @@ float *net_input(struct net *self);
 /* Runs n <= batch images; returns logits (n, classes), valid until the next call.
  * training: batch statistics, dropout on. */
 const float *net_forward(struct net *self, uint32_t n, bool training);
+/* Promises that no parameter changes before net_thaw(), a training forward or net_load(), each of which ends it. Forward
+ * without training then packs the weights, and folds the batch norms into them, once rather than in every call (as far
+ * as there is room, see enum net_mode). Results are the same bits. Who has changed parameters calls it again. */
+void net_freeze(struct net *self);
+void net_thaw(struct net *self);
 /* After net_forward(): mean softmax cross-entropy of n images with label smoothing, in nats, and how many were right.
  * After a training forward of a graph with an auxiliary head, plus that head's times its weight.
  * labels outside 0..classes-1 are a bug. */

@@ -78,12 +78,26 @@ static struct window window_of(const struct run *r)
 
 /* ---- conv: x (n,h,w,c), weight (kh,kw,c/groups,k), bias (k) -> y (n,oh,ow,k) ---- */
 
+/* The node's own, that of the batch norm folded into it, or NULL. */
+static const float *bias_of(const struct run *r)
+{
+    if (r->step->norm != PLAN_NO)
+        return norm_of(r->net, &r->net->plan->norms[r->step->norm]).shift;
+    return r->step->node.bias ? r->p[1].value : NULL;
+}
+
+static void act_behind(const struct run *r, float *y)
+{
+    if (r->step->act != ACT_NONE)
+        r->k->act_forward(y, y, r->step->act, n_y(r));
+}
+
 static void conv_forward(const struct run *r, float *y, const float *x, uint64_t packed)
 {
     struct window w = window_of(r);
 
-    r->k->conv_forward(y, x, floats_at(r->arena, packed), r->step->node.bias ? r->p[1].value : NULL,
-                       &w, r->scratch);
+    r->k->conv_forward(y, x, floats_at(r->arena, packed), bias_of(r), &w, r->scratch);
+    act_behind(r, y);
 }
 
 static void conv_backward(const struct run *r)
@@ -305,8 +319,12 @@ static void resize_backward(const struct run *r)
 
 static void linear_forward(const struct run *r, float *y, const float *x)
 {
-    r->k->linear_forward(y, x, r->p[0].value, r->step->node.bias ? r->p[1].value : NULL, (int)r->n,
-                         (int)r->in[0].c, (int)r->step->node.shape.c);
+    const float *weight =
+        r->step->packed != PLAN_NONE ? floats_at(r->arena, r->step->packed) : r->p[0].value;
+
+    r->k->linear_forward(y, x, weight, bias_of(r), (int)r->n, (int)r->in[0].c,
+                         (int)r->step->node.shape.c);
+    act_behind(r, y);
 }
 
 static void linear_backward(const struct run *r)
@@ -517,12 +535,32 @@ static void pack(struct net *net, const struct plan_step *step, uint64_t to, enu
                                 part);
 }
 
+/* Weights (rows, k) of a convolution or linear layer times the norm's scale; its bias goes where the norm's shift was. */
+static void pack_folded(struct net *net, const struct plan_step *step)
+{
+    const struct net_param *p = &net->params[net->node_param[step->index]];
+    struct norm n = norm_of(net, &net->plan->norms[step->norm]);
+    bool linear = step->node.op == GRAPH_LINEAR;
+    float *packed = floats_at(net->arena, step->packed);
+    float *scaled = linear ? packed : floats_at(net->arena, net->plan->scratch);
+
+    net->kernels->mul_forward(scaled, p[0].value, n.scale, 1, p[0].n / (size_t)n.c, (size_t)n.c);
+    for (int i = 0; i < n.c; i++)
+        n.shift[i] += ((step->node.bias ? p[1].value[i] : 0) - n.centre[i]) * n.scale[i];
+    if (!linear)
+        net->kernels->conv_pack(packed, scaled, &step->window, CONV_PACKED_FORWARD);
+}
+
 void step_begin_forward(struct net *net, const struct plan_step *step)
 {
-    if (step->forward)
-        pack(net, step, step->packed, CONV_PACKED_FORWARD);
+    if (!step->forward)
+        return;
     if (step->norm != PLAN_NO && !net->plan->training)
         norm_recall(net, &net->plan->norms[step->norm]);
+    if (step->norm != PLAN_NO && step->node.op != GRAPH_BATCH_NORM)
+        pack_folded(net, step);
+    else if (step->node.op == GRAPH_CONV)
+        pack(net, step, step->packed, CONV_PACKED_FORWARD);
 }
 
 /* Is this the step of a norm after which the gradient of its output is complete? */

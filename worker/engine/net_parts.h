@@ -29,6 +29,9 @@ struct net {
     float drop_path;     /* negative: the graph's own */
     float aux_weight;
 
+    bool frozen; /* net_freeze() */
+    bool packed; /* frozen, and the inferring plan's weights are packed and folded already */
+
     /* of the last forward */
     const struct plan *plan;
     uint32_t n;

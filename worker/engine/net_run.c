@@ -17,7 +17,7 @@ static void segment_forward(struct net *self, const struct plan_segment *segment
     const struct plan_step *steps = self->plan->steps;
     uint32_t end = segment->first + segment->n;
 
-    for (uint32_t s = segment->first; s < end; s++)
+    for (uint32_t s = segment->first; s < end && !self->packed; s++)
         step_begin_forward(self, &steps[s]);
     for (uint32_t i = 0; i < self->n; i += segment->group)
         for (uint32_t s = segment->first; s < end; s++)
@@ -72,6 +72,17 @@ static void watch_images(struct net *self)
     norm_settle(self, self->plan->input_reader, pixels);
 }
 
+void net_freeze(struct net *self)
+{
+    self->frozen = true;
+    self->packed = false;
+}
+
+void net_thaw(struct net *self)
+{
+    self->frozen = self->packed = false;
+}
+
 const float *net_forward(struct net *self, uint32_t n, bool training)
 {
     const struct plan *plan = training ? self->training : self->inference;
@@ -82,6 +93,7 @@ const float *net_forward(struct net *self, uint32_t n, bool training)
     self->n = n;
     self->has_loss = false;
     if (training) {
+        net_thaw(self); /* its arena is the same, and its weights are about to change */
         for (uint32_t s = 0; s < plan->n_steps; s++)
             step_draw(self, &plan->steps[s]);
         watch_images(self);
@@ -90,6 +102,7 @@ const float *net_forward(struct net *self, uint32_t n, bool training)
         segment_forward(self, &plan->segments[i]);
     if (training)
         self->step++;
+    self->packed = self->frozen && plan->resident;
     return array_at(self->arena, plan->logits, 0);
 }
 

@@ -45,7 +45,7 @@ static int make(struct planner *p)
 }
 
 int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, uint32_t group,
-                bool training, const struct kernels *kernels)
+                enum plan_mode mode, const struct kernels *kernels)
 {
     struct planner p = {.graph = graph,
                         .kernels = kernels,
@@ -56,7 +56,8 @@ int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, ui
 
     assert(batch >= 1);
     if ((p.plan = calloc(1, sizeof *p.plan)) != NULL) {
-        p.plan->training = training;
+        p.plan->training = mode == PLAN_TRAIN;
+        p.plan->resident = mode == PLAN_INFER_RESIDENT;
         rc = make(&p);
     }
     if (rc == FARM_OK)

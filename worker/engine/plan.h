@@ -19,6 +19,11 @@
  * Values that need no work are looked through: identities, sums of one term that is not zero, dropout and drop-path at
  * inference. The same activation, pool or average of the same value is computed once a segment; an activation that alone
  * reads a batch norm is done in its pass; the terms of a sum that nobody else reads share the gradient of the sum.
+ *
+ * At inference a batch norm that alone reads a convolution or a linear layer is folded into it: the weights are scaled when
+ * they are packed, the rest is a bias, and an activation that alone reads the result is done in the same step. Packed
+ * weights are resident (each has a place of its own, so that they can be kept from one forward to the next) when that was
+ * asked for, or when all of them are few; otherwise segments share the room for them.
  */
 #ifndef NASFARM_PLAN_H
 #define NASFARM_PLAN_H
@@ -33,6 +38,12 @@
 /* Bytes that the arrays of one step should not exceed; a group has at least one image. Part of the arithmetic: the
  * groups decide in which order sums are taken, so it is the same on every machine. */
 #define PLAN_GROUP_BYTES (256u << 10)
+
+enum plan_mode {
+    PLAN_INFER,
+    PLAN_TRAIN,
+    PLAN_INFER_RESIDENT, /* packed weights stay, however many they are */
+};
 
 enum plan_grad {
     PLAN_GRAD_NONE,  /* nothing to do: no gradient is wanted, or it shares the output's */
@@ -59,17 +70,18 @@ struct plan_step {
     struct graph_node node; /* a copy: operation and attributes; shape is the output's */
     uint32_t index;         /* of the node in the graph */
     uint32_t first_input, n_inputs;
-    uint32_t norm; /* batch norm: which of plan->norms; else PLAN_NO */
+    uint32_t norm; /* batch norm, or one folded into this: which of plan->norms; else PLAN_NO */
     uint32_t
         first_reader;    /* training: norms that read y, a chain by plan_norm.next; PLAN_NO: none */
-    enum act act;        /* batch norm: done in the same pass */
+    enum act act;        /* behind a batch norm, convolution or linear layer: in the same step */
     bool forward;        /* false: nobody reads y there */
     bool backward;       /* there is something to do in backward */
     bool recompute;      /* y is computed again in backward, into y_back */
     struct plan_array y; /* in forward */
     struct plan_array y_back; /* in backward, where recompute; max pool: room for y */
     struct plan_array dy;     /* gradient of y */
-    /* of convolutions, see kernels.h, as offsets: weights in forward, in backward, for dx; sums of dw */
+    /* of convolutions, see kernels.h, as offsets: weights in forward, in backward, for dx; sums of dw. Of a linear layer
+     * with a folded norm: its weights. */
     uint64_t packed, packed_back, packed_dx, sums;
     struct plan_array aux; /* max pool: argmax; dropout: kept bytes; drop-path: factors */
     struct window window;  /* conv and pools; n is the group */
@@ -104,6 +116,7 @@ struct plan {
     struct plan_norm *norms;
     uint32_t n_segments, n_steps, n_inputs, n_norms;
     bool training;
+    bool resident;  /* inferring: packed weights of one step are not overwritten by another */
     uint64_t bytes; /* of the arena */
     uint64_t
         activation_bytes; /* of it, values and gradients: without norms' states, packed weights and scratch */
@@ -113,12 +126,12 @@ struct plan {
     struct plan_array aux_logits,
         aux_dlogits;       /* of the auxiliary head, training only; at PLAN_NONE: none */
     uint32_t input_reader; /* training: norms that read the images, a chain; PLAN_NO: none */
-    uint64_t scratch;      /* of convolutions */
+    uint64_t scratch;      /* of convolutions; of weights while a norm is folded into them */
 };
 
 /* FARM_OK or FARM_ENOMEM. batch is at least 1; a group has at most `group` images, 0: as PLAN_GROUP_BYTES says. */
 int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, uint32_t group,
-                bool training, const struct kernels *kernels);
+                enum plan_mode mode, const struct kernels *kernels);
 void plan_destroy(struct plan **self);
 
 #endif

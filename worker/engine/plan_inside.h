@@ -27,7 +27,8 @@ struct value {
     uint32_t n_back;        /* steps that compute it and get a gradient for it */
     uint32_t first_reader;  /* training: norms that read it */
     uint32_t slot;          /* of its gradient, when computed once */
-    enum act act;           /* fused into a batch norm */
+    enum act act;           /* fused into a batch norm, convolution or linear layer */
+    uint32_t folded;        /* inferring: the batch norm folded into this; 0: none */
     bool live, zero;
     bool wants_grad;
     bool read_by_norm;  /* in training */

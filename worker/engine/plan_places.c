@@ -306,11 +306,42 @@ static uint64_t conv_bytes(const struct planner *p, const struct plan_step *step
     return round_up(p->kernels->conv_floats(&step->window, part) * sizeof(float));
 }
 
+static uint64_t weight_bytes(const struct planner *p, const struct plan_step *step)
+{
+    const struct graph_node *n = &step->node;
+    uint64_t c = p->plan->inputs[step->first_input].c;
+
+    return round_up((uint64_t)n->kernel_h * n->kernel_w * (c / n->groups) * n->channels *
+                    sizeof(float));
+}
+
 /* `at` grows by what is taken. */
 static void take(uint64_t *at, uint64_t *offset, uint64_t bytes)
 {
     *offset = *at;
     *at += bytes;
+}
+
+/* Weights as forward reads them; 0: as they are. */
+static uint64_t packed_forward_bytes(const struct planner *p, const struct plan_step *step)
+{
+    switch (step->node.op) {
+    case GRAPH_CONV: return conv_bytes(p, step, CONV_PACKED_FORWARD);
+    case GRAPH_LINEAR: return step->norm != PLAN_NO ? weight_bytes(p, step) : 0;
+    default: return 0;
+    }
+}
+
+/* At the end of the arena, one behind the other. */
+static void place_resident(struct planner *p)
+{
+    for (uint32_t s = 0; s < p->plan->n_steps; s++) {
+        struct plan_step *step = &p->plan->steps[s];
+        uint64_t bytes = packed_forward_bytes(p, step);
+
+        if (bytes > 0)
+            take(&p->plan->bytes, &step->packed, bytes);
+    }
 }
 
 static uint64_t place_packed(struct planner *p, const struct plan_segment *g, bool backward,
@@ -319,12 +350,13 @@ static uint64_t place_packed(struct planner *p, const struct plan_segment *g, bo
     for (uint32_t s = g->first; s < g->first + g->n; s++) {
         struct plan_step *step = &p->plan->steps[s];
 
-        if (step->node.op != GRAPH_CONV)
-            continue;
         if (!backward) {
-            take(&at, &step->packed, conv_bytes(p, step, CONV_PACKED_FORWARD));
+            if (!p->plan->resident && packed_forward_bytes(p, step) > 0)
+                take(&at, &step->packed, packed_forward_bytes(p, step));
             continue;
         }
+        if (step->node.op != GRAPH_CONV)
+            continue;
         if (step->recompute)
             take(&at, &step->packed_back, conv_bytes(p, step, CONV_PACKED_FORWARD));
         if (step->backward)
@@ -503,8 +535,12 @@ static uint64_t scratch_bytes(const struct planner *p)
     for (uint32_t s = 0; s < p->plan->n_steps; s++) {
         const struct plan_step *step = &p->plan->steps[s];
 
-        if (step->node.op == GRAPH_CONV && conv_bytes(p, step, CONV_SCRATCH) > most)
+        if (step->node.op != GRAPH_CONV)
+            continue;
+        if (conv_bytes(p, step, CONV_SCRATCH) > most)
             most = conv_bytes(p, step, CONV_SCRATCH);
+        if (step->norm != PLAN_NO && weight_bytes(p, step) > most)
+            most = weight_bytes(p, step);
     }
     return most;
 }
@@ -524,5 +560,7 @@ int plan_places(struct planner *p)
         take(&plan->bytes, &plan->norms[m].state,
              round_up(p->kernels->norm_bytes(plan->norms[m].c)));
     take(&plan->bytes, &plan->scratch, scratch_bytes(p));
+    if (plan->resident)
+        place_resident(p);
     return FARM_OK;
 }

@@ -187,10 +187,12 @@ static void add_step(struct planner *p, uint32_t i, uint32_t level)
     }
     if (!room_for_step(p))
         return;
-    if (step.node.op == GRAPH_BATCH_NORM) {
-        if (v->norm == PLAN_NO)
-            add_norm(p, i, p->input_value[step.first_input]);
-        step.norm = v->norm;
+    if (step.node.op == GRAPH_BATCH_NORM || v->folded != 0) {
+        uint32_t norm = v->folded != 0 ? v->folded : i;
+
+        if (p->values[norm].norm == PLAN_NO)
+            add_norm(p, norm, p->input_value[step.first_input]);
+        step.norm = p->values[norm].norm;
     }
     fill_step(p, &step, i);
     p->todo[p->plan->n_steps] =

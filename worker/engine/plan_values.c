@@ -4,7 +4,8 @@
 /* Operations of one cheap value at most: then it is computed once, so that no chain is walked again and again. */
 #define CHEAP_DEPTH_MAX 6
 
-/* An inferring plan has one segment, unless the packed weights of its convolutions outgrow this: then another begins. */
+/* Where packed weights are not to stay for good: an inferring plan has one segment for all that is not linear, unless they
+ * outgrow this: then another begins. */
 #define PACKED_BYTES_MAX (4u << 20)
 
 static uint32_t aux_output(const struct planner *p)
@@ -167,25 +168,49 @@ static enum act act_of(enum graph_op op)
     }
 }
 
-/* An activation that alone reads a batch norm becomes that batch norm's value. */
-static void fuse_activations(struct planner *p)
+/* May its weights take up a batch norm that alone reads it? */
+static bool folds(const struct planner *p, uint32_t i)
+{
+    enum graph_op op = p->graph->nodes[i].op;
+
+    return !p->plan->training && (op == GRAPH_CONV || op == GRAPH_LINEAR);
+}
+
+/* Does value i become part of the step of value `in`, which it alone reads? An activation behind a batch norm does; at
+ * inference a batch norm behind a convolution or linear layer too, and an activation behind that. */
+static bool fuses(const struct planner *p, uint32_t i, uint32_t in)
+{
+    const struct value *maker = &p->values[in];
+
+    if (maker->zero || maker->uses != 1 || maker->act != ACT_NONE || is_output(p, in))
+        return false;
+    if (p->graph->nodes[i].op == GRAPH_BATCH_NORM)
+        return folds(p, in) && maker->folded == 0;
+    return graph_is_activation(p->graph->nodes[i].op) &&
+           (p->graph->nodes[in].op == GRAPH_BATCH_NORM || folds(p, in));
+}
+
+/* In node order, so that a norm is folded before the activation behind it is looked at. */
+static void fuse(struct planner *p)
 {
     const struct graph *g = p->graph;
 
     for (uint32_t i = 1; i < g->n_nodes; i++) {
-        struct value *v = &p->values[i], *norm;
+        struct value *v = &p->values[i], *maker;
         uint32_t in;
 
-        if (!graph_is_activation(g->nodes[i].op) || !v->live || v->same != i || v->zero)
+        if (!v->live || v->same != i || v->zero)
             continue;
         in = planner_find(p, graph_inputs(g, i)[0]);
-        norm = &p->values[in];
-        if (g->nodes[in].op != GRAPH_BATCH_NORM || norm->zero || norm->uses != 1 ||
-            norm->act != ACT_NONE || is_output(p, in))
+        if (!fuses(p, i, in))
             continue;
+        maker = &p->values[in];
         v->same = in;
-        norm->uses = v->uses;
-        norm->act = act_of(g->nodes[i].op);
+        maker->uses = v->uses;
+        if (g->nodes[i].op == GRAPH_BATCH_NORM)
+            maker->folded = i;
+        else
+            maker->act = act_of(g->nodes[i].op);
     }
 }
 
@@ -250,7 +275,7 @@ static uint32_t packed_bytes(const struct planner *p, uint32_t i)
     const struct graph_node *n = &p->graph->nodes[i];
     uint64_t c = p->graph->nodes[graph_inputs(p->graph, i)[0]].shape.c, bytes;
 
-    if (n->op != GRAPH_CONV)
+    if (n->op != GRAPH_CONV && !(n->op == GRAPH_LINEAR && p->values[i].folded != 0))
         return 0;
     bytes = (uint64_t)n->kernel_h * n->kernel_w * (c / n->groups) * n->channels * sizeof(float);
     return bytes < PACKED_BYTES_MAX ? (uint32_t)bytes : PACKED_BYTES_MAX;
@@ -286,11 +311,24 @@ static void find_level(struct planner *p, uint32_t i, uint32_t least)
         if (p->values[in].ready > level)
             level = p->values[in].ready;
     }
-    if ((n->op == GRAPH_BATCH_NORM && p->plan->training && !v->zero) || n->op == GRAPH_LINEAR)
-        level++; /* linear: with more images at a time, since its input is small */
+    if (n->op == GRAPH_BATCH_NORM && p->plan->training && !v->zero)
+        level++;
+    if (n->op == GRAPH_LINEAR && (p->plan->training || p->group > 1))
+        level++; /* with more images at a time, since its input is small */
     v->level = v->ready = level;
     v->cheap_depth = cheap_depth_of(p, i);
     v->thin = is_thin(p, i);
+}
+
+/* Are the packed weights of an inferring plan so few that they may stay? */
+static bool few_packed(const struct planner *p)
+{
+    uint64_t all = 0;
+
+    for (uint32_t i = 1; i < p->graph->n_nodes; i++)
+        if (p->values[i].live && p->values[i].same == i)
+            all += packed_bytes(p, i);
+    return !p->plan->training && all <= PACKED_BYTES_MAX;
 }
 
 static void find_levels(struct planner *p)
@@ -302,7 +340,7 @@ static void find_levels(struct planner *p)
 
         if (!v->live || v->same != i || (v->zero && v->uses == 0 && !is_output(p, i)))
             continue;
-        if (!p->plan->training) {
+        if (!p->plan->training && !p->plan->resident) {
             packed += packed_bytes(p, i);
             if (packed > PACKED_BYTES_MAX) {
                 least++;
@@ -324,11 +362,12 @@ void plan_values(struct planner *p)
         if (p->values[i].live)
             identify(p, i);
     each_read(p, count_use);
-    fuse_activations(p);
+    fuse(p);
     each_read(p, mark_readers);
     p->values[planner_find(p, p->graph->output)].uses++; /* by the loss */
     if (aux_output(p) != 0)
         p->values[planner_find(p, aux_output(p))].uses++;
     p->n_levels = 1;
+    p->plan->resident |= few_packed(p);
     find_levels(p);
 }
