@@ -681,8 +681,10 @@ int experiment_each_pending(struct experiment *self, bool (*visit)(struct propos
 {
     struct pending_trial **all = pending_sorted(&self->pending);
     struct proposal proposal;
-    int rc = all != NULL ? FARM_OK : why_set(why, FARM_ENOMEM, "no memory for pending trials");
+    int rc = FARM_OK;
 
+    if (all == NULL)
+        return why_set(why, FARM_ENOMEM, "no memory for pending trials");
     for (size_t i = 0; rc == FARM_OK && i < self->pending.n; i++) {
         if (all[i]->leader != NULL)
             continue;

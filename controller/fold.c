@@ -188,7 +188,8 @@ static int fold_proposal(struct fold *f, const struct event *e)
     struct experiment *self = f->self;
     int rc;
 
-    if (e->trial != self->tally.proposed || e->genome->n != self->space->n_dims)
+    if (e->trial != self->tally.proposed || e->genome == NULL ||
+        e->genome->n != self->space->n_dims)
         return differs(f, e, "it is not the next trial of this space");
     if ((rc = ask_again(f, e)) != FARM_OK)
         return rc;
@@ -220,12 +221,11 @@ static int fold_result(struct fold *f, const struct event *e)
 static int fold_exhausted(struct fold *f, const struct event *e)
 {
     uint64_t parent;
-    int rc;
 
     if (e->trial > ASK_TRIES)
         return differs(f, e, "more tries than there can be");
     for (uint64_t i = 0; i < e->trial; i++)
-        if ((rc = strategy_ask(f->self->strategy, f->self->asked, &parent)) != FARM_OK)
+        if (strategy_ask(f->self->strategy, f->self->asked, &parent) != FARM_OK)
             return differs(f, e, "the strategy proposes less");
     return FARM_OK;
 }
@@ -354,23 +354,31 @@ static void add_to_digest(struct digest *digest, const struct event *e, uint8_t 
     digest_of(digest, buffer, (size_t)(at - buffer));
 }
 
+/* Bit for bit: a NaN is the same as itself, and 0 is not -0. */
+static bool same_bits(double a, double b)
+{
+    uint64_t x, y;
+
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 /* The trial's record says the same as the event. */
 static int compare_record(struct fold *f, const struct event *e)
 {
     struct trial_record record;
     bool same;
-    int rc;
 
     if (e->kind != EVENT_PROPOSED && e->kind != EVENT_RESULT)
         return FARM_OK;
-    if ((rc = store_get_trial(f->self->store, e->trial, &record)) != FARM_OK)
+    if (store_get_trial(f->self->store, e->trial, &record) != FARM_OK)
         return differs(f, e, "the trial's record cannot be read");
     if (e->kind == EVENT_PROPOSED)
         same = genome_equal(record.genome, e->genome) && record.parent == e->parent;
     else
         same = record.state == TRIAL_DONE && record.result.outcome == e->outcome &&
-               memcmp(&record.result.fitness, &e->fitness, sizeof e->fitness) == 0 &&
-               record.known_from == e->known_from;
+               same_bits(record.result.fitness, e->fitness) && record.known_from == e->known_from;
     trial_record_release(&record);
     return same ? FARM_OK : differs(f, e, "the trial's record says something else");
 }
@@ -422,7 +430,7 @@ static bool compare_member(uint64_t serial, uint64_t trial, double fitness, void
 
     (void)serial;
     c->same = c->i < c->n && c->members[c->i].trial == trial &&
-              memcmp(&c->members[c->i].fitness, &fitness, sizeof fitness) == 0;
+              same_bits(c->members[c->i].fitness, fitness);
     c->i++;
     return c->same;
 }

@@ -25,18 +25,21 @@
 #define WIRE_VERSION 1
 
 enum wire_kind {
-    WIRE_HELLO = 1,     /* peer -> broker: who I am; answered by WELCOME or REFUSE */
-    WIRE_WELCOME = 2,   /* broker -> peer */
-    WIRE_REFUSE = 3,    /* broker -> peer: a code and a sentence; REFUSE_HELLO_FIRST asks for a HELLO */
-    WIRE_PUBLISH = 4,   /* controller -> broker: evaluate this; idempotent by key */
-    WIRE_BUSY = 5,      /* broker -> controller: not taken, publish it again when the window allows */
-    WIRE_WINDOW = 6,    /* broker -> controller: how many tasks you may have outstanding, and the farm's state */
-    WIRE_TASK = 7,      /* broker -> worker: a lease */
-    WIRE_RESULT = 8,    /* worker -> broker -> controller */
-    WIRE_ACK = 9,       /* controller -> broker -> worker: these results are durable, forget them */
-    WIRE_HEARTBEAT = 10,/* peer -> broker, and its echo; a worker's renews its leases */
-    WIRE_REVOKE = 11,   /* broker -> worker: stop these, their lease is gone */
-    WIRE_CANCEL = 12,   /* controller -> broker: drop these tasks. A lease with .running = false spares a task that an
+    WIRE_HELLO = 1,   /* peer -> broker: who I am; answered by WELCOME or REFUSE */
+    WIRE_WELCOME = 2, /* broker -> peer */
+    WIRE_REFUSE =
+        3, /* broker -> peer: a code and a sentence; REFUSE_HELLO_FIRST asks for a HELLO */
+    WIRE_PUBLISH = 4, /* controller -> broker: evaluate this; idempotent by key */
+    WIRE_BUSY = 5,    /* broker -> controller: not taken, publish it again when the window allows */
+    WIRE_WINDOW =
+        6, /* broker -> controller: how many tasks you may have outstanding, and the farm's state */
+    WIRE_TASK = 7,   /* broker -> worker: a lease */
+    WIRE_RESULT = 8, /* worker -> broker -> controller */
+    WIRE_ACK = 9,    /* controller -> broker -> worker: these results are durable, forget them */
+    WIRE_HEARTBEAT = 10, /* peer -> broker, and its echo; a worker's renews its leases */
+    WIRE_REVOKE = 11,    /* broker -> worker: stop these, their lease is gone */
+    WIRE_CANCEL =
+        12, /* controller -> broker: drop these tasks. A lease with .running = false spares a task that an
                            evaluator has begun, and is dropped only from the queue or from a worker's hand. Every
                            task that was dropped comes back in a BUSY */
     WIRE_PROGRESS = 13, /* worker -> broker -> controller: one report on the way */
@@ -64,7 +67,8 @@ struct wire_lease {
     struct wire_key key;
     uint64_t lease;
     uint64_t progress; /* heartbeats: a counter that moves when the evaluator does */
-    bool running;      /* heartbeats, hello: evaluating now (false: waiting in hand, or finished and unacknowledged) */
+    bool
+        running; /* heartbeats, hello: evaluating now (false: waiting in hand, or finished and unacknowledged) */
 };
 
 /* A data set a worker has. */
@@ -84,7 +88,8 @@ struct wire_hello {
     uint32_t slots, ahead;     /* worker: evaluations at once; tasks it wants waiting in hand */
     uint64_t experiment;       /* controller */
     uint32_t demand;           /* controller: at most so many tasks outstanding would be used */
-    char data_name[LIMIT_NAME + 1]; /* controller: data set its tasks need ("": none in particular) */
+    char data_name[LIMIT_NAME +
+                   1]; /* controller: data set its tasks need ("": none in particular) */
     size_t n_data;
     struct wire_data data[WIRE_DATA_MAX]; /* worker */
     size_t n_leases;
@@ -102,9 +107,10 @@ enum wire_refusal {
     REFUSE_VERSION = 1,     /* another protocol version */
     REFUSE_HELLO_FIRST = 2, /* not (or no longer) known: say HELLO */
     REFUSE_MALFORMED = 3,
-    REFUSE_NAME_TAKEN = 4,  /* a live peer with this name and another incarnation, or this experiment */
+    REFUSE_NAME_TAKEN =
+        4, /* a live peer with this name and another incarnation, or this experiment */
     REFUSE_LIMIT = 5,
-    REFUSE_ROLE = 6,        /* not a message for this role */
+    REFUSE_ROLE = 6, /* not a message for this role */
 };
 struct wire_refuse {
     enum wire_refusal code;
@@ -113,11 +119,11 @@ struct wire_refuse {
 
 struct wire_publish {
     struct wire_key key;
-    bool again;            /* may already be running somewhere: a restarted broker waits for workers first */
+    bool again; /* may already be running somewhere: a restarted broker waits for workers first */
 };
 
 struct wire_window {
-    uint32_t window;       /* tasks this controller may have outstanding */
+    uint32_t window;                       /* tasks this controller may have outstanding */
     uint32_t workers, slots, busy, queued; /* the farm's, all controllers together */
     size_t n_data;
     struct wire_data data[WIRE_DATA_MAX]; /* sets that workers here have */
@@ -165,9 +171,9 @@ struct wire_message {
         struct wire_refuse refuse;
         struct wire_publish publish;
         struct wire_window window;
-        struct wire_lease task;      /* TASK: key and lease */
-        struct wire_result result;   /* RESULT, PROGRESS */
-        struct wire_leases leases;   /* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY */
+        struct wire_lease task;    /* TASK: key and lease */
+        struct wire_result result; /* RESULT, PROGRESS */
+        struct wire_leases leases; /* ACK, REVOKE, CANCEL, RETURN, HEARTBEAT, BUSY */
         struct wire_status status;
     } u;
     zmq_msg_t payload, blob; /* initialised always; size 0 when absent */

@@ -39,7 +39,8 @@ static void lease_to(Nasfarm__Lease *m, const struct wire_lease *l)
 /* One block: the pointers, then the messages. NULL when out of memory, or when n is 0. */
 static Nasfarm__Lease **leases_to(const struct wire_lease *leases, size_t n)
 {
-    Nasfarm__Lease **list = n > 0 ? malloc(n * (sizeof *list + sizeof **list)) : NULL;
+    Nasfarm__Lease **list =
+        n > 0 ? malloc(n * (sizeof(struct _Nasfarm__Lease *) + sizeof **list)) : NULL;
     Nasfarm__Lease *messages = (Nasfarm__Lease *)(list + n);
 
     if (list == NULL)

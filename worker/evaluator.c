@@ -88,10 +88,12 @@ static void limit(__rlimit_resource_t what, uint64_t bytes)
 static uint64_t data_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
+    char text[200] = "", *at = text;
     unsigned long long pages = 0;
 
-    if (file != NULL && fscanf(file, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
-        pages = 0;
+    if (file != NULL && fgets(text, sizeof text, file) != NULL)
+        for (int field = 0; field < 6; field++)
+            pages = strtoull(at, &at, 10);
     if (file != NULL)
         (void)fclose(file);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -61,7 +61,7 @@ static int fill_stem(struct space_config *config, struct why *why)
     if (config->stem[0] != '\0' && strcmp(config->stem, stems[imagenet]) != 0)
         return why_set(why, FARM_EINPUT, "there is no stem '%.15s': known are plain, imagenet",
                        config->stem);
-    (void)strcpy(config->stem, stems[imagenet]);
+    (void)snprintf(config->stem, sizeof config->stem, "%s", stems[imagenet]);
     if (config->stem_stride == 0)
         config->stem_stride = imagenet ? 2 : 1;
     return check_range("as the stem's stride", config->stem_stride, MAX_STEM_STRIDE, why);

@@ -1,5 +1,6 @@
 /* csv.c - one image a line: numbers between commas, the label last or first. */
 #include <locale.h>
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,7 @@ static int parse_line(struct csv *self, const char *line, const char *end, struc
                        self->path, self->line, fields, self->fields);
     if ((rc = grow(self, why)) != FARM_OK)
         return rc;
+    assert(self->values != NULL); /* a bug in grow() otherwise */
     pixel = self->values + self->n * (fields - 1);
     for (size_t i = 0; i < fields; i++, line++) { /* line++: over the comma */
         const char *field;
@@ -192,7 +194,7 @@ static void hand_over(struct csv *self, struct draft *out)
 
             bytes[i] = (uint8_t)value;
         }
-        smaller = realloc(bytes, n);
+        smaller = n > 0 ? realloc(bytes, n) : NULL;
         out->bytes = smaller != NULL ? smaller : bytes;
     } else {
         out->floats = self->values;

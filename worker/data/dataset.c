@@ -298,9 +298,9 @@ void dataset_close(struct dataset **self)
 {
     if (*self == NULL)
         return;
-    free((void *)(uintptr_t)(*self)->bytes); /* const towards everyone else */
-    free((void *)(uintptr_t)(*self)->floats);
-    free((void *)(uintptr_t)(*self)->labels);
+    free((void *)(*self)->bytes); /* const towards everyone else */
+    free((void *)(*self)->floats);
+    free((void *)(*self)->labels);
     free(*self);
     *self = NULL;
 }

@@ -93,7 +93,7 @@ static int take(struct infile *self, uint64_t want, uint8_t **bytes, size_t *len
 {
     uint64_t room = want < FIRST_BYTES ? want : FIRST_BYTES;
     uint8_t *buffer = malloc((size_t)room + 1), *larger;
-    size_t used = 0, got;
+    size_t used = 0, got = 0;
     int rc = FARM_OK;
 
     if (buffer == NULL)
@@ -125,7 +125,7 @@ int infile_take(struct infile *self, uint64_t want, const char *what, uint8_t **
                 struct why *why)
 {
     uint64_t from = self->at;
-    size_t len;
+    size_t len = 0;
     int rc;
 
     *bytes = NULL;

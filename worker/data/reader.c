@@ -45,11 +45,11 @@ int reader_check_shape(const char *path, uint64_t n, uint64_t h, uint64_t w, uin
 int reader_row_shape(struct draft *out, const char *path, uint64_t features,
                      const struct row_form *form, struct why *why)
 {
-    uint64_t c = form->c > 0 ? form->c : 1;
+    uint64_t c = form->c > 0 ? form->c : 1, pixels = features / c;
     uint64_t h = form->h > 0 ? form->h : 1, w = form->w > 0 ? form->w : 1;
 
     if (form->h == 0 && form->w == 0)
-        h = w = (uint64_t)sqrt((double)(features / c));
+        h = w = (uint64_t)sqrt((double)pixels);
     if (h * w * c != features) /* each is below 2^32 by its option, and checked to be small there */
         return why_set(
             why, FARM_EINPUT,

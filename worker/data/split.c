@@ -129,7 +129,7 @@ int split_init(struct split *self, const struct dataset *data, const struct reci
 {
     uint32_t *order = malloc(data->n_train * sizeof *order);
     uint32_t *start = malloc(((size_t)data->classes + 1) * sizeof *start);
-    uint8_t *part = malloc(data->n_train);
+    uint8_t *part = calloc(data->n_train, sizeof *part);
     int rc = FARM_ENOMEM;
 
     memset(self, 0, sizeof *self);
