@@ -63,7 +63,7 @@ static struct task digits_task(void)
 
 static void free_task(struct task *task)
 {
-    free((void *)(uintptr_t)task->graph);
+    free((void *)task->graph);
 }
 
 /* -- what was reported on the way -- */

@@ -54,15 +54,15 @@ static struct experiment_config make_config(const char *space, const char *strat
                                   .id = 99,
                                   .data = {"tiny", 0xfedcba9876543210, 8, 8, 1, 10, 100, 20}};
 
-    strcpy(c.name, "test");
-    strcpy(c.space.name, space);
+    (void)snprintf(c.name, sizeof c.name, "test");
+    (void)snprintf(c.space.name, sizeof c.space.name, "%s", space);
     c.space.input = (struct graph_shape){8, 8, 1};
     c.space.classes = 10;
     c.space.channels = 8;
     c.space.cells = 1;
     c.space.stages = 1;
-    strcpy(c.strategy, strategy);
-    strcpy(c.strategy_options, options);
+    (void)snprintf(c.strategy, sizeof c.strategy, "%s", strategy);
+    (void)snprintf(c.strategy_options, sizeof c.strategy_options, "%s", options);
     recipe_init(&c.recipe);
     recipe_init(&c.final_recipe);
     c.final_recipe.epochs = 30;
@@ -449,7 +449,7 @@ START_TEST(a_graph_is_evaluated_once_and_equal_ones_take_its_result_over)
             ck_assert_int_eq(first.result.outcome, record.result.outcome);
             ck_assert_str_eq(first.result.reason, record.result.reason);
             ck_assert_str_eq(first.worker, record.worker);
-            ck_assert(memcmp(&first.result.fitness, &record.result.fitness, 8) == 0);
+            ck_assert_mem_eq(&first.result.fitness, &record.result.fitness, 8);
             same_failure += record.result.outcome == OUTCOME_OOM;
             trial_record_release(&first);
         }

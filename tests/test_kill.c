@@ -239,6 +239,14 @@ static bool count_event(const struct event *e, void *ctx)
     return true;
 }
 
+static uint64_t bits_of(double v)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
 static void check_store(const struct farm_under_test *f, const struct witness *w)
 {
     struct store *store = NULL;
@@ -259,7 +267,7 @@ static void check_store(const struct farm_under_test *f, const struct witness *w
         }
         if (record.state != TRIAL_DONE)
             lost++;
-        else if (memcmp(&record.result.fitness, &w->results[i].fitness, sizeof(double)) != 0)
+        else if (bits_of(record.result.fitness) != bits_of(w->results[i].fitness))
             different++;
         trial_record_release(&record);
     }
@@ -356,7 +364,7 @@ START_TEST(what_is_killed_loses_nothing_and_counts_nothing_twice)
     }
     printf("kill test: killed broker %llu, workers %llu, controller %llu times\n",
            (unsigned long long)per_process[BROKER],
-           (unsigned long long)(per_process[WORKER_A] + per_process[WORKER_B]),
+           (unsigned long long)per_process[WORKER_A] + per_process[WORKER_B],
            (unsigned long long)per_process[CONTROLLER]);
     size_t before = w.n;
 

@@ -1,6 +1,7 @@
 /* test_pairwise.c - the AmoebaNet and NASNet spaces, and their cells against NASNet-A, whose size is published. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ static struct space *open_named(const char *name, struct space_config config)
     struct space *space = NULL;
     struct why why = {""};
 
-    strcpy(config.name, name);
+    (void)snprintf(config.name, sizeof config.name, "%s", name);
     ck_assert_msg(space_open(&space, &config, &why) == FARM_OK, "%s", why.text);
     return space;
 }

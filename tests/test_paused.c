@@ -87,7 +87,7 @@ static struct task task_of(int which, uint32_t channels)
 
 static void free_task(struct task *task)
 {
-    free((void *)(uintptr_t)task->graph);
+    free((void *)task->graph);
 }
 
 /* What an evaluation gives. */

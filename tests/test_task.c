@@ -133,7 +133,7 @@ START_TEST(a_schedule_that_is_too_long_is_refused)
     void *hold;
 
     memset(bytes + 9, '0', 80);
-    memcpy(bytes + 9, "step:30,0.1", 11);
+    memcpy(bytes + 9, "step:30,0.1", sizeof "step:30,0.1" - 1);
     ck_assert_int_eq(task_unpack(&t, &hold, bytes, sizeof bytes, &why), FARM_EINPUT);
     ck_assert_msg(strstr(why.text, "schedule \"(too long)\"") != NULL, "%s", why.text);
     free(hold);

@@ -1,6 +1,6 @@
 /* csv.c - one image a line: numbers between commas, the label last or first. */
-#include <locale.h>
 #include <assert.h>
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
