@@ -176,11 +176,13 @@ const uint32_t *graph_inputs(const struct graph *self, uint32_t node);
 struct graph_cost {
     uint64_t params; /* trained values: weights, biases, gamma, beta */
     uint64_t macs;   /* multiply-adds of conv and linear; FLOPs are twice that */
-    uint64_t
-        activation_bytes; /* peak of live float32 values at inference, in node order: while a node
-                                  runs, its output and every value still to be read are live; identity,
-                                  dropout and drop-path are aliases and free */
-    uint32_t depth;       /* convolutions and linear layers on the longest path */
+    /* Memory for float32 values at inference, of one image: the image and the logits, which are the caller's and so stay
+     * throughout, and the peak of the others in node order: while a node runs, its output and every value still to be
+     * read are live. graph_values.h says what is a value; a batch norm or activation that is the last to read a value
+     * works in place, one that runs in one pass with another costs nothing. This is what the engine reserves for values
+     * (plan->activation_bytes of one image, but for the alignment of arrays); weights and scratch come on top. */
+    uint64_t activation_bytes;
+    uint32_t depth; /* convolutions and linear layers on the longest path */
     uint32_t live_nodes;
 };
 int graph_cost(const struct graph *self, struct graph_cost *out);

@@ -21,7 +21,7 @@ static int prepare(struct planner *p)
         struct value *v = &p->values[i];
 
         v->same = i;
-        v->pure = v->next_pure = v->step = v->copy = v->norm = v->first_reader = v->slot = PLAN_NO;
+        v->step = v->copy = v->norm = v->first_reader = v->slot = PLAN_NO;
         v->next_of_level = p->norm_slot[i] = PLAN_NO;
         v->first_time = UINT32_MAX;
         v->at = (struct plan_array){PLAN_NONE, 0};
@@ -35,7 +35,8 @@ static int make(struct planner *p)
 
     if (rc != FARM_OK)
         return rc;
-    plan_values(p);
+    if ((rc = plan_values(p)) != FARM_OK)
+        return rc;
     plan_steps(p);
     if (p->error == FARM_OK)
         plan_gradients(p);

@@ -16,12 +16,8 @@
  * in backward, rather than written to memory and read back: with C channels of 32x32 pixels a batch does not fit into any
  * cache, but a group does. Depthwise convolutions and pools are computed once forward and again in backward.
  *
- * Values that need no work are looked through: identities, sums of one term that is not zero, dropout and drop-path at
- * inference. The same activation, pool or average of the same value is computed once a segment; an activation that alone
- * reads a batch norm is done in its pass; the terms of a sum that nobody else reads share the gradient of the sum.
- *
- * At inference a batch norm that alone reads a convolution or a linear layer is folded into it: the weights are scaled when
- * they are packed, the rest is a bias, and an activation that alone reads the result is done in the same step. Packed
+ * graph_values.h says which nodes need no work, and which run in one pass. The terms of a sum that nobody else reads share
+ * the gradient of the sum. A batch norm that is folded scales the weights when they are packed; the rest is a bias. Packed
  * weights are resident (each has a place of its own, so that they can be kept from one forward to the next) when that was
  * asked for, or when all of them are few; otherwise segments share the room for them.
  */

@@ -1,6 +1,7 @@
 /* plan_inside.h - what the parts of the planner tell one another, for plan*.c only.
  *
- * In order: plan_values.c finds out which nodes are values of their own, and at which level each can be computed;
+ * In order: plan_values.c takes over which nodes are values of their own (graph_values.h), and finds out at which level each
+ * can be computed;
  * plan_steps.c lists the steps, level by level, and what backward needs; plan_gradients.c says where gradients gather;
  * plan_places.c gives every array its place.
  *
@@ -14,8 +15,7 @@
 #include "plan.h"
 
 struct value {
-    uint32_t same;            /* the node whose value this is; itself when it has its own */
-    uint32_t pure, next_pure; /* chain of the parameterless operations that read a value */
+    uint32_t same;        /* the node whose value this is; itself when it has its own */
     uint32_t uses;        /* reads by other values, one read twice counts twice; by the loss, too */
     uint32_t level;       /* of a value computed once: its segment */
     uint32_t ready;       /* the first level that can read it */
@@ -113,7 +113,7 @@ static inline bool reads_input_again(const struct plan_step *s, uint32_t input)
     }
 }
 
-void plan_values(struct planner *p);
+int plan_values(struct planner *p);
 void plan_steps(struct planner *p);
 void plan_gradients(struct planner *p);
 int plan_places(struct planner *p);

@@ -19,6 +19,7 @@ struct buffer {
 struct buffers {
     struct buffer *all;
     uint32_t n, cap;
+    uint32_t n_first; /* 1: the first is at offset 0, whatever happens */
 };
 
 static uint64_t round_up(uint64_t bytes)
@@ -37,18 +38,20 @@ static uint32_t add_buffer(struct planner *p, struct buffers *b, uint64_t bytes,
 }
 
 /* ---- places: the largest first, each into the tightest gap among those that are live with it
- * (Pisarchyk, Lee 2020, arXiv:2001.03288, "greedy by size") ---- */
+ * (Pisarchyk, Lee 2020, arXiv:2001.03288, "greedy by size"). Where that takes more than what is live at once, the one that
+ * sticks out at the end goes first, and all is placed again, a few times ---- */
+
+#define PLACE_TRIES 40
 
 static int by_size(const void *a, const void *b, void *buffers)
 {
-    const struct buffer *all = buffers;
+    const struct buffers *of = buffers;
     uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 
-    if (i == 0 ||
-        j == 0) /* the images are the first of the full ones, and at offset 0 in every plan */
-        return (j == 0) - (i == 0);
-    if (all[i].bytes != all[j].bytes)
-        return all[i].bytes > all[j].bytes ? -1 : 1;
+    if (i < of->n_first || j < of->n_first)
+        return (j < of->n_first) - (i < of->n_first);
+    if (of->all[i].bytes != of->all[j].bytes)
+        return of->all[i].bytes > of->all[j].bytes ? -1 : 1;
     return i < j ? -1 : 1;
 }
 
@@ -72,18 +75,11 @@ static uint64_t best_gap(const struct buffer *all, const uint32_t *placed, uint3
     return best != PLAN_NONE ? best : end;
 }
 
-/* Returns the bytes of the whole; PLAN_NONE when there is no memory. */
-static uint64_t place(const struct buffers *b)
+/* In that order; `placed` has room for as many. Returns the bytes of the whole. */
+static uint64_t place_in_order(const struct buffers *b, const uint32_t *order, uint32_t *placed)
 {
-    uint32_t *order = malloc(2 * (size_t)(b->n + 1) * sizeof *order), *placed;
     uint64_t bytes = 0;
 
-    if (order == NULL)
-        return PLAN_NONE;
-    placed = order + b->n;
-    for (uint32_t i = 0; i < b->n; i++)
-        order[i] = i;
-    qsort_r(order, b->n, sizeof *order, by_size, b->all);
     for (uint32_t i = 0; i < b->n; i++) {
         struct buffer *o = &b->all[order[i]];
         uint32_t at = i;
@@ -95,11 +91,96 @@ static uint64_t place(const struct buffers *b)
         placed[at] = order[i];
         if (o->at + o->bytes > bytes)
             bytes = o->at + o->bytes;
-        if (o->owner != NULL)
-            o->owner->at = o->at;
     }
-    free(order);
     return bytes;
+}
+
+/* Moves the buffer that ends last half the way to the front; false when it is there. */
+static bool promote(const struct buffers *b, uint32_t *order, uint64_t bytes)
+{
+    uint32_t i = b->n, to, top;
+
+    while (i-- > b->n_first) {
+        top = order[i];
+        if (b->all[top].at + b->all[top].bytes < bytes)
+            continue;
+        to = (b->n_first + i) / 2;
+        memmove(&order[to + 1], &order[to], (i - to) * sizeof *order);
+        order[to] = top;
+        return i > to;
+    }
+    return false;
+}
+
+/* The most that is live at any one time: no placement takes less. PLAN_NONE when there is no memory. */
+static uint64_t most_live(const struct buffers *b)
+{
+    uint64_t live = 0, most = 0, *change;
+    uint32_t end = 0;
+
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->all[i].last > end)
+            end = b->all[i].last;
+    if ((change = calloc(end + 2ull, sizeof *change)) == NULL)
+        return PLAN_NONE;
+    for (uint32_t i = 0; i < b->n; i++) {
+        change[b->all[i].first] += b->all[i].bytes;
+        change[b->all[i].last + 1] -= b->all[i].bytes;
+    }
+    for (uint32_t t = 0; t <= end; t++) {
+        live += change[t];
+        if (live > most)
+            most = live;
+    }
+    free(change);
+    return most;
+}
+
+struct attempt {
+    uint32_t *order, *placed, *best;
+    uint64_t bytes; /* of the best */
+};
+
+static void try_orders(const struct buffers *b, uint64_t least, struct attempt *a)
+{
+    for (int i = 0; i < PLACE_TRIES && a->bytes > least; i++) {
+        uint64_t bytes = place_in_order(b, a->order, a->placed);
+
+        if (bytes < a->bytes) {
+            a->bytes = bytes;
+            memcpy(a->best, a->order, b->n * sizeof *a->best);
+        }
+        if (!promote(b, a->order, bytes))
+            break;
+    }
+}
+
+/* Returns the bytes of the whole; PLAN_NONE when there is no memory. */
+static uint64_t place(struct buffers *b)
+{
+    struct attempt a = {.order = malloc(3 * (size_t)(b->n + 1) * sizeof *a.order),
+                        .bytes = UINT64_MAX};
+    uint64_t least = most_live(b);
+
+    if (a.order == NULL || least == PLAN_NONE) {
+        free(a.order);
+        return PLAN_NONE;
+    }
+    a.placed = a.order + b->n;
+    a.best = a.placed + b->n;
+    for (int by_time = 0; by_time < 2 && a.bytes > least; by_time++) {
+        for (uint32_t i = 0; i < b->n; i++)
+            a.order[i] = i;
+        if (!by_time)
+            qsort_r(a.order, b->n, sizeof *a.order, by_size, b);
+        try_orders(b, least, &a);
+    }
+    a.bytes = place_in_order(b, a.best, a.placed);
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->all[i].owner != NULL)
+            b->all[i].owner->at = b->all[i].at;
+    free(a.order);
+    return a.bytes;
 }
 
 /* ---- full arrays ---- */
@@ -175,7 +256,7 @@ static void add_aux(struct planner *p, struct buffers *b)
 
 static uint64_t place_full(struct planner *p)
 {
-    struct buffers b = {0};
+    struct buffers b = {.n_first = 1}; /* the images are at offset 0 in every plan */
     uint64_t bytes;
 
     find_times(p);

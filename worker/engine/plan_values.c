@@ -1,4 +1,7 @@
-/* plan_values.c - which nodes are values of their own, which of these are cheap, and at which level each is ready. */
+/* plan_values.c - which values (graph_values.h) are cheap, and at which level each is ready. */
+#include <stdlib.h>
+
+#include "graph_values.h"
 #include "plan_inside.h"
 
 /* Operations of one cheap value at most: then it is computed once, so that no chain is walked again and again. */
@@ -21,138 +24,26 @@ static bool is_output(const struct planner *p, uint32_t value)
            (aux != 0 && value == planner_find(p, aux));
 }
 
-static void mark_live(struct planner *p)
-{
-    const struct graph *g = p->graph;
-
-    p->values[g->output].live = true;
-    p->values[aux_output(p)].live = true;
-    p->values[0].live = true;
-    for (uint32_t i = g->n_nodes; i-- > 1;) {
-        if (!p->values[i].live || g->nodes[i].op == GRAPH_ZERO)
-            continue;
-        for (uint32_t k = 0; k < g->nodes[i].n_inputs; k++)
-            p->values[graph_inputs(g, i)[k]].live = true;
-    }
-}
-
-static bool same_attributes(const struct graph_node *a, const struct graph_node *b)
-{
-    return a->op == b->op && a->kernel_h == b->kernel_h && a->kernel_w == b->kernel_w &&
-           a->stride == b->stride && a->pad_y == b->pad_y && a->pad_x == b->pad_x &&
-           a->valid == b->valid && a->groups == b->groups && a->channels == b->channels &&
-           a->offset == b->offset && a->height == b->height && a->width == b->width &&
-           a->mode == b->mode;
-}
-
-/* The node that already computes the same of the same value, or node itself. */
-static uint32_t find_twin(struct planner *p, uint32_t node, uint32_t in)
-{
-    const struct graph_node *nodes = p->graph->nodes;
-
-    for (uint32_t i = p->values[in].pure; i != PLAN_NO; i = p->values[i].next_pure)
-        if (same_attributes(&nodes[i], &nodes[node]))
-            return i;
-    p->values[node].next_pure = p->values[in].pure;
-    p->values[in].pure = node;
-    return node;
-}
-
-/* Sums: the only term that is not zero stands for the sum; PLAN_NO when there are none or several. */
-static uint32_t only_term(struct planner *p, uint32_t node, bool *all_zero)
-{
-    uint32_t only = PLAN_NO, n = 0;
-
-    for (uint32_t k = 0; k < p->graph->nodes[node].n_inputs; k++) {
-        uint32_t in = planner_find(p, graph_inputs(p->graph, node)[k]);
-
-        if (p->values[in].zero)
-            continue;
-        only = in;
-        n++;
-    }
-    *all_zero = n == 0;
-    return n == 1 ? only : PLAN_NO;
-}
-
-static void identify(struct planner *p, uint32_t i)
-{
-    const struct graph_node *n = &p->graph->nodes[i];
-    struct value *v = &p->values[i];
-    uint32_t in = planner_find(p, graph_inputs(p->graph, i)[0]), only;
-    bool all_zero;
-
-    switch (n->op) {
-    case GRAPH_ZERO: v->zero = true; return;
-    case GRAPH_IDENTITY: v->same = in; return;
-    case GRAPH_DROPOUT:
-    case GRAPH_DROP_PATH:
-        if (!p->plan->training || p->values[in].zero)
-            v->same = in;
-        return;
-    case GRAPH_RELU:
-        v->same = p->graph->nodes[in].op == GRAPH_RELU ? in : find_twin(p, i, in);
-        v->zero = p->values[in].zero;
-        return;
-    case GRAPH_SIGMOID:
-    case GRAPH_H_SIGMOID: v->same = find_twin(p, i, in); return; /* of zero they are 1/2 */
-    case GRAPH_MAX_POOL:
-    case GRAPH_AVG_POOL:
-    case GRAPH_GLOBAL_AVG_POOL:
-    case GRAPH_RELU6:
-    case GRAPH_SWISH:
-    case GRAPH_H_SWISH:
-    case GRAPH_SLICE:
-    case GRAPH_CHANNEL_SHUFFLE:
-    case GRAPH_RESIZE:
-        v->same = find_twin(p, i, in);
-        v->zero = p->values[in].zero;
-        return;
-    case GRAPH_ADD:
-        only = only_term(p, i, &all_zero);
-        v->zero = all_zero;
-        if (only != PLAN_NO)
-            v->same = only;
-        return;
-    case GRAPH_CONCAT:
-        (void)only_term(p, i, &all_zero);
-        v->zero = all_zero;
-        return;
-    default: return;
-    }
-}
-
-/* Calls visit(p, i, in) for each read of value `in` by value i. */
-static void each_read(struct planner *p, void (*visit)(struct planner *, uint32_t, uint32_t))
+/* By what each value is read. */
+static void find_readers(struct planner *p)
 {
     const struct graph *g = p->graph;
 
     for (uint32_t i = 1; i < g->n_nodes; i++) {
         const struct value *v = &p->values[i];
+        enum graph_op op = g->nodes[i].op;
 
         if (!v->live || v->same != i || v->zero)
             continue;
         for (uint32_t k = 0; k < g->nodes[i].n_inputs; k++) {
-            uint32_t in = planner_find(p, graph_inputs(g, i)[k]);
+            struct value *in = &p->values[planner_find(p, graph_inputs(g, i)[k])];
 
-            if (g->nodes[i].op != GRAPH_ADD || !p->values[in].zero)
-                visit(p, i, in);
+            if (op == GRAPH_ADD && in->zero)
+                continue;
+            in->read_by_other |= op != GRAPH_CONCAT;
+            in->read_by_norm |= op == GRAPH_BATCH_NORM && p->plan->training;
         }
     }
-}
-
-static void count_use(struct planner *p, uint32_t i, uint32_t in)
-{
-    (void)i;
-    p->values[in].uses++;
-}
-
-static void mark_readers(struct planner *p, uint32_t i, uint32_t in)
-{
-    if (p->graph->nodes[i].op != GRAPH_CONCAT)
-        p->values[in].read_by_other = true;
-    if (p->graph->nodes[i].op == GRAPH_BATCH_NORM && p->plan->training)
-        p->values[in].read_by_norm = true;
 }
 
 static enum act act_of(enum graph_op op)
@@ -165,52 +56,6 @@ static enum act act_of(enum graph_op op)
     case GRAPH_SIGMOID: return ACT_SIGMOID;
     case GRAPH_H_SIGMOID: return ACT_H_SIGMOID;
     default: return ACT_NONE;
-    }
-}
-
-/* May its weights take up a batch norm that alone reads it? */
-static bool folds(const struct planner *p, uint32_t i)
-{
-    enum graph_op op = p->graph->nodes[i].op;
-
-    return !p->plan->training && (op == GRAPH_CONV || op == GRAPH_LINEAR);
-}
-
-/* Does value i become part of the step of value `in`, which it alone reads? An activation behind a batch norm does; at
- * inference a batch norm behind a convolution or linear layer too, and an activation behind that. */
-static bool fuses(const struct planner *p, uint32_t i, uint32_t in)
-{
-    const struct value *maker = &p->values[in];
-
-    if (maker->zero || maker->uses != 1 || maker->act != ACT_NONE || is_output(p, in))
-        return false;
-    if (p->graph->nodes[i].op == GRAPH_BATCH_NORM)
-        return folds(p, in) && maker->folded == 0;
-    return graph_is_activation(p->graph->nodes[i].op) &&
-           (p->graph->nodes[in].op == GRAPH_BATCH_NORM || folds(p, in));
-}
-
-/* In node order, so that a norm is folded before the activation behind it is looked at. */
-static void fuse(struct planner *p)
-{
-    const struct graph *g = p->graph;
-
-    for (uint32_t i = 1; i < g->n_nodes; i++) {
-        struct value *v = &p->values[i], *maker;
-        uint32_t in;
-
-        if (!v->live || v->same != i || v->zero)
-            continue;
-        in = planner_find(p, graph_inputs(g, i)[0]);
-        if (!fuses(p, i, in))
-            continue;
-        maker = &p->values[in];
-        v->same = in;
-        maker->uses = v->uses;
-        if (g->nodes[i].op == GRAPH_BATCH_NORM)
-            maker->folded = i;
-        else
-            maker->act = act_of(g->nodes[i].op);
     }
 }
 
@@ -355,19 +200,37 @@ static void find_levels(struct planner *p)
     }
 }
 
-void plan_values(struct planner *p)
+static bool find_values(struct planner *p)
 {
-    mark_live(p);
-    for (uint32_t i = 1; i < p->graph->n_nodes; i++)
-        if (p->values[i].live)
-            identify(p, i);
-    each_read(p, count_use);
-    fuse(p);
-    each_read(p, mark_readers);
+    struct graph_value *found = malloc(p->graph->n_nodes * sizeof *found);
+
+    if (found == NULL)
+        return false;
+    graph_values(p->graph, p->plan->training, found);
+    for (uint32_t i = 0; i < p->graph->n_nodes; i++) {
+        struct value *v = &p->values[i];
+
+        v->same = found[i].same;
+        v->uses = found[i].uses;
+        v->folded = found[i].norm;
+        v->act = found[i].act != 0 ? act_of(p->graph->nodes[found[i].act].op) : ACT_NONE;
+        v->live = found[i].live;
+        v->zero = found[i].zero;
+    }
+    free(found);
+    return true;
+}
+
+int plan_values(struct planner *p)
+{
+    if (!find_values(p))
+        return FARM_ENOMEM;
+    find_readers(p);
     p->values[planner_find(p, p->graph->output)].uses++; /* by the loss */
     if (aux_output(p) != 0)
         p->values[planner_find(p, aux_output(p))].uses++;
     p->n_levels = 1;
     p->plan->resident |= few_packed(p);
     find_levels(p);
+    return FARM_OK;
 }
