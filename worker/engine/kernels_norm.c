@@ -204,10 +204,7 @@ INLINE void backward_tile(const int vecs, const bool partial, size_t cols, const
             {
                 vec d = LOAD(x + v * LANES) - centre[v], u = LOAD(dy + v * LANES);
 
-                if (act == ACT_RELU)
-                    u = vec_where(d * scale[v] + shift[v] > vec_all(0), u);
-                else if (act != ACT_NONE)
-                    u *= act_slope(d * scale[v] + shift[v], act);
+                u = act_back(u, d * scale[v] + shift[v], act);
                 if (add)
                     u += LOAD(g + v * LANES);
                 if (g != NULL)

@@ -142,16 +142,19 @@ static void gather(const struct run *r)
     const struct plan_norm *norms = r->net->plan->norms;
 
     for (uint32_t m = r->step->first_reader; m != PLAN_NO; m = norms[m].next) {
+        struct plan_array g;
         struct norm n;
 
         if (norms[m].gather == PLAN_GRAD_NONE)
             continue;
         n = norm_of(r->net, &norms[m]);
+        g.at = norms[m].g.at;
+        g.image = norms[m].g.image / r->step->split;
         r->k->norm_backward_input(
             &n, array_at(r->arena, r->step->dy, r->first), norms[m].gather == PLAN_GRAD_ADD,
-            array_at(r->arena, norms[m].g, r->first),
+            array_at(r->arena, g, r->first),
             array_at(r->arena, r->step->recompute ? r->step->y_back : r->step->y, r->first),
-            r->n * norms[m].pixels);
+            n_y(r) / (size_t)norms[m].c);
     }
 }
 
@@ -474,8 +477,7 @@ void step_forward(const struct run *r)
     float *y = array_at(r->arena, r->step->y, r->first);
 
     run_forward(r, y, x_of, r->step->packed);
-    norm_watch(r->net, r->step->first_reader, y, r->first,
-               r->n * (size_t)r->step->node.shape.h * r->step->node.shape.w);
+    norm_watch(r->net, r->step->first_reader, y, r->first, n_y(r) / r->step->node.shape.c);
 }
 
 void step_recompute(const struct run *r)
@@ -591,5 +593,6 @@ void step_end_backward(struct net *net, const struct plan_step *step)
                                          floats_at(net->arena, step->sums), &step->window,
                                          floats_at(net->arena, net->plan->scratch));
     if (completes(net, step))
-        norm_complete(net, &net->plan->norms[step->norm], net->n * step->in_pixels);
+        norm_complete(net, &net->plan->norms[step->norm],
+                      (size_t)net->n * step->split * step->in_pixels);
 }

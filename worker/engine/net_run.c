@@ -4,10 +4,11 @@
 
 #include "net_ops.h"
 
+/* Images (or parts) of the group that begins with the first-th. */
 static uint32_t images_from(const struct net *self, const struct plan_segment *segment,
                             uint32_t first)
 {
-    uint32_t left = self->n - first;
+    uint32_t left = self->n * segment->split - first;
 
     return left < segment->group ? left : segment->group;
 }
@@ -19,7 +20,7 @@ static void segment_forward(struct net *self, const struct plan_segment *segment
 
     for (uint32_t s = segment->first; s < end && !self->packed; s++)
         step_begin_forward(self, &steps[s]);
-    for (uint32_t i = 0; i < self->n; i += segment->group)
+    for (uint32_t i = 0; i < self->n * segment->split; i += segment->group)
         for (uint32_t s = segment->first; s < end; s++)
             if (steps[s].forward) {
                 struct run r = run_of(self, s, i, images_from(self, segment, i));
@@ -38,7 +39,7 @@ static void segment_backward(struct net *self, const struct plan_segment *segmen
 
     for (uint32_t s = segment->first; s < end; s++)
         step_begin_backward(self, &steps[s]);
-    for (uint32_t i = 0; i < self->n; i += segment->group) {
+    for (uint32_t i = 0; i < self->n * segment->split; i += segment->group) {
         uint32_t n = images_from(self, segment, i);
 
         for (uint32_t s = segment->first; s < end; s++)

@@ -52,6 +52,7 @@ int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, ui
                         .kernels = kernels,
                         .batch = batch,
                         .group = group > 0 && group < batch ? group : batch,
+                        .finest = group == 1,
                         .error = FARM_OK};
     int rc = FARM_ENOMEM;
 

@@ -41,13 +41,18 @@ enum plan_mode {
     PLAN_INFER_RESIDENT, /* packed weights stay, however many they are */
 };
 
+/* Where all steps of a segment look at one pixel only, an image is split into parts, and a group is of parts: these many
+ * bytes, so that what several steps pass on stays in the nearer caches. */
+#define PLAN_PART_BYTES  (192u << 10)
+#define PLAN_PART_PIXELS 32u /* at least */
+
 enum plan_grad {
     PLAN_GRAD_NONE,  /* nothing to do: no gradient is wanted, or it shares the output's */
     PLAN_GRAD_FIRST, /* the first contribution: overwrite */
     PLAN_GRAD_ADD,
 };
 
-/* Image i of a full array is at at + i*image; of a local one (image 0) a group is at `at`. */
+/* Image (or part of an image) i of a full array is at at + i*image; of a local one (image 0) a group is at `at`. */
 struct plan_array {
     uint64_t at; /* bytes from the start of the arena; PLAN_NONE: there is none */
     uint64_t image;
@@ -57,7 +62,7 @@ struct plan_array {
 struct plan_input {
     struct plan_array x, x_back; /* where it is in forward, and in backward */
     struct plan_array dx;
-    size_t values; /* of one image */
+    size_t values; /* of one image or part */
     uint32_t c;    /* channels */
     enum plan_grad grad;
 };
@@ -81,13 +86,15 @@ struct plan_step {
     uint64_t packed, packed_back, packed_dx, sums;
     struct plan_array aux; /* max pool: argmax; dropout: kept bytes; drop-path: factors */
     struct window window;  /* conv and pools; n is the group */
-    size_t in_pixels;      /* of one image of the first input: h*w */
-    size_t y_values;       /* of one image */
+    size_t in_pixels; /* of one image of the first input: h*w; of a part, where images are split */
+    uint32_t split;   /* of its segment */
+    size_t y_values;  /* of one image or part */
 };
 
 struct plan_segment {
     uint32_t first, n; /* steps */
-    uint32_t group;    /* images at a time */
+    uint32_t split;    /* parts of an image; 1: whole ones */
+    uint32_t group;    /* parts at a time */
     bool backward;     /* any of its steps has something to do there */
 };
 
@@ -125,7 +132,8 @@ struct plan {
     uint64_t scratch;      /* of convolutions; of weights while a norm is folded into them */
 };
 
-/* FARM_OK or FARM_ENOMEM. batch is at least 1; a group has at most `group` images, 0: as PLAN_GROUP_BYTES says. */
+/* FARM_OK or FARM_ENOMEM. batch is at least 1; a group has at most `group` images, 0: as PLAN_GROUP_BYTES says,
+ * 1: and parts of images as small as can be. */
 int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, uint32_t group,
                 enum plan_mode mode, const struct kernels *kernels);
 void plan_destroy(struct plan **self);

@@ -377,7 +377,7 @@ static void add_slots(struct planner *p, uint32_t segment, struct buffers *b)
         if (!p->slots[i].full)
             add_buffer(p, b,
                        (uint64_t)p->slots[i].values * sizeof(float) *
-                           p->plan->segments[segment].group,
+                           p->plan->segments[segment].group / p->plan->segments[segment].split,
                        p->slots[i].first, p->slots[i].last, &p->slots[i].at);
 }
 
@@ -582,6 +582,23 @@ static void tell_step(struct planner *p, uint32_t s, uint64_t pool)
         step->dy = gradient_at(p, computed_once(v) ? v->slot : todo->slot);
 }
 
+/* Where images are split, arrays are walked part by part. */
+static void tell_split(struct planner *p, uint32_t s)
+{
+    struct plan_step *step = &p->plan->steps[s];
+
+    step->y.image /= step->split;
+    step->y_back.image /= step->split;
+    step->dy.image /= step->split;
+    for (uint32_t k = 0; k < step->n_inputs; k++) {
+        struct plan_input *in = &p->plan->inputs[step->first_input + k];
+
+        in->x.image /= step->split;
+        in->x_back.image /= step->split;
+        in->dx.image /= step->split;
+    }
+}
+
 static void tell_norms(struct planner *p)
 {
     for (uint32_t m = 0; m < p->plan->n_norms; m++)
@@ -601,6 +618,8 @@ static void tell_all(struct planner *p, uint64_t pool)
         tell_step(p, s, pool);
     for (uint32_t s = 0; s < plan->n_steps; s++)
         tell_inputs(p, s);
+    for (uint32_t s = 0; s < plan->n_steps; s++)
+        tell_split(p, s);
     tell_norms(p);
     plan->input = p->values[0].at;
     plan->logits = output->at;

@@ -228,11 +228,11 @@ static bool sort_by_level(struct planner *p)
     return true;
 }
 
-/* As many images as keep the arrays of every one of its steps in the cache. */
-static uint32_t group_of(const struct planner *p, const struct plan_segment *segment)
+/* Bytes of the step that reads and writes most, of one image or part. */
+static uint64_t most_bytes(const struct planner *p, const struct plan_segment *segment)
 {
     const struct plan *plan = p->plan;
-    uint64_t most = 1, group;
+    uint64_t most = 1;
 
     for (uint32_t s = segment->first; s < segment->first + segment->n; s++) {
         const struct plan_step *step = &plan->steps[s];
@@ -243,10 +243,90 @@ static uint32_t group_of(const struct planner *p, const struct plan_segment *seg
         if (values > most)
             most = values;
     }
-    group = PLAN_GROUP_BYTES / (most * sizeof(float));
+    return most * sizeof(float);
+}
+
+/* Does each pixel of what it writes depend on that pixel of what it reads, and on nothing else? */
+static bool is_pointwise(const struct planner *p, const struct plan_step *step)
+{
+    const struct graph_node *n = &step->node;
+
+    switch (n->op) {
+    case GRAPH_CONV:
+        return n->kernel_h == 1 && n->kernel_w == 1 && n->stride == 1 && n->groups == 1 &&
+               n->pad_y == 0 && n->pad_x == 0;
+    case GRAPH_MUL:
+        return p->plan->inputs[step->first_input].values ==
+               p->plan->inputs[step->first_input + 1].values;
+    case GRAPH_BATCH_NORM:
+    case GRAPH_ADD:
+    case GRAPH_CONCAT:
+    case GRAPH_SLICE:
+    case GRAPH_CHANNEL_SHUFFLE:
+    case GRAPH_ZERO: return true;
+    default: return graph_is_activation(n->op);
+    }
+}
+
+/* Pixels of the images of a segment whose steps are all pointwise; 0 when one is not, or sizes differ. */
+static uint32_t pointwise_pixels(const struct planner *p, const struct plan_segment *segment)
+{
+    uint32_t pixels = 0;
+
+    for (uint32_t s = segment->first; s < segment->first + segment->n; s++) {
+        const struct plan_step *step = &p->plan->steps[s];
+        uint32_t here = step->node.shape.h * step->node.shape.w;
+
+        if (!is_pointwise(p, step) || (pixels != 0 && here != pixels))
+            return 0;
+        pixels = here;
+    }
+    return pixels;
+}
+
+static uint32_t split_of(const struct planner *p, const struct plan_segment *segment)
+{
+    uint32_t pixels = pointwise_pixels(p, segment), split = 1;
+    uint64_t bytes = most_bytes(p, segment);
+
+    uint64_t enough = p->finest ? 1 : PLAN_PART_BYTES;
+    uint32_t least = p->finest ? 1 : PLAN_PART_PIXELS;
+
+    while (bytes / split > enough && pixels % (2 * split) == 0 && pixels / (2 * split) >= least)
+        split *= 2;
+    return split;
+}
+
+/* From now on, a step's image is a part of one: a row of pixels. */
+static void split_images(struct planner *p, const struct plan_segment *segment)
+{
+    for (uint32_t s = segment->first; s < segment->first + segment->n; s++) {
+        struct plan_step *step = &p->plan->steps[s];
+
+        step->split = segment->split;
+        if (segment->split == 1)
+            continue;
+        step->y_values /= segment->split;
+        step->in_pixels /= segment->split;
+        step->window.h = step->window.oh = 1;
+        step->window.w = step->window.ow = (int)step->in_pixels;
+        for (uint32_t k = 0; k < step->n_inputs; k++)
+            p->plan->inputs[step->first_input + k].values /= segment->split;
+    }
+}
+
+/* As many images (or parts) as keep the arrays of every one of its steps in the cache. */
+static void form_groups(struct planner *p, struct plan_segment *segment)
+{
+    uint64_t group, most = (uint64_t)p->group;
+
+    segment->split = split_of(p, segment);
+    split_images(p, segment);
+    most = p->finest ? 1 : most * segment->split;
+    group = (segment->split > 1 ? PLAN_PART_BYTES : PLAN_GROUP_BYTES) / most_bytes(p, segment);
     if (group < 1)
         group = 1;
-    return group < p->group ? (uint32_t)group : p->group;
+    segment->group = (uint32_t)(group < most ? group : most);
 }
 
 static void list_segments(struct planner *p)
@@ -263,7 +343,7 @@ static void list_segments(struct planner *p)
         if (plan->n_steps == first || p->error != FARM_OK)
             continue;
         *segment = (struct plan_segment){.first = first, .n = plan->n_steps - first};
-        segment->group = group_of(p, segment);
+        form_groups(p, segment);
         for (uint32_t s = first; s < plan->n_steps; s++)
             p->todo[s].segment = plan->n_segments;
         plan->n_segments++;
