@@ -35,6 +35,7 @@ target_include_directories(bench_nets PUBLIC bench)
 target_link_libraries(bench_nets PUBLIC farm_proto PRIVATE space)
 farm_test(bench_nets bench_nets)
 farm_test(predicted_memory bench_nets space engine)
+farm_test(graph_fold bench_nets space engine)
 add_executable(train_step bench/train_step.c bench/peak.c)
 target_link_libraries(train_step PRIVATE bench_nets evaluate graph_json m)
 add_custom_target(bench-torch

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "graph_params.h"
 #include "net_blob.h"
 #include "net_parts.h"
 #include "rng.h"
@@ -33,62 +34,40 @@ static uint64_t round_up(uint64_t bytes)
     return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
 }
 
-static void add_param(struct blueprints *all, const struct graph *graph, uint32_t node,
-                      const char *part, const uint32_t shape[4], struct blueprint as)
+static enum fill fill_of(enum graph_part part)
 {
-    struct blueprint *b = &all->items[all->n++];
-    const char *name = graph_name(graph, node);
-    size_t len = strlen(name);
-
-    *b = as;
-    b->node = node;
-    assert(len + 1 + strlen(part) < sizeof b->param.name); /* graph_add() limits names */
-    memcpy(b->param.name, name, len);
-    b->param.name[len] = '.';
-    memcpy(b->param.name + len + 1, part, strlen(part) + 1);
-    memcpy(b->param.shape, shape, sizeof b->param.shape);
-    b->param.n = 1;
-    for (int d = 0; d < 4; d++)
-        b->param.n *= shape[d] > 0 ? shape[d] : 1;
-    *(as.trained ? &all->trained_bytes : &all->running_bytes) +=
-        round_up(b->param.n * sizeof(float));
-}
-
-static void add_conv(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
-{
-    const struct graph_node *n = &graph->nodes[i];
-    double fan_in = (double)n->kernel_h * n->kernel_w * c / n->groups;
-    struct blueprint as = {.trained = true, .fill = FILL_UNIFORM, .scale = 1 / sqrt(fan_in)};
-
-    add_param(all, graph, i, "weight",
-              (uint32_t[4]){n->kernel_h, n->kernel_w, c / n->groups, n->channels}, as);
-    if (n->bias)
-        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
-}
-
-static void add_batch_norm(struct blueprints *all, const struct graph *graph, uint32_t i,
-                           uint32_t c)
-{
-    struct blueprint one = {.trained = true, .fill = FILL_ONE};
-    struct blueprint zero = {.trained = true, .fill = FILL_ZERO};
-
-    if (graph->nodes[i].affine) {
-        add_param(all, graph, i, "gamma", (uint32_t[4]){c}, one);
-        add_param(all, graph, i, "beta", (uint32_t[4]){c}, zero);
+    switch (part) {
+    case GRAPH_GAMMA:
+    case GRAPH_VAR: return FILL_ONE;
+    case GRAPH_BETA:
+    case GRAPH_MEAN: return FILL_ZERO;
+    case GRAPH_WEIGHT:
+    case GRAPH_BIAS: break;
     }
-    one.trained = zero.trained = false;
-    add_param(all, graph, i, "mean", (uint32_t[4]){c}, zero);
-    add_param(all, graph, i, "var", (uint32_t[4]){c}, one);
+    return FILL_UNIFORM;
 }
 
-static void add_linear(struct blueprints *all, const struct graph *graph, uint32_t i, uint32_t c)
+static void add_params(struct blueprints *all, const struct graph *graph, uint32_t node)
 {
-    const struct graph_node *n = &graph->nodes[i];
-    struct blueprint as = {.trained = true, .fill = FILL_UNIFORM, .scale = 1 / sqrt((double)c)};
+    const struct graph_node *n = &graph->nodes[node];
+    uint32_t c = graph->nodes[graph_inputs(graph, node)[0]].shape.c;
+    double fan_in = (double)n->kernel_h * n->kernel_w * c / n->groups;
+    struct graph_param params[GRAPH_NODE_PARAMS];
+    uint32_t n_params = graph_node_params(graph, node, params);
 
-    add_param(all, graph, i, "weight", (uint32_t[4]){c, n->channels}, as);
-    if (n->bias)
-        add_param(all, graph, i, "bias", (uint32_t[4]){n->channels}, as);
+    for (uint32_t k = 0; k < n_params; k++) {
+        struct blueprint *b = &all->items[all->n++];
+
+        *b = (struct blueprint){.param.n = params[k].n,
+                                .node = node,
+                                .trained = graph_part_is_trained(params[k].part),
+                                .fill = fill_of(params[k].part),
+                                .scale = 1 / sqrt(fan_in)};
+        memcpy(b->param.name, params[k].name, sizeof b->param.name);
+        memcpy(b->param.shape, params[k].shape, sizeof b->param.shape);
+        *(b->trained ? &all->trained_bytes : &all->running_bytes) +=
+            round_up(b->param.n * sizeof(float));
+    }
 }
 
 /* Of all nodes that the output or an auxiliary head depends on. The caller frees items, also on failure. */
@@ -97,7 +76,7 @@ static int list_params(struct blueprints *all, const struct graph *graph)
     bool *live = calloc(graph->n_nodes, sizeof *live);
 
     *all = (struct blueprints){0};
-    all->items = calloc(4 * (size_t)graph->n_nodes, sizeof *all->items);
+    all->items = calloc(GRAPH_NODE_PARAMS * (size_t)graph->n_nodes, sizeof *all->items);
     if (live == NULL || all->items == NULL) {
         free(live);
         return FARM_ENOMEM;
@@ -107,18 +86,9 @@ static int list_params(struct blueprints *all, const struct graph *graph)
     for (uint32_t i = graph->n_nodes; i-- > 1;)
         for (uint32_t k = 0; live[i] && k < graph->nodes[i].n_inputs; k++)
             live[graph_inputs(graph, i)[k]] = true;
-    for (uint32_t i = 1; i < graph->n_nodes; i++) {
-        uint32_t c = graph->nodes[graph_inputs(graph, i)[0]].shape.c;
-
-        if (!live[i])
-            continue;
-        switch (graph->nodes[i].op) {
-        case GRAPH_CONV: add_conv(all, graph, i, c); break;
-        case GRAPH_BATCH_NORM: add_batch_norm(all, graph, i, c); break;
-        case GRAPH_LINEAR: add_linear(all, graph, i, c); break;
-        default: break;
-        }
-    }
+    for (uint32_t i = 1; i < graph->n_nodes; i++)
+        if (live[i])
+            add_params(all, graph, i);
     free(live);
     return FARM_OK;
 }
