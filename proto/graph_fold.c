@@ -1,6 +1,7 @@
 /* graph_fold.c - the folded graph node by node, and the values of its parameters. */
 #include "graph_fold.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,7 @@ static int apply_norm(const struct folding *f, uint32_t norm, float *weight, siz
 
     if (rc != FARM_OK)
         return rc;
+    assert(many == (n->affine ? 4 : 2));
     mean = values[many - 2];
     var = values[many - 1];
     for (uint32_t j = 0; j < k; j++) {
@@ -124,9 +126,10 @@ static int fill_node(struct folding *f, uint32_t node)
         if (k < n_old) /* a new bias is the last, and 0 */
             memcpy(p[k].values, values[k], is[k].n * sizeof(float));
     }
-    if (rc == FARM_OK && f->values[from].live && f->values[from].norm != 0)
-        rc = apply_norm(f, f->values[from].norm, p[0].values, p[0].is.n / p[1].is.n, p[1].values);
-    return rc;
+    if (rc != FARM_OK || !f->values[from].live || f->values[from].norm == 0)
+        return rc;
+    assert(n == 2); /* weight and bias */
+    return apply_norm(f, f->values[from].norm, p[0].values, p[0].is.n / p[1].is.n, p[1].values);
 }
 
 static int fold(struct folding *f)
