@@ -583,7 +583,7 @@ static void backward_weight(float *sums, const float *dy, const float *x, const 
     ptrdiff_t *taps = taps_in(scratch), *runs = taps_in(scratch + taps_size(s));
     float *last = scratch + 2 * taps_size(s), *image = last + last_panel_size(s);
 
-    if (ISA(winograd_fits_sums)(s)) {
+    if (ISA(winograd_fits)(s)) {
         ISA(winograd_sums)(sums, dy, x, s, scratch);
         return;
     }
@@ -602,12 +602,12 @@ static void backward_weight(float *sums, const float *dy, const float *x, const 
 
 static size_t sums_size(const struct window *s)
 {
-    return ISA(winograd_fits_sums)(s) ? ISA(winograd_sums_size)(s) : packed_size(s, s->c, s->k);
+    return ISA(winograd_fits)(s) ? ISA(winograd_sums_size)(s) : packed_size(s, s->c, s->k);
 }
 
 static void weight_finish(float *dw, const float *sums, const struct window *s, size_t pitch)
 {
-    if (ISA(winograd_fits_sums)(s))
+    if (ISA(winograd_fits)(s))
         ISA(winograd_finish)(dw, sums, s, pitch);
     else
         unpack(dw, sums, (size_t)(s->kh * s->kw) * (size_t)s->c, s->c, s->k, pitch);
@@ -629,7 +629,7 @@ static size_t dense_scratch(const struct window *s)
     size_t weight = 2 * taps_size(s) + last_panel_size(s) + view_size(s);
     size_t most = larger(larger(forward, input), weight);
 
-    if (ISA(winograd_fits)(s) || ISA(winograd_fits_sums)(s))
+    if (ISA(winograd_fits)(s))
         most = larger(most, ISA(winograd_scratch)(s));
     if (s->stride == 1 && ISA(winograd_fits)(&m))
         most = larger(most, ISA(winograd_scratch)(&m));

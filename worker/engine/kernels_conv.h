@@ -40,7 +40,6 @@ void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
 /* kernels_winograd.c: 3x3 windows at stride 1 with enough channels. Whether a shape is done so depends on nothing but
  * its sides and channels, so that the bits are the same everywhere. */
 bool ISA(winograd_fits)(const struct window *s);
-bool ISA(winograd_fits_sums)(const struct window *s);
 size_t ISA(winograd_packed)(const struct window *s);
 size_t ISA(winograd_sums_size)(const struct window *s);
 size_t ISA(winograd_scratch)(const struct window *s);

@@ -1,6 +1,8 @@
 /* kernels_tile.c - sums of products in registers, for one instruction set (kernels_tile.h). */
 #include "kernels_tile.h"
 
+#include <string.h>
+
 #define UNROLL _Pragma("GCC unroll 24")
 
 /* Tiles of 1, 2, 3, 4 vectors are at most so many rows high: as many sums as there are registers for, beside the
@@ -16,7 +18,7 @@
 #define MOST_3 4
 #define MOST_4 0
 #endif
-#define MOST_SPLIT 12
+#define MOST_SPLIT MOST_1
 
 /* ---- parts of vectors ---------------------------------------------------------------------------------- */
 
@@ -40,30 +42,56 @@ INLINE vec repeated(const float *from, const int split)
 }
 
 /* Every column's `split` sums added, in the first lanes. */
+#if LANES >= 16
+#define EVEN(v, w)                                                                                 \
+    __builtin_shufflevector(v, w, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD(v, w)                                                                                  \
+    __builtin_shufflevector(v, w, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#elif LANES >= 8
+#define EVEN(v, w) __builtin_shufflevector(v, w, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD(v, w)  __builtin_shufflevector(v, w, 1, 3, 5, 7, 9, 11, 13, 15)
+#else
+#define EVEN(v, w) __builtin_shufflevector(v, w, 0, 2, 4, 6)
+#define ODD(v, w)  __builtin_shufflevector(v, w, 1, 3, 5, 7)
+#endif
 INLINE vec joined(vec v, int split)
 {
-    vec w = v;
-
-#if LANES >= 16
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD  1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15
-#elif LANES >= 8
-#define EVEN 0, 2, 4, 6, 0, 2, 4, 6
-#define ODD  1, 3, 5, 7, 1, 3, 5, 7
-#else
-#define EVEN 0, 2, 0, 2
-#define ODD  1, 3, 1, 3
-#endif
     for (; split > 1; split /= 2)
-        w = __builtin_shufflevector(w, w, EVEN) + __builtin_shufflevector(w, w, ODD);
-    return w;
+        v = EVEN(v, v) + ODD(v, v);
+    return v;
+}
+
+/* Two rows of half a vector each: the commonest case of a tile that is split. */
+INLINE void put_pair(float *out, ptrdiff_t row, vec first, vec second, bool add)
+{
+    typedef float half
+        __attribute__((vector_size(LANES * sizeof(float) / 2), aligned(4), may_alias));
+    vec y = EVEN(first, second) + ODD(first, second);
+    half h[2];
+
+    if (row == LANES / 2) {
+        if (add)
+            y += *(vec *)out;
+        *(vec *)out = y;
+        return;
+    }
+    memcpy(h, &y, sizeof h);
+    if (add)
+        h[0] += *(half *)out, h[1] += *(half *)(out + row);
+    *(half *)out = h[0];
+    *(half *)(out + row) = h[1];
 }
 
 /* A tile that could not be stored as it is: narrower than its vectors, with a bias, or split. */
 static void put_tile(const struct product *p, float *out, const float *bias, const float *sums,
                      int rows, int vecs, int cols, int split)
 {
-    for (int t = 0; t < rows; t++, out += p->out_row)
+    int t = 0;
+
+    if (split == 2 && cols == LANES / 2 && bias == NULL)
+        for (; t + 2 <= rows; t += 2, sums += 2 * LANES, out += 2 * p->out_row)
+            put_pair(out, p->out_row, *(const vec *)sums, *(const vec *)(sums + LANES), p->add);
+    for (; t < rows; t++, out += p->out_row)
         for (int v = 0; v < vecs; v++, sums += LANES) {
             vec y = joined(*(const vec *)sums, split);
             int left = cols - v * LANES;
@@ -177,9 +205,9 @@ ALL_2(BOTH, 1, 2)
 ALL_3(BOTH, 1, 3)
 #if MOST_4 > 0
 ALL_4(BOTH, 1, 4)
-UP_TO_12(BOTH, 4, 1)
+ALL_1(BOTH, 4, 1)
 #endif
-UP_TO_12(BOTH, 2, 1)
+ALL_1(BOTH, 2, 1)
 
 /* [sums][vectors - 1][rows - 1] */
 static tile_function *const full[2][4][MOST_1] = {
@@ -201,14 +229,14 @@ static tile_function *const full[2][4][MOST_1] = {
 
 /* [sums][split of 4][rows - 1] */
 static tile_function *const narrow[2][2][MOST_SPLIT] = {
-    {{UP_TO_12(IN_ROWS, 2, 1)},
+    {{ALL_1(IN_ROWS, 2, 1)},
 #if MOST_4 > 0
-     {UP_TO_12(IN_ROWS, 4, 1)}
+     {ALL_1(IN_ROWS, 4, 1)}
 #endif
     },
-    {{UP_TO_12(IN_SUMS, 2, 1)},
+    {{ALL_1(IN_SUMS, 2, 1)},
 #if MOST_4 > 0
-     {UP_TO_12(IN_SUMS, 4, 1)}
+     {ALL_1(IN_SUMS, 4, 1)}
 #endif
     },
 };

@@ -40,21 +40,15 @@ static int tiles_of(int side)
     return (side + TILE - 1) / TILE;
 }
 
-/* Enough channels to pay for the transforms, and tiles that do not mostly stick out. */
+/* Enough channels to pay for the transforms, few enough that the transformed weights are no load from far away for every
+ * few images; and tiles that do not mostly stick out. */
 bool ISA(winograd_fits)(const struct window *s)
 {
     int tiles = tiles_of(s->oh) * tiles_of(s->ow);
 
     return s->kh == 3 && s->kw == 3 && s->stride == 1 && s->dilation == 1 && s->c >= 16 &&
-           s->k >= 16 && tiles * TILE * TILE <= 2 * s->oh * s->ow;
-}
-
-/* Sums larger than this would have to come from memory for every few images. */
-#define MOST_SUMS (1 << 18)
-
-bool ISA(winograd_fits_sums)(const struct window *s)
-{
-    return ISA(winograd_fits)(s) && (long long)AREA * s->c * s->k <= MOST_SUMS;
+           s->k >= 16 && s->c <= 1024 && s->k <= 1024 && s->c * s->k <= 256 * 256 &&
+           tiles * TILE * TILE <= 2 * s->oh * s->ow;
 }
 
 /* ---- along one side ---------------------------------------------------------------------------------------- */
