@@ -2,13 +2,15 @@
  *
  * In N,H,W,C a row of pixels is one run of floats, and so is the row that a tap reads: it starts a few pixels further.
  * So a row is walked a vector at a time whatever c is; a vector may hold a part of a pixel or several. Which channels its
- * lanes are repeats every `period` vectors (the least common multiple of c and LANES), and the weights are laid out so
- * once per call. Several rows are done at a time, so that a loaded vector serves all rows whose window it is in.
- * The input is copied into scratch with a border of zeros, its columns sorted by their remainder modulo the stride: then
- * a stride looks like none. The input gradient is such a convolution over dy for each remainder of the rows and columns.
+ * lanes are repeats every `period` vectors (the least common multiple of c and LANES), and the weights are packed so.
+ * Several rows are done at a time, so that a loaded vector serves all rows whose window it is in.
+ * The input is copied into scratch piece by piece (struct piece), with a border of zeros, its columns sorted by their
+ * remainder modulo the stride: then a stride looks like none. The input gradient is the same of dy with mirrored weights;
+ * with a stride, for each remainder of the rows and columns.
  */
 #include "kernels_conv.h"
 #include "kernels_reach.h"
+#include "kernels_tile.h"
 
 #include <string.h>
 
@@ -85,36 +87,40 @@ static struct bordered bordered_gradient(const struct window *s)
                     reach_size(s->w, s->pad_x, s->kw, s->dilation, s->stride), y0, x0, 1, s->c);
 }
 
-static void copy_floats(float *restrict to, const float *restrict from, size_t n)
+/* Pixels [first, last) of a row, each to its remainder. */
+static void fill_pixels(float *row, const struct bordered *b, const float *x, int all, int c,
+                        int first, int last)
 {
-    size_t i = 0;
+    int at = first + b->x0, rest = at % b->split;
 
-    for (; i + LANES <= n; i += LANES)
-        *(vec *)(to + i) = LOAD(from + i);
-    for (; i < n; i++)
-        to[i] = from[i];
+    row += (ptrdiff_t)(at / b->split) * c;
+    x += (ptrdiff_t)first * all;
+    for (int j = first; j < last; j++, x += all) {
+        copy_floats(row + rest * b->column, x, (size_t)c);
+        if (++rest == b->split) {
+            rest = 0;
+            row += c;
+        }
+    }
 }
 
-/* The image (h, w, c) into the middle; the border was zeroed once and stays so. */
-static void fill_image(float *image, const struct bordered *b, const float *from, int h, int w,
-                       int c)
+/* Rows of the image from y0 on, of channels [c0, c0 + c), into the middle. Borders at the sides were zeroed once and stay
+ * so; rows outside of the image are zeroed here. */
+static void fill_rows(float *image, const struct bordered *b, const float *x,
+                      const struct window *s, int c0, int c, int y0, int rows)
 {
-    int first = larger(0, -b->x0), last = smaller(w, b->w - b->x0);
+    int first = larger(0, -b->x0), last = smaller(s->w, b->w - b->x0);
+    ptrdiff_t row = (ptrdiff_t)s->w * s->c;
 
-    for (int y = larger(0, -b->y0); y < smaller(h, b->h - b->y0); y++) {
-        const float *in = from + (ptrdiff_t)y * w * c;
-        float *out = image + (ptrdiff_t)(y + b->y0) * b->pitch;
-
-        if (b->split == 1 && last > first)
-            copy_floats(out + (ptrdiff_t)(first + b->x0) * c, in + (ptrdiff_t)first * c,
+    x += y0 * row + c0;
+    for (int i = 0; i < rows; i++, x += row, image += b->pitch) {
+        if (y0 + i < 0 || y0 + i >= s->h)
+            memset(image, 0, (size_t)b->pitch * sizeof *image);
+        else if (b->split == 1 && c == s->c && last > first)
+            copy_floats(image + (ptrdiff_t)(first + b->x0) * c, x + (ptrdiff_t)first * c,
                         (size_t)(last - first) * (size_t)c);
-        else
-            for (int x = first; x < last; x++) {
-                int at = x + b->x0;
-
-                copy_floats(out + at % b->split * b->column + (ptrdiff_t)(at / b->split) * c,
-                            in + (ptrdiff_t)x * c, (size_t)c);
-            }
+        else if (last > first)
+            fill_pixels(image, b, x, s->c, c, first, last);
     }
 }
 
@@ -126,6 +132,7 @@ struct grid {
     ptrdiff_t row_tap;    /* floats from a row of taps to the next */
     ptrdiff_t row_out;    /* floats from the window of an output row to the next one's */
     const ptrdiff_t *col; /* of each column of taps */
+    ptrdiff_t skip; /* floats from one pixel's channels in the image to the next one's, elsewhere */
 };
 
 /* Lanes of vector v, of what has c values. */
@@ -138,21 +145,6 @@ static void repeat(float *to, const float *from, int v, int c)
 }
 
 /* ---- the inner loops -------------------------------------------------------------------------------------- */
-
-INLINE void put(float *out, vec sum, int n, bool add)
-{
-    float spill[LANES];
-
-    if (n >= LANES) {
-        if (add)
-            sum += LOAD(out);
-        *(vec *)out = sum;
-        return;
-    }
-    *(vec *)spill = sum;
-    for (int i = 0; i < n; i++)
-        out[i] = add ? out[i] + spill[i] : spill[i];
-}
 
 /* One vector of `rows` output rows. shared: the next output row's window is one row of taps further, so that what is
  * loaded serves several rows. */
@@ -185,16 +177,17 @@ INLINE void tile(const int kh, const int kw, const bool shared, const int rows, 
                 UNROLL for (int t = 0; t < rows; t++) sum[t] += LOAD(in + t * g->row_out) * w;
             }
     }
-    UNROLL for (int t = 0; t < rows; t++) put(out + t * out_pitch, sum[t], n, add);
+    UNROLL for (int t = 0; t < rows; t++)
+        put(out + t * out_pitch, sum[t], smaller(n, LANES), NULL, add);
 }
 
-INLINE vec bias_of(const float *bias, int v)
+INLINE vec bias_of(const float *bias, ptrdiff_t v)
 {
     vec none = {0};
 
     if (bias == NULL)
         return none;
-    return LOAD(bias + (ptrdiff_t)v * LANES);
+    return LOAD(bias + v * LANES);
 }
 
 /* out (rows, n floats): packed is [vector of the period][tap][LANES] */
@@ -205,11 +198,11 @@ INLINE void walk(const int kh, const int kw, const bool shared, float *out, ptrd
     int r = 0, taps = kh * kw;
 
 #define ROW(height)                                                                                \
-    for (int j = 0, v = 0; j < n; j += LANES) {                                                    \
-        tile(kh, kw, shared, height, out + r * out_pitch + j, out_pitch, n - j, add,               \
-             image + r * g->row_out + j, g, packed + (ptrdiff_t)v * taps * LANES,                  \
-             bias_of(bias, v));                                                                    \
-        v = v + 1 < period ? v + 1 : 0;                                                            \
+    for (ptrdiff_t j = 0, v = 0, to = r * out_pitch; j < n; j += LANES, to += LANES) {             \
+        tile(kh, kw, shared, height, out + to, out_pitch, (int)(n - j), add,                       \
+             image + r * g->row_out + j, g, packed + v * taps * LANES, bias_of(bias, v));          \
+        if (++v == period)                                                                         \
+            v = 0, to += g->skip;                                                                  \
     }
     for (; r + ROWS <= rows; r += ROWS)
         ROW(ROWS)
@@ -255,6 +248,81 @@ static void convolve_dilated(float *out, ptrdiff_t out_pitch, int rows, int n, b
                  add, image + d * g->row_out, &each, packed, bias, period);
 }
 
+/* ---- pieces of an image ------------------------------------------------------------------------------------- */
+
+/* What is done at once, so that it is in the nearest cache when it is read: `rows` output rows of `c` channels. */
+struct piece {
+    struct bordered border;
+    int rows, c;
+    int apart; /* output rows whose windows are neighbours */
+};
+
+#define NEAR                                                                                       \
+    5120 /* floats: half of a small first-level cache and a bit; the output passes through it, too */
+
+static struct bordered piece_border(const struct window *s, int rows, int c)
+{
+    struct window w = *s;
+
+    w.oh = rows;
+    w.c = c;
+    return bordered_input(&w);
+}
+
+static bool is_near(const struct window *s, int rows, int c)
+{
+    struct bordered b = piece_border(s, rows, c);
+
+    return bordered_size(&b) <= NEAR;
+}
+
+/* High pieces rather than wide ones: the rows between two are copied twice. Unless c is a multiple of a vector's, a vector
+ * is of more than one pixel, and a piece has all channels. */
+static struct piece piece_of(const struct window *s)
+{
+    struct piece p = {.c = s->c % LANES == 0 ? LANES : s->c,
+                      .apart = s->stride == 1 ? s->dilation : 1};
+    int step = ROWS * p.apart, vecs = s->c / LANES, n = 1;
+
+    p.rows = smaller(step, s->oh);
+    while (p.rows < s->oh && is_near(s, smaller(p.rows + step, s->oh), p.c))
+        p.rows = smaller(p.rows + step, s->oh);
+    if (s->c % LANES == 0) {
+        while (n < vecs && is_near(s, p.rows, (n + 1) * LANES))
+            n++;
+        n = (vecs + n - 1) / n; /* pieces, of nearly the same width */
+        p.c = (vecs + n - 1) / n * LANES;
+    }
+    p.border = piece_border(s, p.rows, p.c);
+    return p;
+}
+
+/* The same piece with the channels that are left at c0. */
+static struct piece piece_at(const struct window *s, const struct piece *p, int c0)
+{
+    struct piece q = *p;
+
+    q.c = smaller(p->c, s->c - c0);
+    q.border = piece_border(s, p->rows, q.c);
+    return q;
+}
+
+static void fill_columns(ptrdiff_t *col, const struct window *s, const struct piece *p)
+{
+    for (int j = 0; j < s->kw; j++) {
+        int at = j * s->dilation;
+
+        col[j] = at % p->border.split * p->border.column + (ptrdiff_t)(at / p->border.split) * p->c;
+    }
+}
+
+static void fill_piece(float *image, const struct piece *p, const float *x, const struct window *s,
+                       int c0, int row, int rows)
+{
+    fill_rows(image, &p->border, x, s, c0, p->c, row * s->stride - s->pad_y,
+              (rows - 1) * s->stride + s->dilation * (s->kh - 1) + 1);
+}
+
 /* ---- forward ----------------------------------------------------------------------------------------------- */
 
 /* Scratch, in order: columns of taps, bias (forward), image, rows. */
@@ -268,49 +336,70 @@ static size_t packed_size(const struct window *s)
     return (size_t)period_of(s->c) * (size_t)(s->kh * s->kw) * LANES;
 }
 
+static size_t piece_size(const struct window *s)
+{
+    struct piece p = piece_of(s);
+
+    return bordered_size(&p.border) + (size_t)p.rows * round_up((size_t)s->ow * (size_t)s->c);
+}
+
 size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part)
 {
-    struct bordered in = bordered_input(s), gradient = bordered_gradient(s);
-    size_t image = bordered_size(&in), back = bordered_size(&gradient);
-    size_t dy = (size_t)s->oh * round_up((size_t)s->ow * (size_t)s->c);
-    size_t dx = (size_t)s->h * round_up((size_t)s->w * (size_t)s->c);
-    size_t biases = (size_t)period_of(s->c) * LANES;
+    struct window m = mirrored(s);
+    struct bordered gradient = bordered_gradient(s);
+    size_t back = bordered_size(&gradient) + (size_t)s->h * round_up((size_t)s->w * (size_t)s->c);
+    size_t image = piece_size(s), biases = (size_t)period_of(s->c) * LANES;
 
     if (part != CONV_SCRATCH)
         return packed_size(s);
-    return taps_size(s) + biases + (image > back ? image : back) + (dy > dx ? dy : dx) + 64;
+    if (s->stride == 1)
+        back = piece_size(&m);
+    return taps_size(s) + biases + (image > back ? image : back) + 64;
 }
 
-static void fill_columns(ptrdiff_t *col, const struct window *s, const struct bordered *b)
+static void convolve_image(float *y, bool add, const float *x, const float *packed,
+                           const float *biases, const struct window *s, const struct piece *p,
+                           int c0, const ptrdiff_t *col, float *image)
 {
-    for (int j = 0; j < s->kw; j++) {
-        int at = j * s->dilation;
+    struct grid g = {s->kh, s->kw,      s->dilation * p->border.pitch, s->stride * p->border.pitch,
+                     col,   s->c - p->c};
+    ptrdiff_t pitch = (ptrdiff_t)s->ow * s->c, v = c0 / LANES;
 
-        col[j] = at % b->split * b->column + (ptrdiff_t)(at / b->split) * s->c;
+    for (int row = 0; row < s->oh; row += p->rows) {
+        int rows = smaller(p->rows, s->oh - row);
+
+        fill_piece(image, p, x, s, c0, row, rows);
+        convolve_dilated(y + row * pitch + c0, pitch, rows, s->ow * p->c, add, image, &g,
+                         packed + v * s->kh * s->kw * LANES,
+                         biases != NULL ? biases + v * LANES : NULL, period_of(p->c), p->apart);
+    }
+}
+
+static void depthwise(float *y, bool add, const float *x, const float *packed, const float *bias,
+                      const struct window *s, float *scratch)
+{
+    struct piece all = piece_of(s);
+    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
+    int period = period_of(s->c);
+    float *biases = aligned(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
+
+    for (int v = 0; bias != NULL && v < period; v++)
+        repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
+    for (int c0 = 0; c0 < s->c; c0 += all.c) {
+        struct piece p = piece_at(s, &all, c0);
+
+        fill_columns(col, s, &p);
+        memset(image, 0, bordered_size(&p.border) * sizeof *image);
+        for (ptrdiff_t i = 0; i < s->n; i++)
+            convolve_image(y + i * s->oh * s->ow * s->c, add, x + i * s->h * s->w * s->c, packed,
+                           bias != NULL ? biases : NULL, s, &p, c0, col, image);
     }
 }
 
 void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
                             const struct window *s, float *scratch)
 {
-    struct bordered b = bordered_input(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    int n = s->ow * s->c, period = period_of(s->c);
-    float *biases = aligned(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
-    struct grid g = {s->kh, s->kw, s->dilation * b.pitch, s->stride * b.pitch, col};
-    int apart = s->stride == 1 ? s->dilation : 1;
-
-    fill_columns(col, s, &b);
-    for (int v = 0; bias != NULL && v < period; v++)
-        repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
-    memset(image, 0, bordered_size(&b) * sizeof *image);
-    for (int i = 0; i < s->n; i++) {
-        fill_image(image, &b, x, s->h, s->w, s->c);
-        convolve_dilated(y, n, s->oh, n, false, image, &g, packed, bias != NULL ? biases : NULL,
-                         period, apart);
-        x += (ptrdiff_t)s->h * s->w * s->c;
-        y += (ptrdiff_t)s->oh * n;
-    }
+    depthwise(y, false, x, packed, bias, s, scratch);
 }
 
 /* ---- input gradient ----------------------------------------------------------------------------------------- */
@@ -371,7 +460,7 @@ static void run_phase(float *dx, bool add, const struct phase *p, const struct w
                       const struct bordered *border, const float *image, const float *packed,
                       ptrdiff_t *col, float *rows)
 {
-    struct grid g = {p->v.n, p->u.n, p->v.back * border->pitch, border->pitch, col};
+    struct grid g = {p->v.n, p->u.n, p->v.back * border->pitch, border->pitch, col, 0};
     int n_rows = (s->h - p->a + s->stride - 1) / s->stride;
     int n = (s->w - p->b + s->stride - 1) / s->stride * s->c, period = period_of(s->c);
     ptrdiff_t pitch = (ptrdiff_t)round_up((size_t)n);
@@ -384,10 +473,6 @@ static void run_phase(float *dx, bool add, const struct phase *p, const struct w
     image += (p->v.at - (p->v.n - 1) * p->v.back) * border->pitch;
     for (int j = 0; j < g.kw; j++)
         col[j] = (ptrdiff_t)(p->u.at - (g.kw - 1 - j) * p->u.back) * s->c;
-    if (s->stride == 1) {
-        convolve_dilated(dx, n, n_rows, n, add, image, &g, packed, NULL, period, p->v.back);
-        return;
-    }
     convolve_dilated(rows, pitch, n_rows, n, false, image, &g, packed, NULL, period, p->v.back);
     put_phase(dx, add, s, p->a, p->b, rows, pitch);
 }
@@ -421,12 +506,18 @@ void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const f
     struct bordered border = bordered_gradient(s);
     ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
     float *image = aligned(scratch) + taps_size(s), *rows = image + bordered_size(&border);
+    struct window m = mirrored(s);
 
+    if (s->stride == 1) {
+        depthwise(dx, add, dy, packed, NULL, &m, scratch);
+        return;
+    }
+    m = (struct window){.h = s->oh, .w = s->ow, .c = s->c};
     memset(image, 0, bordered_size(&border) * sizeof *image);
     for (int i = 0; i < s->n; i++) {
         const float *weights = packed;
 
-        fill_image(image, &border, dy, s->oh, s->ow, s->c);
+        fill_rows(image, &border, dy, &m, 0, s->c, -border.y0, border.h);
         EACH_PHASE
         {
             struct phase p = phase_of(s, a, b);
@@ -444,7 +535,7 @@ void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const f
 /* What the sums of taps are taken over: dy (rows, pitch), whose rows end in zeros up to a whole vector. */
 struct gradient {
     const float *dy;
-    ptrdiff_t pitch;
+    ptrdiff_t pitch, step; /* floats from one row to the next, from one period to the next */
     int rows, n, period;
 };
 
@@ -494,14 +585,15 @@ INLINE void sum_taps(const int kh, const int kw, const bool shared, float *sums,
             UNROLL for (int j = 0; j < kw; j++) sum[i * kw + j] =
                 LOAD(to + ((i0 + i) * g->kw + j0 + j) * LANES);
         }
-#define EACH_VECTOR for (int j = v * LANES; j < d->n; j += d->period * LANES)
+#define EACH_VECTOR                                                                                \
+    for (ptrdiff_t j = v * LANES, at = j; j < d->n; j += d->period * LANES, at += d->step)
         for (; r + ROWS <= d->rows; r += ROWS)
             EACH_VECTOR
-        gather_taps(sum, kh, kw, shared, ROWS, d->dy + r * d->pitch + j, d->pitch,
+        gather_taps(sum, kh, kw, shared, ROWS, d->dy + r * d->pitch + at, d->pitch,
                     image + r * g->row_out + j, g, g->col + j0);
         for (; r < d->rows; r++)
             EACH_VECTOR
-        gather_taps(sum, kh, kw, shared, 1, d->dy + r * d->pitch + j, d->pitch,
+        gather_taps(sum, kh, kw, shared, 1, d->dy + r * d->pitch + at, d->pitch,
                     image + r * g->row_out + j, g, g->col + j0);
 #undef EACH_VECTOR
         UNROLL for (int i = 0; i < kh; i++)
@@ -560,36 +652,56 @@ static void sum_all_taps(float *sums, const struct gradient *d, const float *ima
 #undef SUM
 }
 
+/* Sums of one image's piece. dy's rows must end in zeros up to a whole vector: `padded` has room for such. */
+static void sum_image(float *sums, const float *dy, const float *x, const struct window *s,
+                      const struct piece *p, int c0, const ptrdiff_t *col, float *image,
+                      float *padded)
+{
+    struct grid g = {
+        s->kh, s->kw, s->dilation * p->border.pitch, s->stride * p->border.pitch * p->apart,
+        col,   0};
+    int n = s->ow * p->c;
+    ptrdiff_t row_size = (ptrdiff_t)s->ow * s->c, pitch = (ptrdiff_t)round_up((size_t)row_size);
+
+    for (int row = 0; row < s->oh; row += p->rows) {
+        int rows = smaller(p->rows, s->oh - row), period = period_of(p->c);
+        const float *from = dy + row * row_size + c0;
+
+        fill_piece(image, p, x, s, c0, row, rows);
+        for (int r = 0; pitch != row_size && r < rows; r++)
+            copy_floats(padded + r * pitch, from + r * row_size, (size_t)row_size);
+        if (pitch != row_size)
+            from = padded;
+        for (int d = 0; d < p->apart && d < rows; d++) {
+            struct gradient each = {from + d * pitch,
+                                    pitch * p->apart,
+                                    p->c < s->c ? s->c : (ptrdiff_t)period * LANES,
+                                    (rows - d + p->apart - 1) / p->apart,
+                                    n,
+                                    period};
+
+            sum_all_taps(sums, &each, image + d * s->stride * p->border.pitch, &g);
+        }
+    }
+}
+
 void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
                                     const struct window *s, float *scratch)
 {
-    struct bordered b = bordered_input(s);
+    struct piece all = piece_of(s);
     ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *image = aligned(scratch) + taps_size(s), *rows = image + bordered_size(&b);
-    int n = s->ow * s->c, period = period_of(s->c), apart = s->stride == 1 ? s->dilation : 1;
-    struct grid g = {s->kh, s->kw, s->dilation * b.pitch, s->stride * b.pitch * apart, col};
-    ptrdiff_t pitch = (ptrdiff_t)round_up((size_t)n);
+    float *image = aligned(scratch) + taps_size(s), *padded = image + bordered_size(&all.border);
 
-    fill_columns(col, s, &b);
-    memset(image, 0, bordered_size(&b) * sizeof *image);
-    memset(rows, 0, (size_t)s->oh * (size_t)pitch * sizeof *rows);
-    for (int i = 0; i < s->n; i++) {
-        const float *from = dy;
+    memset(padded, 0, (size_t)all.rows * round_up((size_t)s->ow * (size_t)s->c) * sizeof *padded);
+    for (int c0 = 0; c0 < s->c; c0 += all.c) {
+        struct piece p = piece_at(s, &all, c0);
 
-        fill_image(image, &b, x, s->h, s->w, s->c);
-        if (pitch != n) {
-            for (int r = 0; r < s->oh; r++)
-                copy_floats(rows + r * pitch, dy + (ptrdiff_t)r * n, (size_t)n);
-            from = rows;
-        }
-        for (int d = 0; d < apart && d < s->oh; d++) {
-            struct gradient each = {from + d * pitch, pitch * apart,
-                                    (s->oh - d + apart - 1) / apart, n, period};
-
-            sum_all_taps(sums, &each, image + d * s->stride * b.pitch, &g);
-        }
-        x += (ptrdiff_t)s->h * s->w * s->c;
-        dy += (ptrdiff_t)s->oh * n;
+        fill_columns(col, s, &p);
+        memset(image, 0, bordered_size(&p.border) * sizeof *image);
+        for (ptrdiff_t i = 0; i < s->n; i++)
+            sum_image(sums + (ptrdiff_t)(c0 / LANES) * s->kh * s->kw * LANES,
+                      dy + i * s->oh * s->ow * s->c, x + i * s->h * s->w * s->c, s, &p, c0, col,
+                      image, padded);
     }
 }
 

@@ -101,8 +101,10 @@ INLINE void copy_floats(float *restrict to, const float *restrict from, size_t n
 {
     size_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
         *(vec *)(to + i) = *(const vec *)(from + i);
+        __asm__ volatile(""); /* else the compiler makes this a call after all */
+    }
 #if LANES >= 16
     if (i + 8 <= n) {
         *(eight *)(to + i) = *(const eight *)(from + i);
