@@ -1,7 +1,9 @@
 /* bench_kernels.c - how fast the kernels are on one core, beside the fastest that this core multiplies and adds.
  *
- * Batch 32. Convolutions: GFLOP/s (and the share of the peak) of the forward pass, the input gradient and the weight
- * gradient. Pools and batch norm wait for memory, so GB/s of what they must at least read and write. Each number is the
+ * Convolutions: the share of that peak, in percent, of the forward pass, the input gradient and the weight gradient, by
+ * the operations of the plain loops: 3x3 windows with many channels are done with a quarter of these, and pass 100.
+ * First with as many images a call as the second-level cache has room for, as the engine calls them; then batch 32.
+ * Pools and batch norm wait for memory, so GB/s of what they must at least read and write, of batch 32. Each number is the
  * median of several runs, in processor time, with warm code and whatever of the data the caches keep.
  *
  *   usage: bench_kernels [WORD]      only the kinds whose name contains WORD; NASFARM_ISA chooses the table
@@ -15,8 +17,8 @@
 #include "kernels.h"
 #include "peak.h"
 
-enum { BATCH = 32, RUNS = 7 };
-#define RUN_S 0.004
+enum { BATCH = 32, RUNS = 5 };
+#define RUN_S 0.003
 
 static double now_s(void)
 {
@@ -197,23 +199,43 @@ static struct window same(int side, int c, int k, int kernel, int stride, int gr
     return s;
 }
 
-static void conv_row(const struct kernels *k, const char *name, const struct window *s, double peak)
+/* Images whose inputs, or outputs, are 256 KB: with their gradients and the weights, what a core's cache holds. */
+static int near_images(const struct window *s)
+{
+    int in = s->h * s->w * s->c, out = s->oh * s->ow * s->k, images = 65536 / (in > out ? in : out);
+
+    return images < 1 ? 1 : (images > BATCH ? BATCH : images);
+}
+
+/* Forward, input gradient, weight gradient in percent of the peak. A stem's input wants no gradient. */
+static void conv_cell(const struct kernels *k, const struct window *s, double peak)
 {
     static void (*const calls[])(struct bench *) = {conv_forward, conv_input, conv_weight};
     struct bench b = bench_of(k, s);
     double flops = 2.0 * s->n * s->oh * s->ow * s->k * s->kh * s->kw * (s->c / s->groups);
 
-    printf("%-18s %3d -> %3d  %2dx%-2d", name, s->c, s->k, s->h, s->w);
     for
         EACH(i, calls)
         {
-            double rate = flops / seconds(calls[i], &b) / 1e9;
-
-            printf("  %6.1f %3.0f%%", rate, 100 * rate / peak);
+            if (i == 1 && s->c <= 3)
+                printf("   -");
+            else
+                printf(" %3.0f", 100 * flops / seconds(calls[i], &b) / 1e9 / peak);
         }
-    printf("\n");
     (void)fflush(stdout);
     bench_release(&b);
+}
+
+/* One row: nearby images, then a batch. */
+static void conv_row(const struct kernels *k, const char *name, struct window s, double peak)
+{
+    printf("%-20s %4d -> %-4d %2dx%-2d  %2d: ", name, s.c, s.k, s.h, s.w, near_images(&s));
+    s.n = near_images(&s);
+    conv_cell(k, &s, peak);
+    printf("   %2d: ", BATCH);
+    s.n = BATCH;
+    conv_cell(k, &s, peak);
+    printf("\n");
 }
 
 static bool wanted(const char *word, const char *name)
@@ -221,37 +243,67 @@ static bool wanted(const char *word, const char *name)
     return word == NULL || strstr(name, word) != NULL;
 }
 
+/* The usual networks' layers, of as many channels in as out. */
+static const struct kind {
+    const char *name;
+    int kernel, stride, dilation;
+    bool depthwise;
+} kinds[] = {
+    {"dense 3x3", 3, 1, 1, false},         {"dense 1x1", 1, 1, 1, false},
+    {"dense 5x5", 5, 1, 1, false},         {"dense 7x7", 7, 1, 1, false},
+    {"dense 3x3 by 2", 3, 2, 1, false},    {"dense 3x3 dilated", 3, 1, 2, false},
+    {"depthwise 3x3", 3, 1, 1, true},      {"depthwise 5x5", 5, 1, 1, true},
+    {"depthwise 7x7", 7, 1, 1, true},      {"depthwise 3x3 by 2", 3, 2, 1, true},
+    {"depthwise 5x5 by 2", 5, 2, 1, true}, {"depthwise 3x3 dilat.", 3, 1, 2, true},
+};
+
+/* Sides and channels as networks for small images have them. */
+static const struct {
+    int side, c;
+} places[] = {{32, 8},  {32, 16}, {32, 24}, {32, 32}, {16, 16}, {16, 24},
+              {16, 32}, {16, 64}, {8, 32},  {8, 64},  {8, 128}};
+
+/* Stems, and 1x1 windows that widen and narrow. */
+static const struct {
+    const char *name;
+    int side, c, k, kernel;
+} others[] = {
+    {"stem 3x3", 28, 1, 16, 3},
+    {"stem 3x3", 32, 3, 16, 3},
+    {"stem 3x3", 32, 3, 32, 3},
+    {"dense 1x1 widening", 32, 16, 96, 1},
+    {"dense 1x1 narrowing", 32, 96, 16, 1},
+    {"dense 1x1 widening", 16, 32, 192, 1},
+    {"dense 1x1 narrowing", 16, 192, 32, 1},
+    {"dense 1x1 widening", 4, 160, 960, 1},
+    {"dense 1x1 widening", 4, 320, 1280, 1},
+};
+
 static void convolutions(const struct kernels *k, const char *word, double peak)
 {
-    static const struct {
-        const char *name;
-        int c, kernel, stride; /* c 0: as many as out */
-        bool depthwise;
-    } kinds[] = {
-        {"dense 3x3", 0, 3, 1, false},         {"dense 1x1", 0, 1, 1, false},
-        {"dense 3x3 by 2", 0, 3, 2, false},    {"stem 3x3", 3, 3, 1, false},
-        {"stem 3x3", 1, 3, 1, false},          {"depthwise 3x3", 0, 3, 1, true},
-        {"depthwise 5x5", 0, 5, 1, true},      {"depthwise 7x7", 0, 7, 1, true},
-        {"depthwise 3x3 by 2", 0, 3, 2, true}, {"depthwise 5x5 by 2", 0, 5, 2, true},
-    };
-
-    printf("GFLOP/s                               forward       input grad   weight grad\n");
+    printf("%% of the peak: forward, input gradient, weight gradient; so many images a call\n");
     for
         EACH(i, kinds)
+    for
+        EACH(j, places)
         {
-            if (!wanted(word, kinds[i].name))
-                continue;
-        for
-            EACH(j, sides)
-            for
-                EACH(l, channels)
-                {
-                    int n = channels[l], c = kinds[i].c > 0 ? kinds[i].c : n;
-                    struct window s = same(sides[j], c, n, kinds[i].kernel, kinds[i].stride,
-                                           kinds[i].depthwise ? n : 1);
+            const struct kind *kind = &kinds[i];
+            int c = places[j].c;
+            struct window s =
+                same(places[j].side, c, c, kind->kernel, kind->stride, kind->depthwise ? c : 1);
 
-                    conv_row(k, kinds[i].name, &s, peak);
-                }
+            s.dilation = kind->dilation;
+            s.pad_y = s.pad_x = kind->dilation * (kind->kernel - 1) / 2;
+            if (wanted(word, kind->name))
+                conv_row(k, kind->name, s, peak);
+        }
+    for
+        EACH(i, others)
+        {
+            if (wanted(word, others[i].name))
+                conv_row(k, others[i].name,
+                         same(others[i].side, others[i].c, others[i].k, others[i].kernel, 1, 1),
+                         peak);
         }
 }
 
@@ -263,7 +315,7 @@ static void memory_bound(const struct kernels *k, const char *word)
         int kernel, stride;
         void (*call)(struct bench *);
         int x, y;
-    } kinds[] = {
+    } passes[] = {
         {"max pool forward", 3, 1, max_forward, 1, 2},
         {"max pool backward", 3, 1, max_backward, 2, 2},
         {"avg pool forward", 3, 1, avg_forward, 1, 1},
@@ -281,25 +333,25 @@ static void memory_bound(const struct kernels *k, const char *word)
     printf(" %6d", channels[l]);
     printf("\n");
     for
-        EACH(i, kinds)
+        EACH(i, passes)
         {
-            if (!wanted(word, kinds[i].name))
+            if (!wanted(word, passes[i].name))
                 continue;
         for
             EACH(j, sides)
             {
-                printf("%-26s %4dx%-2d     ", kinds[i].name, sides[j], sides[j]);
+                printf("%-26s %4dx%-2d     ", passes[i].name, sides[j], sides[j]);
             for
                 EACH(l, channels)
                 {
                     int c = channels[l];
-                    struct window s = same(sides[j], c, c, kinds[i].kernel, kinds[i].stride, 1);
+                    struct window s = same(sides[j], c, c, passes[i].kernel, passes[i].stride, 1);
                     struct bench b = bench_of(k, &s);
                     double floats =
-                        (double)kinds[i].x * s.h * s.w + (double)kinds[i].y * s.oh * s.ow;
+                        (double)passes[i].x * s.h * s.w + (double)passes[i].y * s.oh * s.ow;
 
                     max_forward(&b); /* an argmax to go back by */
-                    printf(" %6.1f", 4 * floats * c * BATCH / seconds(kinds[i].call, &b) / 1e9);
+                    printf(" %6.1f", 4 * floats * c * BATCH / seconds(passes[i].call, &b) / 1e9);
                     bench_release(&b);
                 }
             printf("\n");
@@ -314,8 +366,7 @@ int main(int argc, char **argv)
     const char *word = argc > 1 ? argv[1] : NULL;
     double peak = peak_gflops(k->isa);
 
-    printf("%s, %d lanes: %.1f GFLOP/s of multiply-adds at most, batch %d\n", k->isa, k->lanes,
-           peak, BATCH);
+    printf("%s, %d lanes: %.1f GFLOP/s of multiply-adds at most\n", k->isa, k->lanes, peak);
     convolutions(k, word, peak);
     memory_bound(k, word);
     return 0;

@@ -87,20 +87,27 @@ static struct bordered bordered_gradient(const struct window *s)
                     reach_size(s->w, s->pad_x, s->kw, s->dilation, s->stride), y0, x0, 1, s->c);
 }
 
+/* Every `step`th of the pixels at x, `count` of them, next to each other. */
+INLINE void copy_pixels(float *to, const float *x, ptrdiff_t step, int c, int count)
+{
+    for (int i = 0; i < count; i++, to += c, x += step)
+        copy_floats(to, x, (size_t)c);
+}
+
 /* Pixels [first, last) of a row, each to its remainder. */
 static void fill_pixels(float *row, const struct bordered *b, const float *x, int all, int c,
                         int first, int last)
 {
-    int at = first + b->x0, rest = at % b->split;
+    for (int i = first; i < last && i < first + b->split; i++) {
+        int at = i + b->x0, count = (last - i + b->split - 1) / b->split;
+        float *to = row + at % b->split * b->column + (ptrdiff_t)(at / b->split) * c;
+        const float *from = x + (ptrdiff_t)i * all;
+        ptrdiff_t step = (ptrdiff_t)b->split * all;
 
-    row += (ptrdiff_t)(at / b->split) * c;
-    x += (ptrdiff_t)first * all;
-    for (int j = first; j < last; j++, x += all) {
-        copy_floats(row + rest * b->column, x, (size_t)c);
-        if (++rest == b->split) {
-            rest = 0;
-            row += c;
-        }
+        if (c == LANES)
+            copy_pixels(to, from, step, LANES, count);
+        else
+            copy_pixels(to, from, step, c, count);
     }
 }
 
@@ -316,6 +323,17 @@ static void fill_columns(ptrdiff_t *col, const struct window *s, const struct pi
     }
 }
 
+/* Zeros the borders, unless they lie as those of the last piece, of `before` channels, did. Returns p's channels. */
+static ptrdiff_t begin_piece(float *image, ptrdiff_t *col, const struct window *s,
+                             const struct piece *p, ptrdiff_t before)
+{
+    if (p->c == before)
+        return before;
+    fill_columns(col, s, p);
+    memset(image, 0, bordered_size(&p->border) * sizeof *image);
+    return p->c;
+}
+
 static void fill_piece(float *image, const struct piece *p, const float *x, const struct window *s,
                        int c0, int row, int rows)
 {
@@ -385,15 +403,14 @@ static void depthwise(float *y, bool add, const float *x, const float *packed, c
 
     for (int v = 0; bias != NULL && v < period; v++)
         repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
-    for (int c0 = 0; c0 < s->c; c0 += all.c) {
-        struct piece p = piece_at(s, &all, c0);
+    for (ptrdiff_t i = 0, c = 0; i < s->n; i++)
+        for (int c0 = 0; c0 < s->c; c0 += all.c) {
+            struct piece p = piece_at(s, &all, c0);
 
-        fill_columns(col, s, &p);
-        memset(image, 0, bordered_size(&p.border) * sizeof *image);
-        for (ptrdiff_t i = 0; i < s->n; i++)
+            c = begin_piece(image, col, s, &p, c);
             convolve_image(y + i * s->oh * s->ow * s->c, add, x + i * s->h * s->w * s->c, packed,
                            bias != NULL ? biases : NULL, s, &p, c0, col, image);
-    }
+        }
 }
 
 void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
@@ -693,16 +710,15 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
     float *image = aligned(scratch) + taps_size(s), *padded = image + bordered_size(&all.border);
 
     memset(padded, 0, (size_t)all.rows * round_up((size_t)s->ow * (size_t)s->c) * sizeof *padded);
-    for (int c0 = 0; c0 < s->c; c0 += all.c) {
-        struct piece p = piece_at(s, &all, c0);
+    for (ptrdiff_t i = 0, c = 0; i < s->n; i++)
+        for (int c0 = 0; c0 < s->c; c0 += all.c) {
+            struct piece p = piece_at(s, &all, c0);
 
-        fill_columns(col, s, &p);
-        memset(image, 0, bordered_size(&p.border) * sizeof *image);
-        for (ptrdiff_t i = 0; i < s->n; i++)
+            c = begin_piece(image, col, s, &p, c);
             sum_image(sums + (ptrdiff_t)(c0 / LANES) * s->kh * s->kw * LANES,
                       dy + i * s->oh * s->ow * s->c, x + i * s->h * s->w * s->c, s, &p, c0, col,
                       image, padded);
-    }
+        }
 }
 
 void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
