@@ -13,7 +13,7 @@ PREFIX  = /usr/local
 help: ## this list
 	echo "nasfarm: parallel neural architecture search"
 	echo
-	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	echo
 	echo "Examples:  make search ARGS='--trials 300'    make install PREFIX=/opt/nasfarm"
 

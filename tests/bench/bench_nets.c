@@ -21,6 +21,7 @@ const struct bench_net bench_nets[] = {
     {"nb201-9930-n1", BENCH_NB201, {32, 32, 3}, 10, 16, 1, ARCH_9930},
     {"nb201-9930-n5", BENCH_NB201, {32, 32, 3}, 10, 16, 5, ARCH_9930},
     {"darts", BENCH_DARTS, {32, 32, 3}, 10, 16, 8, NULL},
+    {"darts-4", BENCH_DARTS, {32, 32, 3}, 10, 16, 4, NULL},
     {"mobilenet", BENCH_MOBILENET, {32, 32, 3}, 10, 16, 3, NULL},
     {"cnn28", BENCH_CNN, {28, 28, 1}, 10, 16, 3, NULL},
     {"cnn8", BENCH_CNN, {8, 8, 1}, 10, 16, 2, NULL},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whole training steps of one exported network in PyTorch: the twin of train_step, for train_vs_torch.py.
 
-usage: torch_step.py DIR [--seconds S] [--losses N] [--layout nchw|channels_last] [--double] [--hand] [--born NS]
+usage: torch_step.py DIR [--seconds S] [--losses N] [--layout nchw|channels_last] [--double] [--hand] [--profile] [--born NS]
        torch_step.py DIR --fit DATA --epochs N --lr RATE [--flip] [--crop PIXELS]
 
 DIR is what `train_step NET --export DIR` wrote. The graph becomes straight-line Python, one call a node, with each value let
@@ -134,8 +134,10 @@ class Straight:
             return f"torch.batch_norm({x[0]}, {g}, {b}, {mean}, {var}, net.training, 0.1, {n['rate']}, False)"
         if op == "linear":
             return f"F.linear({x[0]}, {self.weight(n, 'weight')}, {self.weight(n, 'bias') if n['bias'] else None})"
-        if op in ("relu", "relu6"):
-            return f"F.{op}({x[0]}, {self.alone(n['inputs'][0])})"
+        if op == "relu":
+            return f"F.relu({x[0]}, {self.alone(n['inputs'][0])})"
+        if op == "relu6":
+            return f"F.relu6({x[0]})"  # in place it keeps a copy of its input for backward: 10 % of a step of mobilenet
         if op == "max_pool":
             at, pad = self.padded(n, -math.inf)
             return f"torch.max_pool2d({at}, {n['kernel'][0]}, {n['stride']}, {pad})"
@@ -211,7 +213,8 @@ class Training:
             module = module.to(memory_format=self.layout)
             self.forward, params = module, list(module.parameters())
         else:
-            self.net = Straight(self.graph, self.read_weights(), self.layout, self.dtype)
+            weights = self.fresh_weights(args.seed) if args.fit else self.read_weights()
+            self.net = Straight(self.graph, weights, self.layout, self.dtype)
             self.forward, params = self.net.forward, self.net.params
         self.optimizer = torch.optim.SGD(params, self.spec["lr"], self.spec["momentum"], nesterov=True,
                                          weight_decay=self.spec["weight_decay"], foreach=args.foreach)
@@ -222,6 +225,19 @@ class Training:
             n = int(np.prod(p["shape"]))
             weights[p["name"]] = flat[at : at + n].reshape(p["shape"])
             at += n
+        return weights
+
+    def fresh_weights(self, seed):
+        """PyTorch's own initialisation, which is train_step's too: uniform in +-1/sqrt(fan_in), gamma 1, beta 0."""
+        rng, weights, bound = np.random.default_rng([seed, 1]), {}, 0.0
+        for p in self.spec["params"]:
+            kind = p["name"].rsplit(".", 1)[1]
+            if kind == "weight":  # (kh, kw, c, k) or (c, k); a bias comes after its weight
+                bound = 1 / math.sqrt(np.prod(p["shape"][:-1]))
+            if kind in ("weight", "bias"):
+                weights[p["name"]] = rng.uniform(-bound, bound, p["shape"]).astype(np.float32)
+            else:
+                weights[p["name"]] = np.full(p["shape"], kind in ("gamma", "var"), np.float32)
         return weights
 
     def read_batches(self, n):
@@ -262,6 +278,20 @@ def run_timed(args):
             "first_step_s": (first - born) * 1e-9, "peak_kib": peak_kib(), "torch": torch.__version__}
 
 
+def run_profile(args):
+    """Shares of a step's time by operation of PyTorch: what its profiler calls self time."""
+    training = Training(args)
+    batches = training.read_batches(TIMED_BATCHES)
+    training.step(*batches[0])
+    with torch.autograd.profiler.profile() as profile:
+        for i in range(1, STEPS_MIN + 1):
+            training.step(*batches[i % len(batches)])
+    events = {e.key: e.self_cpu_time_total for e in profile.key_averages()}
+    whole = sum(events.values())
+    shares = sorted(((time / whole, key.replace("aten::", "")) for key, time in events.items()), reverse=True)
+    return {"shares": [[key, share] for share, key in shares[:8]]}
+
+
 # ---- a whole training --------------------------------------------------------------------------------------------
 
 
@@ -287,11 +317,11 @@ def load(spec):
 
 
 class Augmented:
-    """Random crops after zero padding, and flips, of standardised images: a batch is one gather."""
+    """Random crops after padding with black, and flips, standardised: a batch is one gather."""
 
     def __init__(self, x, mean, scale, flip, crop, rng):
-        x = ((x - mean) / scale).astype(np.float32)
-        padded = np.pad(x, [(0, 0), (crop, crop), (crop, crop), (0, 0)]) if crop else x
+        padded = np.pad(x, [(0, 0), (crop, crop), (crop, crop), (0, 0)]) if crop else x  # black, as ours is
+        padded = ((padded - mean) / scale).astype(np.float32)
         self.windows = np.lib.stride_tricks.sliding_window_view(padded, x.shape[1:3], (1, 2))  # (n, y, x, c, h, w)
         self.flip, self.crop, self.rng = flip, crop, rng
 
@@ -341,6 +371,7 @@ def main():
     parser.add_argument("--born", type=int, default=0)
     parser.add_argument("--losses", type=int, default=0)
     parser.add_argument("--double", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--source", action="store_true")
     parser.add_argument("--fit")
     parser.add_argument("--seed", type=int, default=1)
@@ -357,6 +388,8 @@ def main():
     if args.losses:
         training = Training(args)
         result = {"losses": [training.step(*b) for b in training.read_batches(args.losses)]}
+    elif args.profile:
+        result = run_profile(args)
     else:
         result = run_fit(args) if args.fit else run_timed(args)
     json.dump(result, sys.stdout)

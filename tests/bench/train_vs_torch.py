@@ -7,7 +7,8 @@ usage: train_vs_torch.py [--speed]    images a second, memory, start-up
        train_vs_torch.py --cifar      the same on the images of CIFAR-10 that are there
        train_vs_torch.py --slots      two processes on two cores against one
        train_vs_torch.py --hand       what is run of PyTorch against a module written by hand
-       train_vs_torch.py --all        all of it; --markdown: as docs/performance.md has it; --check: exit 1 on a missed goal
+       train_vs_torch.py --profile    where PyTorch's time goes, by its own operations
+       train_vs_torch.py --all        all of it; --update PAGE: and into docs/performance.md; --check: exit 1 on a missed goal
 
 Every measurement is a process of its own, pinned to one core (--core), with one thread: ours, PyTorch, ours, PyTorch ... A
 step is forward, loss, backward and SGD (Nesterov, weight decay) on 64 images; a process reports the median of its steps, the
@@ -20,6 +21,8 @@ first step. PyTorch runs in the faster of NCHW and channels_last, as found in th
 What is missing (PyTorch, a data set) is skipped, and said so. NASFARM_DATA names the folder of data sets.
 """
 import argparse
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -35,7 +38,7 @@ LAYOUTS = ("nchw", "channels_last")
 TITLES = {
     "nb201-3x3-n1": "NAS-Bench-201, all 3x3, C=16, N=1", "nb201-3x3-n5": "NAS-Bench-201, all 3x3, C=16, N=5",
     "nb201-9930-n1": "NAS-Bench-201, 9930, C=16, N=1", "nb201-9930-n5": "NAS-Bench-201, 9930, C=16, N=5",
-    "darts": "DARTS_V2, C=16, 8 cells", "mobilenet": "MobileNetV2 x0.5, 32x32", "cnn28": "CNN, 28x28x1, C=16",
+    "darts": "DARTS_V2, C=16, 8 cells", "darts-4": "DARTS_V2, C=16, 4 cells", "mobilenet": "MobileNetV2 x0.5, 32x32", "cnn28": "CNN, 28x28x1, C=16",
     "cnn8": "CNN, 8x8x1, C=16"}
 SPEED_GOALS = {"nb201": 1.1, "darts": 2.5, "mobilenet": 2.5, "cnn": 2.0}  # times PyTorch
 MEMORY_GOALS = {"darts": 0.25, "mobilenet": 0.25}  # of PyTorch's
@@ -260,16 +263,27 @@ def run_parity(bench):
 
 def run_hand(bench):
     """what is run of PyTorch against a module written by hand, which must not be faster"""
-    bad = False
+    rows, missed = [["network", "layout", "by hand, times as fast"]], []
     for name in ("nb201-3x3-n1", "nb201-3x3-n5"):
         layout, straight, hand = bench.best_layout(name), [], []
         for _ in range(bench.args.pairs):
             straight.append(bench.torch_timed(name, layout, bench.args.seconds))
             hand.append(bench.torch_timed(name, layout, bench.args.seconds, "--hand"))
         times = ratio(hand, straight, "cpu_s")
-        bad = bad or times > 1.01
-        print(f"{name}, {layout}: the module written by hand is {times:.3f} times as fast", flush=True)
-    return 1 if bad and bench.args.check else 0
+        rows.append([TITLES[name], layout, f"{times:.3f}"])
+        if times > 1.01:
+            missed.append(f"{name}: the module written by hand is {times:.3f} times as fast")
+    return finish(bench, rows, missed)
+
+
+def run_profile(bench):
+    """where PyTorch's time goes, by its own operations"""
+    rows = [["network", "layout", "self time of its operations, of a step's"]]
+    for net in bench.nets():
+        layout = bench.best_layout(net["net"])
+        shares = bench.torch(net["net"], layout, "--profile")["shares"]
+        rows.append([TITLES[net["net"]], layout, ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares if share >= 0.02)])
+    table(rows, bench.args.markdown)
 
 
 # ---- whole trainings ---------------------------------------------------------------------------------------------
@@ -282,7 +296,10 @@ def data_dir(name):
 
 def run_fits(bench, data, cases, seeds=1):
     """cases: (network, words of the recipe, largest difference of accuracy in points, largest share of PyTorch's time)"""
+    cases = [case for case in cases if not bench.args.nets or case[0] in bench.args.nets.split(",")]
     rows, bad = [["network", "accuracy", "PyTorch", "points", "s", "PyTorch s", "share", "share by wall clock"]], []
+    print(f"recipe: {'; '.join(name + ' ' + ' '.join(map(str, words)) for name, words, _, _ in cases)}; SGD, Nesterov 0.9, "
+          f"weight decay 5e-4, cosine; {seeds} {'seed' if seeds == 1 else 'seeds, means'}\n")
     for name, words, points, share in cases:
         layout, ours, torch = bench.best_layout(name), [], []
         for seed in range(1, seeds + 1):
@@ -298,9 +315,6 @@ def run_fits(bench, data, cases, seeds=1):
             bad.append(f"{name}: {ours_acc - torch_acc:+.2f} points; the goal is {points}")
         if share and times > share:
             bad.append(f"{name}: {times:.2f} of PyTorch's time; the goal is {share}")
-    print(f"recipe: {'; '.join(name + ' ' + ' '.join(map(str, words)) for name, words, _, _ in cases)}; SGD, Nesterov 0.9, "
-          f"weight decay 5e-4, cosine; {seeds} {'seed' if seeds == 1 else 'seeds, means'}")
-    print()
     return finish(bench, rows, bad)
 
 
@@ -318,7 +332,7 @@ def run_cifar(bench):
     if folder is None:
         return skip("CIFAR-10", "no folder 'cifar10' under NASFARM_DATA")
     words = ["--epochs", 12, "--lr", 0.1, "--flip", "--crop", 4]
-    return run_fits(bench, "cifar:" + folder, [("nb201-9930-n1", words, 1.5, 0.9), ("darts", words, 1.5, 0.4)],
+    return run_fits(bench, "cifar:" + folder, [("nb201-9930-n1", words, 1.5, 0.9), ("darts-4", words, 1.5, 0.4)],
                     bench.args.seeds)
 
 
@@ -347,6 +361,21 @@ def run_slots(bench):
     return 0
 
 
+def update(path, name, text):
+    """Puts what was printed between the page's two marks of that name; what was skipped leaves the page as it is."""
+    if "SKIPPED: " in text:
+        return
+    with open(path) as f:
+        page = f.read()
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    if begin not in page or end not in page:
+        sys.exit(f"train_vs_torch: {path} has no place for '{name}'")
+    missed = "\nMISSED: "
+    text = text.replace(missed, "\n\nMissed: ", 1).replace(missed, "\nMissed: ")
+    with open(path, "w") as f:
+        f.write(page[: page.index(begin)] + begin + text + page[page.index(end) :])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train-step", default=os.path.join(ROOT, "build", "release", "tests", "train_step"))
@@ -357,13 +386,15 @@ def main():
     parser.add_argument("--seeds", type=int, default=1, help="trainings of --mnist and --cifar, of which the mean counts")
     parser.add_argument("--core", type=int, help="the last one when left out")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--update", metavar="PAGE", help="write the tables into this page, in Markdown")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--double", action="store_true", help="--parity: PyTorch in float64, too")
     parser.add_argument("--all", action="store_true", help="everything, one after the other")
-    modes = {"speed": run_speed, "parity": run_parity, "mnist": run_mnist, "cifar": run_cifar, "slots": run_slots, "hand": run_hand}
+    modes = {"speed": run_speed, "parity": run_parity, "mnist": run_mnist, "cifar": run_cifar, "slots": run_slots, "hand": run_hand, "profile": run_profile}
     for name in modes:
         parser.add_argument("--" + name, action="store_true", help=modes[name].__doc__)
     args = parser.parse_args()
+    args.markdown = args.markdown or args.update is not None
     if not os.access(args.train_step, os.X_OK):
         sys.exit(f"train_vs_torch: {args.train_step} is not there: build it, or say --train-step PATH")
     bench = Bench(args)
@@ -376,7 +407,12 @@ def main():
     failed = False
     for name in asked:
         print(f"\n== {modes[name].__doc__.splitlines()[0]}\n", flush=True)
-        failed = bool(modes[name](bench)) or failed
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text if args.update else sys.stdout):
+            failed = bool(modes[name](bench)) or failed
+        if args.update:
+            print(text.getvalue(), flush=True)
+            update(args.update, name, f"PyTorch {bench.torch_version}. " + text.getvalue())
     return int(failed)
 
 
