@@ -196,7 +196,7 @@ static int run_timed(const struct arguments *a)
     struct training t;
     struct graph_cost cost;
     struct why why = {""};
-    double ready, first, wall, cpu;
+    double ready, ready_cpu, first, wall, cpu;
     int64_t born = a->born > 0 ? a->born : clock_ns();
     uint32_t n;
 
@@ -206,15 +206,17 @@ static int run_timed(const struct arguments *a)
         return complain(why.text);
     }
     ready = (double)(clock_ns() - born) * 1e-9;
+    ready_cpu = cpu_s();
     (void)train_step(&t, 0);
     first = (double)(clock_ns() - born) * 1e-9;
     n = time_steps(&t, a->seconds, &wall, &cpu);
     (void)printf(
         "{\"net\":\"%s\",\"batch\":%u,\"isa\":\"%s\",\"params\":%llu,\"macs\":%llu,\"steps\":%u,"
-        "\"wall_s\":%.9f,\"cpu_s\":%.9f,\"ready_s\":%.6f,\"first_step_s\":%.6f,\"peak_kib\":%ld,"
+        "\"wall_s\":%.9f,\"cpu_s\":%.9f,\"ready_s\":%.6f,\"ready_cpu_s\":%.6f,\"first_step_s\":%."
+        "6f,\"peak_kib\":%ld,"
         "\"planned_bytes\":%llu}\n",
         a->net->name, a->batch, kernels_get()->isa, (unsigned long long)cost.params,
-        (unsigned long long)cost.macs, n, wall, cpu, ready, first, peak_kib(),
+        (unsigned long long)cost.macs, n, wall, cpu, ready, ready_cpu, first, peak_kib(),
         (unsigned long long)net_peak_bytes(t.net));
     training_release(&t);
     return EXIT_SUCCESS;

@@ -15,8 +15,8 @@ step is forward, loss, backward and SGD (Nesterov, weight decay) on 64 images; a
 table the median of the processes, a ratio the median of the pairs. Times are processor time of the process (user and
 system), which says what a quiet core would do; the ratio of wall-clock times stands beside it, and means little while the machine
 is busy. GFLOP/s counts 6 operations a multiply-add (2 forward, 4 backward); the peak is what this core multiplies and adds in
-registers. Memory is the most that the process ever had resident (VmHWM); start-up runs from before fork() to the end of the
-first step. PyTorch runs in the faster of NCHW and channels_last, as found in the same run.
+registers. Memory is the most that the process ever had resident (VmHWM); start-up runs from before fork() to where the first step
+can begin (ready) and to its end. PyTorch runs in the faster of NCHW and channels_last, as found in the same run.
 
 What is missing (PyTorch, a data set) is skipped, and said so. NASFARM_DATA names the folder of data sets.
 """
@@ -162,6 +162,10 @@ def middle(results, key):
     return statistics.median(r[key] for r in results)
 
 
+def in_ms(results):
+    return " ".join(f"{1e3 * r['cpu_s']:.1f}" for r in results) + " ms"
+
+
 def measure_net(bench, net):
     """All runs of one network: ours, torch, ours, torch ..."""
     name, ours, torch, layout = net["net"], [], [], None
@@ -171,8 +175,7 @@ def measure_net(bench, net):
         ours.append(bench.ours_timed(name, bench.args.seconds))
         if bench.python:
             torch.append(bench.torch_timed(name, layout, bench.args.seconds))
-    note(f"{name}: " + " ".join(f"{1e3 * r['cpu_s']:.1f}" for r in ours) + " ms; torch, " + f"{layout}: "
-         + " ".join(f"{1e3 * r['cpu_s']:.1f}" for r in torch) + " ms")
+    note(f"{name}: {in_ms(ours)}" + (f"; PyTorch, {layout}: {in_ms(torch)}" if torch else ""))
     return ours, torch, layout
 
 
@@ -193,11 +196,11 @@ def speed_row(net, peak, ours, torch, layout):
 
 def memory_row(net, ours, torch):
     mib = middle(ours, "peak_kib") / 1024
-    row = [TITLES[net["net"]], f"{mib:.0f}", "-", "-", f"{1e3 * middle(ours, 'ready_s'):.1f}",
+    row = [TITLES[net["net"]], f"{mib:.0f}", "-", "-", f"{1e3 * middle(ours, 'ready_s'):.1f}", f"{1e3 * middle(ours, 'ready_cpu_s'):.1f}",
            f"{1e3 * middle(ours, 'first_step_s'):.1f}", "-", "-"]
     if torch:
         row[2:4] = [f"{middle(torch, 'peak_kib') / 1024:.0f}", f"{mib * 1024 / middle(torch, 'peak_kib'):.2f}"]
-        row[6:8] = [f"{1e3 * middle(torch, 'import_s'):.0f}", f"{1e3 * middle(torch, 'first_step_s'):.0f}"]
+        row[7:9] = [f"{1e3 * middle(torch, 'import_s'):.0f}", f"{1e3 * middle(torch, 'first_step_s'):.0f}"]
     return row
 
 
@@ -209,8 +212,8 @@ def missed_goals(net, ours, torch):
             missed.append(f"{name}: {speed:.2f} times PyTorch's speed; the goal is {goal_of(SPEED_GOALS, name)}")
         if goal_of(MEMORY_GOALS, name) and memory > goal_of(MEMORY_GOALS, name):
             missed.append(f"{name}: {memory:.2f} of PyTorch's memory; the goal is {goal_of(MEMORY_GOALS, name)}")
-    if middle(ours, "ready_s") > READY_GOAL_S:
-        missed.append(f"{name}: {1e3 * middle(ours, 'ready_s'):.0f} ms to the first step; the goal is {1e3 * READY_GOAL_S:.0f}")
+    if middle(ours, "ready_cpu_s") > READY_GOAL_S:
+        missed.append(f"{name}: {1e3 * middle(ours, 'ready_cpu_s'):.0f} ms to the first step; the goal is {1e3 * READY_GOAL_S:.0f}")
     return missed
 
 
@@ -231,7 +234,7 @@ def run_speed(bench):
     table([["network", "M MACs", "images/s", "GFLOP/s", "of peak", "PyTorch images/s", "its layout", "ratio", "ratio by wall clock"]]
           + [row(peak) for row in speed], bench.args.markdown)
     print()
-    return finish(bench, [["network", "MiB", "PyTorch MiB", "share", "ready ms", "first step ms", "PyTorch import ms",
+    return finish(bench, [["network", "MiB", "PyTorch MiB", "share", "ready ms", "of which processor", "first step ms", "PyTorch import ms",
                            "PyTorch first step ms"]] + memory, missed)
 
 
