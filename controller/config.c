@@ -89,6 +89,7 @@ static const struct field recipe_fields[] = {
     {"cutmix", REAL, R(cutmix), INFINITY},
     {"aux_weight", REAL, R(aux_weight), INFINITY},
     {"diverge_above", REAL, R(diverge_above), INFINITY},
+    {"measure_latency", FLAG, R(measure_latency), 0},
     {0},
 };
 #undef R

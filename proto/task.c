@@ -164,6 +164,7 @@ static void recipe_to_message(const struct recipe *r, Nasfarm__Recipe *m)
     m->aux_weight = r->aux_weight;
     m->diverge_above = r->diverge_above;
     m->pause_epochs = r->pause_epochs;
+    m->measure_latency = r->measure_latency;
 }
 
 int recipe_digest(const struct recipe *self, struct digest *out)
@@ -174,6 +175,7 @@ int recipe_digest(const struct recipe *self, struct digest *out)
     size_t len;
 
     same.pause_epochs = same.time_limit_s = same.memory_mb = 0;
+    same.measure_latency = false;
     recipe_to_message(&same, &message);
     len = nasfarm__recipe__get_packed_size(&message);
     if ((bytes = malloc(len + 1)) == NULL)
@@ -224,7 +226,8 @@ static void recipe_from_message(struct recipe *r, const Nasfarm__Recipe *m)
                          .cutmix = m->cutmix,
                          .aux_weight = m->aux_weight,
                          .diverge_above = m->diverge_above,
-                         .pause_epochs = m->pause_epochs};
+                         .pause_epochs = m->pause_epochs,
+                         .measure_latency = m->measure_latency};
     copy_text(r->optimizer, sizeof r->optimizer, m->optimizer, "sgd");
     copy_text(r->schedule, sizeof r->schedule, m->schedule, "cosine");
 }
@@ -304,11 +307,18 @@ int result_pack(const struct result *self, uint8_t **bytes, size_t *len)
     m.peak_bytes = self->peak_bytes;
     m.isa = (char *)self->isa; /* likewise */
     m.blob_crc32 = self->blob_crc32;
+    m.latency_us = self->latency_us;
+    m.latency_spread_us = self->latency_spread_us;
     *len = nasfarm__result__get_packed_size(&m);
     if ((*bytes = malloc(*len > 0 ? *len : 1)) == NULL)
         return FARM_ENOMEM;
     (void)nasfarm__result__pack(&m, *bytes);
     return FARM_OK;
+}
+
+static double measured_or_0(double x)
+{
+    return isfinite(x) && x > 0 ? x : 0;
 }
 
 int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct why *why)
@@ -336,7 +346,9 @@ int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct w
                            .train_s = m->train_s,
                            .eval_s = m->eval_s,
                            .peak_bytes = m->peak_bytes,
-                           .blob_crc32 = m->blob_crc32};
+                           .blob_crc32 = m->blob_crc32,
+                           .latency_us = measured_or_0(m->latency_us),
+                           .latency_spread_us = measured_or_0(m->latency_spread_us)};
     copy_sentence(out->reason, sizeof out->reason, m->reason);
     copy_sentence(out->isa, sizeof out->isa, m->isa);
     nasfarm__result__free_unpacked(m, &budget.allocator);

@@ -57,6 +57,7 @@ struct recipe {
     double test_fraction; /* when the data has no test part of its own */
     uint64_t split_seed;  /* which images are in which part */
     bool flip;            /* random horizontal flip */
+    bool measure_latency; /* of one image, when all is trained (worker/latency.h) */
     bool final; /* train on train+validation, touch the test part once, send the weights back */
 };
 
@@ -65,7 +66,7 @@ struct recipe {
 void recipe_init(struct recipe *self);
 /* FARM_EINPUT with the field's name and its range when something is out of range or not finite. */
 int recipe_check(const struct recipe *self, struct why *why);
-/* Of all that the weights depend on: not of pause_epochs, time_limit_s and memory_mb. FARM_OK or FARM_ENOMEM. */
+/* Of all that the weights depend on: not of pause_epochs, time_limit_s, memory_mb and measure_latency. FARM_OK or FARM_ENOMEM. */
 int recipe_digest(const struct recipe *self, struct digest *out);
 
 struct task {
@@ -114,6 +115,9 @@ struct result {
     double train_s;                /* seconds in training steps, wall clock */
     double eval_s;                 /* whole evaluation */
     uint64_t peak_bytes;           /* memory planned for the evaluation */
+    /* Microseconds for one image on one thread, where the recipe asks for it: the median, and the interquartile range of
+     * what was measured; 0: not measured. */
+    double latency_us, latency_spread_us;
     char isa
         [32]; /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ...; "sse2+avx2" of a training
                      that was paused on one and went on on the other */

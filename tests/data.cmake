@@ -4,6 +4,7 @@ farm_test(dataset data PkgConfig::ZLIB)
 farm_test(batch data)
 farm_test(mix data engine)
 farm_test(evaluate evaluate)
+farm_test(latency evaluate)
 farm_test(paused evaluate PkgConfig::ZSTD)
 
 add_executable(bench_train bench/bench_train.c)

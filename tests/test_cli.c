@@ -295,10 +295,14 @@ START_TEST(settings_of_the_training_reach_the_evaluator)
     write_text("a.yaml", "optimizer: adam\nmixup: 0.3\ncutmix: 1\nema: 0.99\nema-warmup: no\n");
     expect("search --config a.yaml --optimizer rmsprop --epsilon 1 --square-decay 0.95 "
            "--epsilon-outside --decay-weights-only --schedule milestones:2,3.5,0.1 "
-           "--aux-weight 0.2 --diverge-above 5 --final-schedule constant --final-mixup 0 "
+           "--aux-weight 0.2 --diverge-above 5 --measure-latency --final-schedule constant "
+           "--final-mixup 0 "
            "--trials 1 --strategy random --slots 1 --out run --exec "
-           "'cat >> tasks; echo \"{\\\"final\\\": true, \\\"accuracy\\\": 0.5}\"'",
+           "'cat >> tasks; echo \"{\\\"final\\\": true, \\\"accuracy\\\": 0.5, "
+           "\\\"latency_us\\\": 12.5}\"'",
            0, "");
+    expect("show run 0", 0, "12.5 us for one image");
+    expect("show run 0 --json", 0, "\"latency_us\": 12.5");
     line = kit_read("tasks");
     ck_assert_ptr_nonnull(rest = strchr(line, '\n'));
     *rest++ = '\0';
@@ -318,6 +322,7 @@ START_TEST(settings_of_the_training_reach_the_evaluator)
         ck_assert(json_is_false(json_object_get(recipes[i], "ema_warmup")));
         ck_assert_double_eq(number_of(recipes[i], "aux_weight"), 0.2);
         ck_assert_double_eq(number_of(recipes[i], "diverge_above"), 5);
+        ck_assert(json_is_true(json_object_get(recipes[i], "measure_latency")));
         ck_assert_double_eq(number_of(recipes[i], "pause_epochs"), 0);
     }
     ck_assert_str_eq(text_of(recipes[0], "schedule"), "milestones:2,3.5,0.1");

@@ -109,6 +109,25 @@ static struct result evaluates(const struct task *task, const struct dataset *da
     return result;
 }
 
+START_TEST(a_latency_is_measured_where_it_is_asked_for)
+{
+    struct task task = digits_task();
+    struct result without, with;
+
+    task.recipe.epochs = 1;
+    without = evaluates(&task, digits, NULL);
+    ck_assert_double_eq(without.latency_us, 0);
+    task.recipe.measure_latency = true;
+    with = evaluates(&task, digits, NULL);
+    ck_assert(with.latency_us > 0 && with.latency_us < 1e6 && with.latency_spread_us >= 0);
+    ck_assert_mem_eq(&with.fitness, &without.fitness, sizeof with.fitness);
+    ck_assert_uint_gt(with.peak_bytes, without.peak_bytes);
+    task.recipe.memory_mb = (uint32_t)(without.peak_bytes >> 20) + 1;
+    ck_assert_int_eq(evaluates(&task, digits, NULL).outcome, OUTCOME_OK); /* with or without it */
+    free_task(&task);
+}
+END_TEST
+
 START_TEST(a_small_network_learns_the_digits)
 {
     struct task task = digits_task();
@@ -470,6 +489,7 @@ int main(void)
     tcase_add_checked_fixture(tests, open_digits, close_digits);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_small_network_learns_the_digits);
+    tcase_add_test(tests, a_latency_is_measured_where_it_is_asked_for);
     tcase_add_loop_test(tests, digits_are_learnt_every_way, 0, sizeof ways / sizeof ways[0]);
     tcase_add_test(tests, what_is_mixed_in_brings_its_label_along);
     tcase_add_test(tests, the_average_is_what_is_measured_and_kept);

@@ -110,6 +110,8 @@ static void set_result(struct trial_record *record)
                                      .eval_s = 2.5,
                                      .peak_bytes = 1u << 30,
                                      .isa = "avx2",
+                                     .latency_us = record->trial % 2 == 0 ? 12.5 : 0,
+                                     .latency_spread_us = record->trial % 2 == 0 ? 0.5 : 0,
                                      .blob_crc32 = 0xdeadbeef};
     (void)snprintf(record->worker, sizeof record->worker, "%s", "worker-1");
 }
@@ -193,6 +195,8 @@ static void check_trial(struct store *store, uint64_t trial, enum trial_state st
         ck_assert_int_eq(got.finished_ms, want.finished_ms);
         ck_assert_uint_eq(got.result.images, want.result.images);
         ck_assert_uint_eq(got.result.blob_crc32, want.result.blob_crc32);
+        ck_assert(got.result.latency_us == want.result.latency_us);
+        ck_assert(got.result.latency_spread_us == want.result.latency_spread_us);
         ck_assert_str_eq(got.result.isa, "avx2");
         ck_assert_str_eq(got.worker, "worker-1");
     }

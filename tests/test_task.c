@@ -32,6 +32,7 @@ static struct task some_task(void)
     t.recipe.aux_weight = 0.3;
     t.recipe.diverge_above = 4;
     t.recipe.pause_epochs = 2;
+    t.recipe.measure_latency = true;
     t.resume_crc32 = 0xdeadbeef;
     return t;
 }
@@ -64,6 +65,7 @@ START_TEST(a_task_comes_back_as_it_was)
     ck_assert_double_eq(u.recipe.aux_weight, 0.3);
     ck_assert_double_eq(u.recipe.diverge_above, 4);
     ck_assert_uint_eq(u.recipe.pause_epochs, 2);
+    ck_assert(u.recipe.measure_latency);
     ck_assert_uint_eq(u.resume_crc32, 0xdeadbeef);
     ck_assert_ptr_null(u.resume);
     ck_assert_uint_eq(u.graph_len, 3);
@@ -148,6 +150,7 @@ START_TEST(a_recipes_digest_is_of_what_the_weights_depend_on)
     recipe_init(&a);
     b = a;
     b.pause_epochs = b.memory_mb = b.time_limit_s = 1;
+    b.measure_latency = true;
     ck_assert_int_eq(recipe_digest(&a, &x), FARM_OK);
     ck_assert_int_eq(recipe_digest(&b, &y), FARM_OK);
     ck_assert_mem_eq(&x, &y, sizeof x);
@@ -167,6 +170,8 @@ START_TEST(a_result_comes_back_as_it_was_bit_for_bit)
                        .n_validation = 7,
                        .images = 1ull << 40,
                        .isa = "avx512",
+                       .latency_us = 12.5,
+                       .latency_spread_us = 0.25,
                        .blob_crc32 = 0xffffffff};
     struct result s;
     uint8_t *bytes;
@@ -180,6 +185,8 @@ START_TEST(a_result_comes_back_as_it_was_bit_for_bit)
     ck_assert(isnan(s.loss));
     ck_assert_uint_eq(s.images, 1ull << 40);
     ck_assert_str_eq(s.isa, "avx512");
+    ck_assert_double_eq(s.latency_us, 12.5);
+    ck_assert_double_eq(s.latency_spread_us, 0.25);
     ck_assert_uint_eq(s.blob_crc32, 0xffffffff);
     free(bytes);
 }

@@ -14,6 +14,8 @@
 #include "ema.h"
 #include "graph.h"
 #include "kernels.h"
+#include "latency.h"
+#include "log.h"
 #include "net.h"
 #include "optimizer.h"
 #include "paused.h"
@@ -492,6 +494,25 @@ static int pause_here(struct evaluation *self, uint8_t **blob, size_t *blob_len,
                      why);
 }
 
+/* Not worth failing for: without memory for it, it is left out. */
+static void measure_latency(struct evaluation *self)
+{
+    uint64_t limit = (uint64_t)self->recipe->memory_mb << 20, used = self->out->peak_bytes;
+    struct latency_config config = {.memory_limit = limit == 0     ? 0
+                                                    : limit > used ? limit - used
+                                                                   : 1};
+    struct latency latency;
+    struct why why;
+
+    if (latency_measure(&latency, self->graph, self->net, &config, &why) != FARM_OK) {
+        log_warn("no latency is measured: %s", why.text);
+        return;
+    }
+    self->out->peak_bytes = used + latency.bytes;
+    self->out->latency_us = latency.median_us;
+    self->out->latency_spread_us = latency.spread_us;
+}
+
 static int train(struct evaluation *self, uint8_t **blob, size_t *blob_len, struct why *why)
 {
     const struct recipe *recipe = self->recipe;
@@ -502,6 +523,8 @@ static int train(struct evaluation *self, uint8_t **blob, size_t *blob_len, stru
         self->out->fitness = NAN;
     for (uint32_t epoch = self->from; epoch < self->until && rc == FARM_OK; epoch++)
         rc = run_epoch(self, epoch);
+    if (rc == FARM_OK && recipe->measure_latency && self->until == recipe->epochs)
+        measure_latency(self);
     if (rc == FARM_OK && self->until < recipe->epochs)
         rc = pause_here(self, blob, blob_len, why);
     else if (rc == FARM_OK && recipe->final)

@@ -87,6 +87,8 @@ static const char *const group_titles[] = {
     X("cutout", "PIXELS", SETTING_COUNT32, cutout, 0, 4096, "0", NULL, "side of an erased square") \
     X("train-images", "N", SETTING_COUNT32, train_images, 0, U32, "0", "0",                        \
       "at most so many training images; 0: all")                                                   \
+    X("measure-latency", "yes|no", SETTING_FLAG, measure_latency, 0, 1, "no", NULL,                \
+      "measure how long the trained network takes for one image, on one thread of the worker")     \
     X("time-limit", "SECONDS", SETTING_COUNT32, time_limit_s, 0, U32, "0", "0",                    \
       "of one evaluation; 0: the worker's own")                                                    \
     X("memory-limit", "MB", SETTING_COUNT32, memory_mb, 0, U32, "0", "0",                          \

@@ -34,6 +34,24 @@ static void print_evaluation(FILE *out, const struct trial_record *r)
                 r->result.eval_s, r->worker);
 }
 
+/* Of the final training, else of the trial's own. */
+static const struct result *timed(const struct trial_record *r, const struct result *final)
+{
+    if (final != NULL && final->latency_us > 0)
+        return final;
+    return r->state == TRIAL_DONE && r->result.latency_us > 0 ? &r->result : NULL;
+}
+
+static void print_latency(FILE *out, const struct result *r)
+{
+    if (r == NULL)
+        return;
+    fprintf(out, "  %-18s %.1f us for one image", "latency", r->latency_us);
+    if (r->latency_spread_us > 0)
+        fprintf(out, " (the middle half of the samples: %.1f us apart)", r->latency_spread_us);
+    fprintf(out, "\n");
+}
+
 void found_print(FILE *out, const struct space *space, const struct trial_record *r,
                  const struct result *final)
 {
@@ -51,6 +69,7 @@ void found_print(FILE *out, const struct space *space, const struct trial_record
     fprintf(out, "  %-18s %s\n", "multiply-adds", number);
     text_bytes(r->activation_bytes, bytes);
     fprintf(out, "  %-18s %s at its peak, of one image\n", "activations", bytes);
+    print_latency(out, timed(r, final));
     if (r->parent != UINT64_MAX)
         fprintf(out, "  %-18s %" PRIu64 "\n", "parent", r->parent);
     if (r->genome == NULL || space_check(space, r->genome, NULL) != FARM_OK)
@@ -95,6 +114,11 @@ json_t *found_json(const struct space *space, const struct trial_record *r,
         json_object_set_new(out, "epochs", json_integer(r->result.epochs));
         json_object_set_new(out, "seconds", number_or_null(r->result.eval_s));
         json_object_set_new(out, "worker", json_string(r->worker));
+    }
+    if (timed(r, final) != NULL) {
+        json_object_set_new(out, "latency_us", json_real(timed(r, final)->latency_us));
+        json_object_set_new(out, "latency_spread_us",
+                            json_real(timed(r, final)->latency_spread_us));
     }
     if (r->genome != NULL) {
         json_t *genes = json_array();

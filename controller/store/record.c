@@ -167,6 +167,10 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
     put_text(out, r->isa, sizeof r->isa - 1);
     put_text(out, trial->worker, sizeof trial->worker - 1);
     put_text(out, r->reason, sizeof r->reason - 1);
+    if (r->latency_us > 0) { /* else it ends here, as it did before latencies were measured */
+        put_double(out, r->latency_us);
+        put_double(out, r->latency_spread_us);
+    }
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -320,6 +324,10 @@ int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len
     take_text(&in, r->isa, sizeof r->isa);
     take_text(&in, out->worker, sizeof out->worker);
     take_text(&in, r->reason, sizeof r->reason);
+    if (!in.failed && in.at < in.end) {
+        r->latency_us = take_double(&in);
+        r->latency_spread_us = take_double(&in);
+    }
     return finish(&in);
 }
 
