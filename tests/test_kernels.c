@@ -8,7 +8,6 @@
  */
 #include <check.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,18 +88,14 @@ static void assert_equal(float got, float want)
         ck_abort_msg("%g is not %g", (double)got, (double)want);
 }
 
-__attribute__((format(printf, 2, 3))) static void fail_window(const struct window *s,
-                                                              const char *format, ...)
+static const char *shape_of(const struct window *s)
 {
-    char what[200];
-    va_list args;
+    static char text[160];
 
-    va_start(args, format);
-    (void)vsnprintf(what, sizeof what, format, args);
-    va_end(args);
-    ck_abort_msg("%s (n%d %dx%dx%d -> %dx%dx%d k%dx%d s%d d%d g%d pad %d,%d)", what, s->n, s->h,
-                 s->w, s->c, s->oh, s->ow, s->k, s->kh, s->kw, s->stride, s->dilation, s->groups,
-                 s->pad_y, s->pad_x);
+    (void)snprintf(text, sizeof text, "n%d %dx%dx%d -> %dx%dx%d k%dx%d s%d d%d g%d pad %d,%d", s->n,
+                   s->h, s->w, s->c, s->oh, s->ow, s->k, s->kh, s->kw, s->stride, s->dilation,
+                   s->groups, s->pad_y, s->pad_x);
+    return text;
 }
 
 UNCHECKED static void assert_close(const float *got, const float *want, size_t n, double scale,
@@ -109,7 +104,8 @@ UNCHECKED static void assert_close(const float *got, const float *want, size_t n
     for (size_t i = 0; i < n; i++)
         if (!(fabs((double)got[i] - (double)want[i]) <=
               2e-5 * scale + 2e-5 * fabs((double)want[i])))
-            fail_window(s, "%s[%zu] is %g, expected %g", what, i, (double)got[i], (double)want[i]);
+            ck_abort_msg("%s[%zu] is %g, expected %g (%s)", what, i, (double)got[i],
+                         (double)want[i], shape_of(s));
 }
 
 /* ---- the plain loops --------------------------------------------------------------------------------- */
@@ -250,7 +246,8 @@ static void check_split(struct conv *whole, const float *x, const float *dy, con
     some.k->conv_weight_finish(some_dw, some.sums, &some.s, some.scratch);
     if (memcmp(some_y, y, n.y * sizeof *y) != 0 || memcmp(some_dx, dx, n.x * sizeof *dx) != 0 ||
         memcmp(some_dw, dw, n.w * sizeof *dw) != 0 || memcmp(some_db, db, k * sizeof *db) != 0)
-        fail_window(&whole->s, "%s: images over several calls give other bits", whole->k->isa);
+        ck_abort_msg("%s: images over several calls give other bits (%s)", whole->k->isa,
+                     shape_of(&whole->s));
 }
 
 /* Arrays of one convolution, and what each instruction set must make of them. */
@@ -555,6 +552,7 @@ static struct norm_run norm_run_of(const struct kernels *k, size_t pixels, int c
          first < (r)->pixels;                                                                      \
          first += count, count = (r)->pixels - first < count ? (r)->pixels - first : count)
 
+/* NOLINTBEGIN(readability-non-const-parameter): running writes to mean and var */
 static void batch_norm_train(struct norm_run *r, float *y, const float *x, const float *gamma,
                              const float *beta, float *mean, float *var)
 {
@@ -571,6 +569,7 @@ static void batch_norm_train(struct norm_run *r, float *y, const float *x, const
     EACH_PIECE(r, i, n)
     r->k->norm_forward(&r->norm, y + i * c, x + i * c, r->act, n);
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 /* g: room for a gradient; NULL without an activation, when dy is it. */
 static void batch_norm_backward(struct norm_run *r, float *dx, bool add, float *dgamma,
@@ -696,8 +695,8 @@ static void check_pools(const struct kernels *kernels, const struct window *s)
                     EACH_TAP(s, oy, ox, c, count++; sum += (double)in[at];
                              best = best < 0 || in[at] > in[best] ? at : best)
                     if (argmax[out] != best || max[out] != (best < 0 ? 0 : in[best]))
-                        fail_window(s, "max[%zu] is %g at %d, expected at %d", out,
-                                    (double)max[out], argmax[out], best);
+                        ck_abort_msg("max[%zu] is %g at %d, expected at %d (%s)", out,
+                                     (double)max[out], argmax[out], best, shape_of(s));
                     if (count == 0)
                         continue; /* all padding: y is 0, nothing flows back */
                     want_avg[out] = (float)(sum / count);

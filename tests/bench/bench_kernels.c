@@ -91,7 +91,7 @@ static void bench_release(struct bench *b)
 /* Seconds of one call: the median of RUNS runs of at least RUN_S each. */
 static double seconds(void (*call)(struct bench *), struct bench *b)
 {
-    double run[RUNS], start = now_s(), once;
+    double run[RUNS], start, once;
     long calls;
 
     call(b);
@@ -186,8 +186,6 @@ static void avg_backward(struct bench *b)
 
 /* ---- the tables ---------------------------------------------------------------------------------------- */
 
-static const int sides[] = {32, 16, 8};
-static const int channels[] = {8, 12, 16, 24, 32, 64, 128};
 #define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
 
 static struct window same(int side, int c, int k, int kernel, int stride, int groups)
@@ -212,7 +210,8 @@ static void conv_cell(const struct kernels *k, const struct window *s, double pe
 {
     static void (*const calls[])(struct bench *) = {conv_forward, conv_input, conv_weight};
     struct bench b = bench_of(k, s);
-    double flops = 2.0 * s->n * s->oh * s->ow * s->k * s->kh * s->kw * (s->c / s->groups);
+    int products = s->kh * s->kw * (s->c / s->groups);
+    double flops = 2.0 * s->n * s->oh * s->ow * s->k * products;
 
     for
         EACH(i, calls)
@@ -279,23 +278,30 @@ static const struct {
     {"dense 1x1 widening", 4, 320, 1280, 1},
 };
 
+/* All sides and channels of one kind. */
+static void conv_rows(const struct kernels *k, const struct kind *kind, double peak)
+{
+    for
+        EACH(i, places)
+        {
+            int c = places[i].c;
+            struct window s =
+                same(places[i].side, c, c, kind->kernel, kind->stride, kind->depthwise ? c : 1);
+
+            s.dilation = kind->dilation;
+            s.pad_y = s.pad_x = kind->dilation * (kind->kernel - 1) / 2;
+            conv_row(k, kind->name, s, peak);
+        }
+}
+
 static void convolutions(const struct kernels *k, const char *word, double peak)
 {
     printf("%% of the peak: forward, input gradient, weight gradient; so many images a call\n");
     for
         EACH(i, kinds)
-    for
-        EACH(j, places)
         {
-            const struct kind *kind = &kinds[i];
-            int c = places[j].c;
-            struct window s =
-                same(places[j].side, c, c, kind->kernel, kind->stride, kind->depthwise ? c : 1);
-
-            s.dilation = kind->dilation;
-            s.pad_y = s.pad_x = kind->dilation * (kind->kernel - 1) / 2;
-            if (wanted(word, kind->name))
-                conv_row(k, kind->name, s, peak);
+            if (wanted(word, kinds[i].name))
+                conv_rows(k, &kinds[i], peak);
         }
     for
         EACH(i, others)
@@ -308,56 +314,57 @@ static void convolutions(const struct kernels *k, const char *word, double peak)
 }
 
 /* name, the call, and how often it at least passes over x, y (floats) and argmax */
+static const struct pass {
+    const char *name;
+    int kernel, stride;
+    void (*call)(struct bench *);
+    int x, y;
+} passes[] = {
+    {"max pool forward", 3, 1, max_forward, 1, 2},
+    {"max pool backward", 3, 1, max_backward, 2, 2},
+    {"avg pool forward", 3, 1, avg_forward, 1, 1},
+    {"avg pool backward", 3, 1, avg_backward, 2, 1},
+    {"max pool forward by 2", 3, 2, max_forward, 1, 2},
+    {"avg pool forward by 2", 3, 2, avg_forward, 1, 1},
+    {"batch norm train", 1, 1, bn_train, 3, 0}, /* x; x to y */
+    {"batch norm infer", 1, 1, bn_infer, 2, 0},
+    {"batch norm backward", 1, 1, bn_backward, 3, 3}, /* dy x to g; g x to dx */
+};
+
+static const int sides[] = {32, 16, 8};
+static const int channels[] = {8, 12, 16, 24, 32, 64, 128};
+
+static void memory_row(const struct kernels *k, const struct pass *pass, int side)
+{
+    printf("%-26s %4dx%-2d     ", pass->name, side, side);
+    for
+        EACH(i, channels)
+        {
+            int c = channels[i];
+            struct window s = same(side, c, c, pass->kernel, pass->stride, 1);
+            struct bench b = bench_of(k, &s);
+            double floats = (double)pass->x * s.h * s.w + (double)pass->y * s.oh * s.ow;
+
+            max_forward(&b); /* an argmax to go back by */
+            printf(" %6.1f", 4 * floats * c * BATCH / seconds(pass->call, &b) / 1e9);
+            bench_release(&b);
+        }
+    printf("\n");
+    (void)fflush(stdout);
+}
+
 static void memory_bound(const struct kernels *k, const char *word)
 {
-    static const struct {
-        const char *name;
-        int kernel, stride;
-        void (*call)(struct bench *);
-        int x, y;
-    } passes[] = {
-        {"max pool forward", 3, 1, max_forward, 1, 2},
-        {"max pool backward", 3, 1, max_backward, 2, 2},
-        {"avg pool forward", 3, 1, avg_forward, 1, 1},
-        {"avg pool backward", 3, 1, avg_backward, 2, 1},
-        {"max pool forward by 2", 3, 2, max_forward, 1, 2},
-        {"avg pool forward by 2", 3, 2, avg_forward, 1, 1},
-        {"batch norm train", 1, 1, bn_train, 3, 0}, /* x; x to y */
-        {"batch norm infer", 1, 1, bn_infer, 2, 0},
-        {"batch norm backward", 1, 1, bn_backward, 3, 3}, /* dy x to g; g x to dx */
-    };
-
     printf("GB/s                         channels:");
     for
-        EACH(l, channels)
-    printf(" %6d", channels[l]);
-    printf("\n");
-    for
-        EACH(i, passes)
+        EACH(i, channels)
         {
-            if (!wanted(word, passes[i].name))
-                continue;
-        for
-            EACH(j, sides)
-            {
-                printf("%-26s %4dx%-2d     ", passes[i].name, sides[j], sides[j]);
-            for
-                EACH(l, channels)
-                {
-                    int c = channels[l];
-                    struct window s = same(sides[j], c, c, passes[i].kernel, passes[i].stride, 1);
-                    struct bench b = bench_of(k, &s);
-                    double floats =
-                        (double)passes[i].x * s.h * s.w + (double)passes[i].y * s.oh * s.ow;
-
-                    max_forward(&b); /* an argmax to go back by */
-                    printf(" %6.1f", 4 * floats * c * BATCH / seconds(passes[i].call, &b) / 1e9);
-                    bench_release(&b);
-                }
-            printf("\n");
-            (void)fflush(stdout);
-            }
+            printf(" %6d", channels[i]);
         }
+    printf("\n");
+    for (size_t i = 0; i < sizeof passes / sizeof passes[0] * 3; i++)
+        if (wanted(word, passes[i / 3].name))
+            memory_row(k, &passes[i / 3], sides[i % 3]);
 }
 
 int main(int argc, char **argv)

@@ -291,14 +291,14 @@ static struct weights weights_of(const float *weight, const struct window *s, si
 /* Scratch begins with the offsets of taps and of runs. */
 static size_t taps_size(const struct window *s)
 {
-    size_t most = larger((size_t)(s->kh * s->kw), (size_t)(s->h > s->oh ? s->h : s->oh));
+    size_t most = larger(area(s->kh, s->kw), (size_t)(s->h > s->oh ? s->h : s->oh));
 
     return round_up(most * (sizeof(ptrdiff_t) / sizeof(float)) + 16);
 }
 
 static ptrdiff_t *taps_in(float *scratch)
 {
-    return (ptrdiff_t *)(void *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+    return (ptrdiff_t *)(void *)next_line(scratch);
 }
 
 /* out, `row` floats from one pixel to the next and `pitch` from one run to the next */
@@ -539,7 +539,7 @@ static void last_panel(float *to, const float *dy, int pixels, int k, int split)
 
 static size_t last_panel_size(const struct window *s)
 {
-    size_t pixels = (size_t)(s->oh * s->ow);
+    size_t pixels = area(s->oh, s->ow);
 
     if (s->k % LANES == 0)
         return 0;
@@ -682,7 +682,7 @@ static void group_pass(enum pass pass, float *y, float *x, float *weight, const 
                        bool add, const struct window *s, size_t group, float *scratch)
 {
     struct window g = one_group(s);
-    size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow), c = (size_t)g.c, k = (size_t)g.k;
+    size_t in = area(g.h, g.w), out = area(g.oh, g.ow), c = (size_t)g.c, k = (size_t)g.k;
     float *gx = scratch, *gy = gx + round_up(in * c), *rest = gy + round_up(out * k);
 
     if (pass != INPUT)
@@ -705,7 +705,7 @@ static void grouped(enum pass pass, float *y, float *x, float *weight, const flo
 {
     static const enum conv_part part[] = {CONV_PACKED_FORWARD, CONV_PACKED_INPUT, CONV_SUMS};
     struct window g = one_group(s);
-    size_t in = (size_t)(s->h * s->w) * (size_t)s->c, out = (size_t)(s->oh * s->ow) * (size_t)s->k;
+    size_t in = area(s->h, s->w) * (size_t)s->c, out = area(s->oh, s->ow) * (size_t)s->k;
 
     for (size_t i = 0; i < (size_t)s->n; i++)
         for (size_t group = 0; group < (size_t)s->groups; group++)
@@ -789,6 +789,7 @@ static void conv_backward_weight(float *sums, float *dbias, const float *dy, con
         backward_weight(sums, dy, x, s, scratch);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as in the table */
 static void conv_weight_finish(float *dw, const float *sums, const struct window *s, float *scratch)
 {
     struct window g = one_group(s);

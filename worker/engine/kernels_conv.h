@@ -13,6 +13,17 @@ struct weights {
     ptrdiff_t row, column, c, k;
 };
 
+/* The first cache line that begins in scratch. */
+static inline float *next_line(float *scratch)
+{
+    return scratch + (64 - (uintptr_t)scratch % 64) % 64 / sizeof(float);
+}
+
+static inline size_t area(int h, int w)
+{
+    return (size_t)h * (size_t)w;
+}
+
 /* The input gradient at stride 1 is the convolution of dy with this window, and with mirrored weights. */
 static inline struct window mirrored(const struct window *s)
 {

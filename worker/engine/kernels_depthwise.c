@@ -23,11 +23,6 @@ static size_t round_up(size_t n)
     return (n + LANES - 1) / LANES * LANES;
 }
 
-static float *aligned(float *scratch)
-{
-    return (float *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-}
-
 static int smaller(int a, int b)
 {
     return a < b ? a : b;
@@ -397,9 +392,9 @@ static void depthwise(float *y, bool add, const float *x, const float *packed, c
                       const struct window *s, float *scratch)
 {
     struct piece all = piece_of(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
+    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
     int period = period_of(s->c);
-    float *biases = aligned(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
+    float *biases = next_line(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
 
     for (int v = 0; bias != NULL && v < period; v++)
         repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
@@ -521,8 +516,8 @@ void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const f
                                    const struct window *s, float *scratch)
 {
     struct bordered border = bordered_gradient(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *image = aligned(scratch) + taps_size(s), *rows = image + bordered_size(&border);
+    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
+    float *image = next_line(scratch) + taps_size(s), *rows = image + bordered_size(&border);
     struct window m = mirrored(s);
 
     if (s->stride == 1) {
@@ -706,8 +701,8 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
                                     const struct window *s, float *scratch)
 {
     struct piece all = piece_of(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)aligned(scratch);
-    float *image = aligned(scratch) + taps_size(s), *padded = image + bordered_size(&all.border);
+    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
+    float *image = next_line(scratch) + taps_size(s), *padded = image + bordered_size(&all.border);
 
     memset(padded, 0, (size_t)all.rows * round_up((size_t)s->ow * (size_t)s->c) * sizeof *padded);
     for (ptrdiff_t i = 0, c = 0; i < s->n; i++)

@@ -126,9 +126,16 @@ static inline int split_of(int k, int c)
 {
     int rest = k % LANES;
 
-    if (LANES >= 16 && rest > 0 && rest <= LANES / 4 && c % 4 == 0)
+#if LANES >= 16
+    if (rest > 0 && rest <= LANES / 4 && c % 4 == 0)
         return 4;
-    return LANES >= 8 && rest > 0 && rest <= LANES / 2 && c % 2 == 0 ? 2 : 1;
+#endif
+#if LANES >= 8
+    if (rest > 0 && rest <= LANES / 2 && c % 2 == 0)
+        return 2;
+#endif
+    (void)rest, (void)c;
+    return 1;
 }
 
 static inline int panels_of(int k)

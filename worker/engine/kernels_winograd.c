@@ -265,19 +265,19 @@ struct buffers {
 static struct buffers buffers_of(const struct window *s, float *scratch)
 {
     struct buffers b;
-    size_t row = (size_t)(s->w * s->c), out_row = (size_t)(s->ow * s->k);
+    size_t row = area(s->w, s->c), out_row = area(s->ow, s->k);
 
     b.zeros = scratch;
     row = row > out_row ? row : out_row;
     memset(b.zeros, 0, row * sizeof *b.zeros);
-    b.in = (float *)(((uintptr_t)(b.zeros + row) + 63) & ~(uintptr_t)63);
+    b.in = next_line(b.zeros + row);
     b.out = b.in + AREA * apart_of(s->c);
     return b;
 }
 
 size_t ISA(winograd_scratch)(const struct window *s)
 {
-    size_t row = (size_t)(s->w * s->c), out_row = (size_t)(s->ow * s->k);
+    size_t row = area(s->w, s->c), out_row = area(s->ow, s->k);
 
     return (row > out_row ? row : out_row) + (size_t)(AREA * (apart_of(s->c) + apart_of(s->k))) +
            64;
@@ -422,6 +422,7 @@ size_t ISA(winograd_sums_size)(const struct window *s)
     return (size_t)AREA * (size_t)s->c * (size_t)(panels_of(s->k) * LANES);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the product writes to sums */
 void ISA(winograd_sums)(float *sums, const float *dy, const float *x, const struct window *s,
                         float *scratch)
 {
