@@ -579,8 +579,8 @@ static void batch_norm_backward(struct norm_run *r, float *dx, bool add, float *
 
     r->k->norm_backward_begin(&r->norm);
     EACH_PIECE(r, i, n)
-    r->k->norm_backward(&r->norm, g != NULL ? g + i * c : NULL, false, dy + i * c, x + i * c,
-                        r->act, true, n);
+    r->k->norm_backward(&r->norm, g != NULL ? g + i * c : NULL, coin() ? NORM_PUT : NORM_PUT_PAST,
+                        dy + i * c, x + i * c, r->act, true, n);
     r->k->norm_backward_finish(&r->norm, dgamma, dbeta, r->pixels);
     EACH_PIECE(r, i, n)
     r->k->norm_backward_input(&r->norm, dx + i * c, add, (g != NULL ? g : dy) + i * c, x + i * c,
@@ -622,7 +622,7 @@ static void check_batch_norm(const struct kernels *kernels, size_t pixels, int c
     }
     /* a second segment that reads it adds its part; without the sums, nothing else changes */
     g2 = constant(n, 1);
-    kernels->norm_backward(&r.norm, g2, true, dy, x, r.act, false, pixels);
+    kernels->norm_backward(&r.norm, g2, NORM_ADD, dy, x, r.act, false, pixels);
     for (size_t i = 0; i < n && g != NULL; i++)
         assert_equal(g2[i], 1 + g[i]);
     twice = constant(n, NAN); /* overwritten, not added to */

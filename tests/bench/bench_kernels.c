@@ -158,7 +158,7 @@ static void bn_backward(struct bench *b)
     struct norm n = b->k->norm_at(b->state, b->s.c);
 
     b->k->norm_backward_begin(&n);
-    b->k->norm_backward(&n, b->y, false, b->dy, b->x, ACT_RELU, true, bn_pixels(b));
+    b->k->norm_backward(&n, b->y, NORM_PUT, b->dy, b->x, ACT_RELU, true, bn_pixels(b));
     b->k->norm_backward_finish(&n, b->gamma, b->beta, bn_pixels(b));
     b->k->norm_backward_input(&n, b->dx, false, b->y, b->x, bn_pixels(b));
     b->gamma[0] = b->beta[0] = 1;

@@ -54,6 +54,12 @@ struct norm {
     float *k0, *k1, *k2; /* dx = k0 g + k1 (x - centre) + k2 */
 };
 
+enum norm_put {
+    NORM_PUT,      /* overwrites */
+    NORM_PUT_PAST, /* likewise, past the caches: it is large, and will not be read soon */
+    NORM_ADD,
+};
+
 struct norm_running {
     float *mean, *var; /* c */
     float momentum;
@@ -115,9 +121,9 @@ struct kernels {
     void (*norm_forward)(const struct norm *n, float *y, const float *x, enum act act,
                          size_t pixels);
     void (*norm_backward_begin)(const struct norm *n);
-    /* g = (add: g +) dy act'(.), or dy itself is g (act none, g NULL). sums: g is complete, take its sums. */
-    void (*norm_backward)(const struct norm *n, float *g, bool add, const float *dy, const float *x,
-                          enum act act, bool sums, size_t pixels);
+    /* g = dy act'(.), or g += that, or dy itself is g (act none, g NULL). sums: g is complete, take its sums. */
+    void (*norm_backward)(const struct norm *n, float *g, enum norm_put put, const float *dy,
+                          const float *x, enum act act, bool sums, size_t pixels);
     /* dgamma, dbeta += (NULL when not affine) */
     void (*norm_backward_finish)(const struct norm *n, float *dgamma, float *dbeta, size_t pixels);
     /* dx = (add: +=) its gradient; dx may be g */

@@ -10,7 +10,7 @@
 
 #include "kernels_isa.h"
 
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 

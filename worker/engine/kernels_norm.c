@@ -106,6 +106,20 @@ struct rows {
         else                                                                                       \
             *(vec *)(to) = (v);                                                                    \
     } while (0)
+/* Past the caches, of whole aligned vectors: what is written will not be read for long, and need not be fetched first. */
+INLINE void store_past(float *to, vec v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(to, (__m512)v);
+#elif defined(__AVX__)
+    _mm256_stream_ps(to, (__m256)v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(to, (__m128)v);
+#else
+    *(vec *)to = v;
+#endif
+}
+
 #define EACH(v) _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
 
 /* Calls TILE(vecs, partial, cols, first column) over all columns. */
@@ -180,7 +194,7 @@ INLINE void forward_tile(const int vecs, const bool partial, size_t cols, const 
 
 /* g (+)= dy act'(z); and the sums of g and g (x - centre). */
 INLINE void backward_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
-                          int at, float *g, bool add, const float *dy, const float *x,
+                          int at, float *g, bool add, bool past, const float *dy, const float *x,
                           const enum act act, bool sums, struct rows rows)
 {
     vec centre[TILE_VECS], scale[TILE_VECS], shift[TILE_VECS];
@@ -207,7 +221,9 @@ INLINE void backward_tile(const int vecs, const bool partial, size_t cols, const
                 u = act_back(u, d * scale[v] + shift[v], act);
                 if (add)
                     u += LOAD(g + v * LANES);
-                if (g != NULL)
+                if (past && !partial)
+                    store_past(g + v * LANES, u);
+                else if (g != NULL)
                     STORE(g + v * LANES, u);
                 sum[v] += u;
                 dot[v] += u * d; /* of a partial vector, u is 0 where nothing is */
@@ -375,8 +391,8 @@ static void norm_backward_begin(const struct norm *n)
     clear_sums(n);
 }
 
-INLINE void backward_all(const struct norm *n, float *g, bool add, const float *dy, const float *x,
-                         const enum act act, bool sums, size_t pixels)
+INLINE void backward_all(const struct norm *n, float *g, bool add, bool past, const float *dy,
+                         const float *x, const enum act act, bool sums, size_t pixels)
 {
     int rest;
     struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
@@ -384,21 +400,32 @@ INLINE void backward_all(const struct norm *n, float *g, bool add, const float *
     float *g_end = g != NULL ? g + end : NULL;
 
 #define TILE_(vecs, partial, cols, at)                                                             \
-    backward_tile(vecs, partial, cols, n, at, g, add, dy, x, act, sums, rows)
+    backward_tile(vecs, partial, cols, n, at, g, add, past, dy, x, act, sums, rows)
 #define LAST_(vecs, partial, cols, at)                                                             \
-    backward_tile(vecs, partial, cols, n, at, g_end, add, dy + end, x + end, act, sums, last)
+    backward_tile(vecs, partial, cols, n, at, g_end, add, false, dy + end, x + end, act, sums, last)
     WALK(n->width, TILE_);
     WALK(rest, LAST_);
 #undef TILE_
 #undef LAST_
 }
 
-static void norm_backward(const struct norm *n, float *g, bool add, const float *dy, const float *x,
-                          enum act act, bool sums, size_t pixels)
+static bool is_aligned(const float *g, int width)
 {
-#define CALL(a) backward_all(n, g, add, dy, x, a, sums, pixels)
+    return (uintptr_t)g % (LANES * sizeof(float)) == 0 && width % LANES == 0;
+}
+
+static void norm_backward(const struct norm *n, float *g, enum norm_put put, const float *dy,
+                          const float *x, enum act act, bool sums, size_t pixels)
+{
+    bool past = put == NORM_PUT_PAST && g != NULL && is_aligned(g, n->width);
+
+#define CALL(a) backward_all(n, g, put == NORM_ADD, past, dy, x, a, sums, pixels)
     EACH_ACT(act, CALL)
 #undef CALL
+#if defined(__SSE2__)
+    if (past)
+        _mm_sfence();
+#endif
 }
 
 /* dx = scale (g - mean(g) - xhat mean(g xhat)),  xhat = (x - mean) inv_std */

@@ -127,12 +127,18 @@ static void norm_forward(const struct run *r, float *y, const float *x)
     r->k->norm_forward(&n, y, x, r->step->act, r->n * r->step->in_pixels);
 }
 
+/* A gradient that no cache holds until the segment that reads it. */
+#define LARGE_BYTES (4u << 20)
+
 static void norm_backward(const struct run *r)
 {
     struct norm n = norm_of(r->net, norm_at(r));
+    const struct plan_norm *norm = norm_at(r);
+    uint64_t bytes = norm->g.image * r->net->n;
+    enum norm_put put = bytes >= LARGE_BYTES ? NORM_PUT_PAST : NORM_PUT;
 
-    r->k->norm_backward(&n, dx_of(r, 0), adds(r, 0), dy_of(r), x_back(r, 0), r->step->act,
-                        norm_at(r)->last == (uint32_t)(r->step - r->net->plan->steps),
+    r->k->norm_backward(&n, dx_of(r, 0), adds(r, 0) ? NORM_ADD : put, dy_of(r), x_back(r, 0),
+                        r->step->act, norm->last == (uint32_t)(r->step - r->net->plan->steps),
                         r->n * r->step->in_pixels);
 }
 
