@@ -1,10 +1,29 @@
 /* nasfarm: the command line. See cli/cli.h. */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "log.h"
+
+/* A full disk is a failure. A reader that has left, like head(1), has what it wanted. */
+static int end_output(int status)
+{
+    bool lost = ferror(stdout) != 0;
+    int reason = ENOSPC;
+    if (fflush(stdout) != 0) {
+        lost = true;
+        reason = errno;
+    }
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (!lost || (poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0))
+        return status;
+    fprintf(stderr, "nasfarm: cannot write all of the output: %s\n", strerror(reason));
+    return status == CLI_OK ? CLI_FAILED : status;
+}
 
 int main(int argc, char **argv)
 {
@@ -21,7 +40,7 @@ int main(int argc, char **argv)
         name = "version";
     for (const struct command *c = cli_commands; c->name != NULL; c++)
         if (strcmp(c->name, name) == 0)
-            return c->run(argc - 1, argv + 1);
+            return end_output(c->run(argc - 1, argv + 1));
     fprintf(stderr, "nasfarm: there is no command \"%.40s\"; `nasfarm help` lists them\n", name);
     return CLI_USAGE;
 }

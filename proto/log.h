@@ -8,7 +8,9 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* program is borrowed for ever: a literal or argv[0]'s base name. Default level LOG_INFO. */
+/* program is borrowed for ever: a literal or argv[0]'s base name. Default level LOG_INFO.
+ * Standard descriptors that are closed become /dev/null, so that no store or socket takes their number and gets the
+ * lines. */
 void log_open(const char *program, enum log_level least);
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Called before (hide = 1) and after (hide = 0) each line, so that a progress line on the same

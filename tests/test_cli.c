@@ -360,6 +360,37 @@ START_TEST(a_local_worker_that_cannot_start_is_told_with_its_own_sentence)
 }
 END_TEST
 
+START_TEST(what_cannot_be_written_fails_and_harms_nothing)
+{
+    struct stat st;
+    expect("search --out run --trials 10 " SYNTHETIC, 0, "The best network found is trial");
+    expect("list run --all >/dev/full", 1, "cannot write all of the output: No space left");
+    expect("list run --all | head -1", 0, "trial");
+    /* A pipe and a link stay what they are; as root, so would a device. */
+    ck_assert_int_eq(mkfifo("pipe", 0666), 0);
+    expect("export run best --dot -o pipe & grep -c digraph <pipe", 0, "1");
+    ck_assert_int_eq(lstat("pipe", &st), 0);
+    ck_assert(S_ISFIFO(st.st_mode));
+    write_text("file", "old");
+    ck_assert_int_eq(symlink("file", "link"), 0);
+    expect("export run best --dot -o link", 0, "");
+    ck_assert_int_eq(lstat("link", &st), 0);
+    ck_assert(S_ISLNK(st.st_mode));
+    char *text = kit_read("file");
+    ck_assert_ptr_nonnull(strstr(text, "digraph"));
+    free(text);
+    expect("export run best --weights w", 2, "returned no weights");
+}
+END_TEST
+
+START_TEST(closed_standard_descriptors_do_not_matter)
+{
+    ck_assert_int_eq(run("search --out run --trials 10 --no-final " SYNTHETIC " <&- >&- 2>&-"), 0);
+    expect("status run", 0, "10 recorded");
+    expect("replay run", 0, "the same, bit for bit");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli");
@@ -381,6 +412,8 @@ int main(void)
     tcase_add_test(search, settings_of_the_training_reach_the_evaluator);
     tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);
     tcase_add_test(search, a_local_worker_that_cannot_start_is_told_with_its_own_sentence);
+    tcase_add_test(search, what_cannot_be_written_fails_and_harms_nothing);
+    tcase_add_test(search, closed_standard_descriptors_do_not_matter);
     suite_add_tcase(suite, search);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

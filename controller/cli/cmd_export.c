@@ -127,6 +127,8 @@ static int export_weights(const struct export_args *args, const struct look *loo
                        trial);
     if (rc == FARM_OK)
         rc = store_get_blob(look->store, "final.weights", &bytes, &len);
+    if (rc == FARM_ENOTFOUND)
+        return why_set(why, rc, "the evaluator of trial %" PRIu64 " returned no weights", trial);
     if (rc != FARM_OK)
         return why_set(why, rc, "cannot read the weights: %s", farm_strerror(rc));
     rc = file_write(args->weights, bytes, len, why);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,23 +32,39 @@ int folder_make(const char *path, bool *made, struct why *why)
     return FARM_OK;
 }
 
+static int write_to(const char *path, const void *bytes, size_t len)
+{
+    FILE *file = fopen(path, "wb");
+    if (file == NULL)
+        return errno;
+    int reason = fwrite(bytes, 1, len, file) == len && fflush(file) == 0 ? 0 : errno;
+    if (fclose(file) != 0 && reason == 0)
+        reason = errno;
+    return reason;
+}
+
 int file_write(const char *path, const void *bytes, size_t len, struct why *why)
 {
+    struct stat st;
     char temporary[1024];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >=
-        sizeof temporary)
-        return why_set(why, FARM_EINPUT, "the file name %.60s... is too long", path);
-    FILE *file = fopen(temporary, "wb");
-    bool ok = file != NULL && fwrite(bytes, 1, len, file) == len && fflush(file) == 0;
-    int reason = errno;
-    if (file != NULL && fclose(file) != 0 && ok) {
-        ok = false;
-        reason = errno;
+    char *target = realpath(path, NULL); /* NULL: there is none yet */
+    const char *to = target != NULL ? target : path;
+    bool in_place = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    int reason;
+    if (in_place) {
+        reason = write_to(path, bytes, len);
+    } else if ((size_t)snprintf(temporary, sizeof temporary, "%s.%d.tmp", to, (int)getpid()) >=
+               sizeof temporary) {
+        reason = ENAMETOOLONG;
+    } else {
+        reason = write_to(temporary, bytes, len);
+        if (reason == 0 && rename(temporary, to) != 0)
+            reason = errno;
+        if (reason != 0)
+            unlink(temporary);
     }
-    if (ok && rename(temporary, path) == 0)
-        return FARM_OK;
-    if (ok)
-        reason = errno;
-    unlink(temporary);
-    return why_set(why, FARM_EIO, "cannot write %s: %s", path, strerror(reason));
+    free(target);
+    if (reason != 0)
+        return why_set(why, FARM_EIO, "cannot write %s: %s", path, strerror(reason));
+    return FARM_OK;
 }

@@ -9,7 +9,8 @@
 
 /* Makes the folder and its parents. *made says whether the last one is new (may be NULL). */
 int folder_make(const char *path, bool *made, struct why *why);
-/* Writes a whole file: a reader sees the old one or the new one, never a part. */
+/* Writes a whole file: a reader sees the old one or the new one, never a part. A link stays one; a device or a pipe
+ * is written to, not replaced. */
 int file_write(const char *path, const void *bytes, size_t len, struct why *why);
 
 #endif
