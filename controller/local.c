@@ -146,28 +146,31 @@ static int read_endpoint(struct local *self, int fd, struct why *why)
     return FARM_OK;
 }
 
-/* The first time on a port of the system's choice, later on the same one. The first time nobody can be running a task of
- * ours yet, so nothing that is published again has to wait for who may have it. */
+/* The first time on a port of the system's choice, which it tells; nobody can be running a task of ours yet, so nothing
+ * that is published again has to wait for who may have it. Later on the same port: nobody listens to what it tells. */
 static int start_broker(struct local *self, struct why *why)
 {
+    if (self->endpoint[0] != '\0') {
+        const char *again[] = {self->broker_path, "--listen", self->endpoint, NULL};
+        return start_child(self, &self->broker, again, why);
+    }
     int fds[2];
     if (pipe(fds) != 0)
         return why_set(why, FARM_EIO, "cannot make a pipe: %s", strerror(errno));
     fcntl(fds[0], F_SETFD, FD_CLOEXEC);
     char fd[16];
     snprintf(fd, sizeof fd, "%d", fds[1]);
-    bool first = self->endpoint[0] == '\0';
     const char *argv[] = {self->broker_path,
                           "--listen",
-                          first ? "tcp://127.0.0.1:*" : self->endpoint,
+                          "tcp://127.0.0.1:*",
                           "--ready-fd",
                           fd,
-                          first ? "--settle" : NULL,
+                          "--settle",
                           "0",
                           NULL};
     int rc = start_child(self, &self->broker, argv, why);
     close(fds[1]);
-    if (rc == FARM_OK && first)
+    if (rc == FARM_OK)
         rc = read_endpoint(self, fds[0], why);
     close(fds[0]);
     return rc;
@@ -245,7 +248,7 @@ static void last_sentence(const struct local *self, const char *program, char *o
 {
     char line[1024];
     FILE *file = self->log_file != NULL ? fopen(self->log_file, "r") : NULL;
-    snprintf(out, size, "see its log above");
+    snprintf(out, size, "see %s", self->log_file != NULL ? self->log_file : "its log above");
     if (file == NULL)
         return;
     if (fseek(file, -8192, SEEK_END) != 0)

@@ -383,6 +383,38 @@ START_TEST(what_cannot_be_written_fails_and_harms_nothing)
 }
 END_TEST
 
+/* The process id in the last line that the program wrote into the farm's log. */
+static pid_t last_pid(const char *program)
+{
+    char *log = kit_read("run/farm.log"), pattern[64];
+    pid_t pid = 0;
+    snprintf(pattern, sizeof pattern, "%s[", program);
+    for (const char *at = log; at != NULL && (at = strstr(at, pattern)) != NULL; at++)
+        pid = atoi(at + strlen(pattern));
+    free(log);
+    return pid;
+}
+
+START_TEST(a_local_farm_whose_parts_are_killed_goes_on)
+{
+    static const char *const parts[] = {"nasfarm-broker", "nasfarm-worker", "nasfarm-broker"};
+    pid_t pid = launch("search --out run --trials 400 --no-final --evaluator synthetic:20-30 "
+                       "--slots 2",
+                       "search.log");
+    for (size_t i = 0; i < 3; i++) {
+        usleep(900000);
+        pid_t part = last_pid(parts[i]);
+        ck_assert_msg(part > 1 && kill(part, SIGKILL) == 0, "no %s to kill", parts[i]);
+    }
+    int status = kit_wait(pid, 60);
+    char *log = kit_read("search.log");
+    ck_assert_msg(status == 0, "exit code %d:\n%s", status, log);
+    free(log);
+    expect("status run", 0, "400 recorded");
+    expect("replay run", 0, "the same, bit for bit");
+}
+END_TEST
+
 START_TEST(closed_standard_descriptors_do_not_matter)
 {
     ck_assert_int_eq(run("search --out run --trials 10 --no-final " SYNTHETIC " <&- >&- 2>&-"), 0);
@@ -413,6 +445,7 @@ int main(void)
     tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);
     tcase_add_test(search, a_local_worker_that_cannot_start_is_told_with_its_own_sentence);
     tcase_add_test(search, what_cannot_be_written_fails_and_harms_nothing);
+    tcase_add_test(search, a_local_farm_whose_parts_are_killed_goes_on);
     tcase_add_test(search, closed_standard_descriptors_do_not_matter);
     suite_add_tcase(suite, search);
     SRunner *runner = srunner_create(suite);
