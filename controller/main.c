@@ -9,6 +9,19 @@
 #include "cli/cli.h"
 #include "log.h"
 
+/* The store is read through a map of its file. What a copy that was cut off lacks is noticed when it is touched. */
+static void on_bus_error(int signal_number)
+{
+    static const char text[] =
+        "nasfarm: the store's data.mdb is damaged: it is cut off, or the disk cannot be read: take "
+        "it back from a copy\n";
+    (void)signal_number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {
+        /* nowhere left to say so */
+    }
+    _exit(CLI_FAILED);
+}
+
 /* A full disk is a failure. A reader that has left, like head(1), has what it wanted. */
 static int end_output(int status)
 {
@@ -29,6 +42,7 @@ int main(int argc, char **argv)
 {
     log_open("nasfarm", LOG_INFO);
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error of write(), not of us */
+    signal(SIGBUS, on_bus_error);
     if (argc < 2) {
         cmd_help(1, argv);
         return CLI_USAGE;

@@ -380,6 +380,9 @@ START_TEST(what_cannot_be_written_fails_and_harms_nothing)
     ck_assert_ptr_nonnull(strstr(text, "digraph"));
     free(text);
     expect("export run best --weights w", 2, "returned no weights");
+    ck_assert_int_eq(truncate("run/data.mdb", 12288), 0);
+    expect("status run", 1, "data.mdb is damaged");
+    expect("resume run --trials 20", 1, "data.mdb is damaged");
 }
 END_TEST
 

@@ -65,7 +65,9 @@ int live_create(struct live **out, enum live_style style)
     if (self == NULL)
         return FARM_ENOMEM;
     self->style = style;
-    self->terminal = style == LIVE_AUTO && isatty(STDERR_FILENO);
+    const char *term = getenv("TERM"); /* a dumb one cannot redraw its line */
+    self->terminal =
+        style == LIVE_AUTO && isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
     self->rate = self->final_accuracy = NAN;
     if (self->terminal)
         log_on_line(on_log_line, self);
