@@ -185,8 +185,9 @@ typedef void tile_function(const struct product *p, const float *a, const float 
     M(split, V, 13)                                                                                \
     M(split, V, 14)                                                                                \
     M(split, V, 15)                                                                                \
-    M(split, V, 16) M(split, V, 17) M(split, V, 18) M(split, V, 19) M(split, V, 20)                \
-        M(split, V, 21) M(split, V, 22) M(split, V, 23) M(split, V, 24)
+    M(split, V, 16)                                                                                \
+    M(split, V, 17) M(split, V, 18) M(split, V, 19) M(split, V, 20) M(split, V, 21)                \
+        M(split, V, 22) M(split, V, 23) M(split, V, 24)
 #define IN_ROWS(split, V, T) rows_##split##_##V##_##T,
 #define IN_SUMS(split, V, T) sums_##split##_##V##_##T,
 

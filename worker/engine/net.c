@@ -113,6 +113,7 @@ static void lay_out(struct net *self, const struct blueprints *all, uint64_t are
     uint8_t *grads = running + all->running_bytes, *grad = grads;
     uint32_t node = 0;
 
+    assert(self->arena != NULL);
     if (self->training != NULL) {
         self->grads = (float *)(void *)grads;
         self->grads_bytes = all->trained_bytes;

@@ -372,6 +372,7 @@ static void drop_path_forward(const struct run *r, float *to, const float *from)
     const float *factor = array_at(r->arena, r->step->aux, r->first);
     size_t m = r->step->y_values;
 
+    assert(to != NULL && from != NULL);
     for (uint32_t i = 0; i < r->n; i++) {
         float *y = to + i * m;
         const float *x = from + i * m;

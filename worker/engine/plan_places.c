@@ -321,6 +321,7 @@ static void add_forward_locals(struct planner *p, const struct plan_segment *g, 
             continue;
         if (in_place(p, s)) {
             todo->buffer = p->todo[p->input_step[step->first_input]].buffer;
+            assert(todo->buffer < b->n); /* its input was given a place before */
             b->all[todo->buffer].last = todo->last_read - g->first;
         } else {
             todo->buffer = add_buffer(p, b, group_bytes(p, s, step->y_values), s - g->first,
