@@ -283,9 +283,11 @@ def run_profile(args):
     training = Training(args)
     batches = training.read_batches(TIMED_BATCHES)
     training.step(*batches[0])
+    steps, end = 0, time.monotonic() + 1
     with torch.autograd.profiler.profile() as profile:
-        for i in range(1, STEPS_MIN + 1):
-            training.step(*batches[i % len(batches)])
+        while steps < STEPS_MIN or (steps < 50 and time.monotonic() < end):
+            steps += 1
+            training.step(*batches[steps % len(batches)])
     events = {e.key: e.self_cpu_time_total for e in profile.key_averages()}
     whole = sum(events.values())
     shares = sorted(((time / whole, key.replace("aten::", "")) for key, time in events.items()), reverse=True)

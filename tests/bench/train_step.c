@@ -96,8 +96,8 @@ static void fill_batches(struct training *t)
 }
 
 /* Every beta starts at 1, so that most values pass their ReLU. With 0 half of them do not, and a deep network with batch
- * norm then amplifies a rounding by about a half in every layer: the losses of PyTorch in float32 and in float64 part by per
- * cents within ten steps, and nothing could be compared. */
+ * norm then amplifies a rounding so much that PyTorch in float32 and in float64 part within a few steps: nothing could be
+ * compared. */
 static void soften(struct net *net)
 {
     for (size_t i = 0; i < net_n_params(net); i++) {
