@@ -418,6 +418,65 @@ START_TEST(groups_fit_the_cache)
 }
 END_TEST
 
+/* What is cheap is listed again in each segment that reads it, so it must be small: here every one of 300 segments reads a
+ * concatenation of 300 normalised values, and of each value a wide copy of a wide copy. */
+START_TEST(what_is_computed_again_is_bounded)
+{
+    enum { N = 300 };
+    struct graph *g = graph_8x8();
+    struct plan *p;
+    uint32_t parts[N], x, all;
+    char name[2][16];
+
+    for (uint32_t i = 0; i < N; i++) {
+        (void)snprintf(name[0], sizeof name[0], "c%u", i);
+        (void)snprintf(name[1], sizeof name[1], "n%u", i);
+        parts[i] = graph_batch_norm(g, graph_conv(g, 0, 1, 1, 1, 1, 1, name[0]), true, name[1]);
+    }
+    all = graph_concat(g, parts, N);
+    x = graph_conv(g, 0, 1, 1, 1, 1, 1, "x");
+    for (uint32_t i = 0; i < N; i++) {
+        (void)snprintf(name[0], sizeof name[0], "d%u", i);
+        (void)snprintf(name[1], sizeof name[1], "m%u", i);
+        x = graph_batch_norm(
+            g, graph_conv(g, graph_concat(g, (uint32_t[]){all, x}, 2), 1, 1, 1, 1, 1, name[0]),
+            true, name[1]);
+    }
+    p = plan_of(g, x = graph_concat(g, (uint32_t[]){x, x, x, x}, 4), true);
+    ck_assert_uint_lt(p->n_steps, 20 * N);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
+/* Nor may it be deep: 4 channels widened, normalised, added and cut down to 4 again, over and over. */
+START_TEST(what_is_computed_again_is_no_chain)
+{
+    enum { N = 300 };
+    struct graph *g = graph_8x8();
+    struct plan *p;
+    uint32_t x = 0;
+    char name[3][16];
+
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t wide, sum;
+
+        for (int k = 0; k < 3; k++)
+            (void)snprintf(name[k], sizeof name[k], "%c%u", 'a' + k, i);
+        wide = graph_conv(g, x, 12, 1, 1, 1, 1, name[0]);
+        sum = graph_sum(g,
+                        (uint32_t[]){graph_batch_norm(g, wide, true, name[1]),
+                                     graph_batch_norm(g, wide, true, name[2])},
+                        2);
+        x = graph_slice(g, graph_concat(g, (uint32_t[]){sum, sum}, 2), 0, 4);
+    }
+    p = plan_of(g, x, true);
+    ck_assert_uint_lt(p->n_steps, 40 * N);
+    plan_destroy(&p);
+    graph_destroy(&g);
+}
+END_TEST
+
 /* Networks that nobody draws, but that a stranger may send, are planned in bearable time. */
 START_TEST(the_largest_graph_is_planned)
 {
@@ -461,6 +520,8 @@ int main(void)
     tcase_add_test(t, sums_that_only_a_concatenation_reads_are_not_kept);
     tcase_add_test(t, memory_is_used_again);
     tcase_add_test(t, groups_fit_the_cache);
+    tcase_add_test(t, what_is_computed_again_is_bounded);
+    tcase_add_test(t, what_is_computed_again_is_no_chain);
     tcase_add_test(t, the_largest_graph_is_planned);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);

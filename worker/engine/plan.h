@@ -15,6 +15,8 @@
  * What is cheap (an activation, a normalisation, a concatenation, ...) is computed in each segment that reads it, and again
  * in backward, rather than written to memory and read back: with C channels of 32x32 pixels a batch does not fit into any
  * cache, but a group does. Depthwise convolutions and pools are computed once forward and again in backward.
+ * Convolutions that widen few channels to many, and sums that only concatenations read, are computed by each of their
+ * readers, too. All this is bounded: plan_values.c says by what.
  *
  * graph_values.h says which nodes need no work, and which run in one pass. The terms of a sum that nobody else reads share
  * the gradient of the sum. A batch norm that is folded scales the weights when they are packed; the rest is a bias. Packed
@@ -44,7 +46,8 @@ enum plan_mode {
 /* Where all steps of a segment look at one pixel only, an image is split into parts, and a group is of parts: these many
  * bytes, so that what several steps pass on stays in the nearer caches. */
 #define PLAN_PART_BYTES  (192u << 10)
-#define PLAN_PART_PIXELS 32u /* at least */
+#define PLAN_PART_PIXELS 32u   /* at least */
+#define PLAN_SPLIT_MAX   4096u /* parts of an image: times NET_BATCH_MAX images, 32 bits count them */
 
 enum plan_grad {
     PLAN_GRAD_NONE,  /* nothing to do: no gradient is wanted, or it shares the output's */
@@ -109,7 +112,6 @@ struct plan_norm {
     enum plan_grad gather; /* how its part of the gradient of x is put */
     bool affine;
     float epsilon;
-    size_t pixels; /* of one image */
 };
 
 struct plan {

@@ -20,6 +20,7 @@ struct value {
     uint32_t level;       /* of a value computed once: its segment */
     uint32_t ready;       /* the first level that can read it */
     uint32_t cheap_depth; /* how many cheap operations follow one another; 0: computed once */
+    uint32_t steps;       /* of a cheap or thin one: that its readers list to have it; else 0 */
     uint32_t next_of_level; /* chain of the values computed at one level, in node order */
     uint32_t step;          /* the one, or, of a cheap value, the latest, that computes it */
     uint32_t copy;          /* of a thin one: the latest step that computes it again */

@@ -1,23 +1,25 @@
 /* plan_steps.c - the steps, level by level, and what backward reads again. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "plan_inside.h"
 
 bool planner_grow(struct planner *p, void *array, uint32_t n, uint32_t *cap, size_t each)
 {
-    void **at = array;
     uint32_t want = *cap > 0 ? 2 * *cap : 128;
-    void *bigger;
+    void *old, *bigger;
 
     if (p->error != FARM_OK)
         return false;
     if (n < *cap)
         return true;
-    if ((bigger = realloc(*at, want * each)) == NULL) {
+    memcpy(&old, array, sizeof old); /* a pointer of any type */
+    bigger = *cap <= UINT32_MAX / 2 ? realloc(old, want * each) : NULL;
+    if (bigger == NULL) {
         p->error = FARM_ENOMEM;
         return false;
     }
-    *at = bigger;
+    memcpy(array, &bigger, sizeof bigger);
     *cap = want;
     return true;
 }
@@ -81,8 +83,7 @@ static void add_norm(struct planner *p, uint32_t i, uint32_t x)
                                         .g = none,
                                         .last = PLAN_NO,
                                         .affine = n->affine,
-                                        .epsilon = n->rate,
-                                        .pixels = (size_t)n->shape.h * n->shape.w};
+                                        .epsilon = n->rate};
     if (!plan->training)
         return;
     plan->norms[m].next = p->values[x].first_reader;
@@ -292,7 +293,8 @@ static uint32_t split_of(const struct planner *p, const struct plan_segment *seg
     uint64_t enough = p->finest ? 1 : PLAN_PART_BYTES;
     uint32_t least = p->finest ? 1 : PLAN_PART_PIXELS;
 
-    while (bytes / split > enough && pixels % (2 * split) == 0 && pixels / (2 * split) >= least)
+    while (bytes / split > enough && pixels % (2 * split) == 0 && pixels / (2 * split) >= least &&
+           split < PLAN_SPLIT_MAX)
         split *= 2;
     return split;
 }

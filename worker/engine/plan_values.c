@@ -4,8 +4,12 @@
 #include "graph_values.h"
 #include "plan_inside.h"
 
-/* Operations of one cheap value at most: then it is computed once, so that no chain is walked again and again. */
+/* A value that others compute again must be small: it is listed in every segment that reads it, with all that it is made
+ * of. So many steps a cheap value may be, one behind another and all together, and so many a thin one. What would be more is
+ * computed once and kept: no graph, however it is made, becomes many more steps than it has nodes and edges. */
 #define CHEAP_DEPTH_MAX 6
+#define CHEAP_STEPS_MAX 48
+#define THIN_STEPS_MAX  8
 
 /* Where packed weights are not to stay for good: an inferring plan has one segment for all that is not linear, unless they
  * outgrow this: then another begins. */
@@ -109,10 +113,22 @@ static bool is_light_sum(const struct planner *p, uint32_t i)
     return terms == 2;
 }
 
+/* Steps that a reader lists to have value i, itself included, when i is not kept. Each input has few, and they are at most
+ * LIMIT_NODE_INPUTS. */
+static uint32_t steps_of(const struct planner *p, uint32_t i)
+{
+    const struct graph_node *n = &p->graph->nodes[i];
+    uint32_t steps = 1;
+
+    for (uint32_t k = 0; k < n->n_inputs && !p->values[i].zero; k++)
+        steps += p->values[planner_find(p, graph_inputs(p->graph, i)[k])].steps;
+    return steps;
+}
+
 static bool is_thin(const struct planner *p, uint32_t i)
 {
     return p->plan->training && !p->values[i].zero && !is_output(p, i) &&
-           (widens(p, i) || is_light_sum(p, i));
+           (widens(p, i) || is_light_sum(p, i)) && steps_of(p, i) <= THIN_STEPS_MAX;
 }
 
 static uint32_t packed_bytes(const struct planner *p, uint32_t i)
@@ -132,7 +148,8 @@ static uint32_t cheap_depth_of(const struct planner *p, uint32_t i)
     const struct graph_node *n = &p->graph->nodes[i];
     uint32_t depth = 0;
 
-    if (!p->plan->training || v->read_by_norm || is_output(p, i) || !(v->zero || is_cheap_op(p, i)))
+    if (!p->plan->training || v->read_by_norm || is_output(p, i) ||
+        !(v->zero || is_cheap_op(p, i)) || steps_of(p, i) > CHEAP_STEPS_MAX)
         return 0;
     for (uint32_t k = 0; k < n->n_inputs && !v->zero; k++) {
         uint32_t in = planner_find(p, graph_inputs(p->graph, i)[k]);
@@ -163,6 +180,7 @@ static void find_level(struct planner *p, uint32_t i, uint32_t least)
     v->level = v->ready = level;
     v->cheap_depth = cheap_depth_of(p, i);
     v->thin = is_thin(p, i);
+    v->steps = v->cheap_depth > 0 || v->thin ? steps_of(p, i) : 0;
 }
 
 /* Are the packed weights of an inferring plan so few that they may stay? */
