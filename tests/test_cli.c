@@ -393,7 +393,7 @@ static pid_t last_pid(const char *program)
     pid_t pid = 0;
     snprintf(pattern, sizeof pattern, "%s[", program);
     for (const char *at = log; at != NULL && (at = strstr(at, pattern)) != NULL; at++)
-        pid = atoi(at + strlen(pattern));
+        pid = (pid_t)strtol(at + strlen(pattern), NULL, 10);
     free(log);
     return pid;
 }

@@ -442,7 +442,7 @@ START_TEST(what_is_computed_again_is_bounded)
             g, graph_conv(g, graph_concat(g, (uint32_t[]){all, x}, 2), 1, 1, 1, 1, 1, name[0]),
             true, name[1]);
     }
-    p = plan_of(g, x = graph_concat(g, (uint32_t[]){x, x, x, x}, 4), true);
+    p = plan_of(g, graph_concat(g, (uint32_t[]){x, x, x, x}, 4), true);
     ck_assert_uint_lt(p->n_steps, 20 * N);
     plan_destroy(&p);
     graph_destroy(&g);
