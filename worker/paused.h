@@ -1,7 +1,7 @@
 /* paused.h - a training as bytes: stopped on one worker, gone on with on another, as if it had never stopped.
  *
  * It is:     weights, running statistics, the optimizer's moments, averages, counters and the last numbers, by name, in
- *            one blob (net_blob.h, magic NFT1). Between two epochs that is all there is: whatever is drawn at random
+ *            one blob (blob.h, magic NFT1). Between two epochs that is all there is: whatever is drawn at random
  *            comes from a stream of (seed, epoch) or (seed, step), so the counters are the generators' state as well.
  * It is not: a snapshot within an epoch, nor the choice of what is paused or resumed.
  *

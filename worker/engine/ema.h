@@ -10,7 +10,7 @@
 #define NASFARM_EMA_H
 
 #include "net.h"
-#include "net_blob.h"
+#include "blob.h"
 
 struct ema;
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "blob.h"
 #include "graph_params.h"
-#include "net_blob.h"
 #include "net_parts.h"
 #include "rng.h"
 

@@ -8,7 +8,7 @@
 #define NASFARM_OPTIMIZER_H
 
 #include "net.h"
-#include "net_blob.h"
+#include "blob.h"
 
 enum optimizer_kind {
     OPTIMIZER_SGD, /* PyTorch's: the velocity is a sum of gradients, the rate is multiplied last */

@@ -1,4 +1,4 @@
-/* net_blob.h - named arrays as one compressed, checked blob.
+/* blob.h - named arrays as one compressed, checked blob.
  *
  * It is:     the bytes of net_save() and of a paused training (paused.h):
  *                4 bytes magic, u32 version 1, the digests, 16 bytes each, u32 records, u64 length of the records;
@@ -7,8 +7,8 @@
  *            those few whose reader knows them to be counters.
  * It is not: a network (net.h); it knows names, shapes and values only.
  */
-#ifndef NASFARM_NET_BLOB_H
-#define NASFARM_NET_BLOB_H
+#ifndef NASFARM_BLOB_H
+#define NASFARM_BLOB_H
 
 #include <stdbool.h>
 

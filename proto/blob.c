@@ -1,5 +1,5 @@
-/* net_blob.c - packing and the distrustful reading of named arrays. */
-#include "net_blob.h"
+/* blob.c - packing and the distrustful reading of named arrays. */
+#include "blob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
