@@ -42,19 +42,19 @@ static struct genome *parsed(const struct space *space, const char *text)
 
 /* (left, right) operations and inputs of each combination; keep as the authors' code has it. */
 static const struct pairwise_cell nasnet_a_normal = {
-    .combination = {{{0, 1}, {PAIRWISE_SEP5, PAIRWISE_SEP3}},
-                    {{1, 1}, {PAIRWISE_SEP5, PAIRWISE_SEP3}},
-                    {{0, 1}, {PAIRWISE_AVG3, PAIRWISE_IDENTITY}},
-                    {{1, 1}, {PAIRWISE_AVG3, PAIRWISE_AVG3}},
-                    {{0, 0}, {PAIRWISE_SEP3, PAIRWISE_IDENTITY}}},
+    .combination = {{{0, 1}, {CELL_SEP5, CELL_SEP3}},
+                    {{1, 1}, {CELL_SEP5, CELL_SEP3}},
+                    {{0, 1}, {CELL_AVG3, CELL_IDENTITY}},
+                    {{1, 1}, {CELL_AVG3, CELL_AVG3}},
+                    {{0, 0}, {CELL_SEP3, CELL_IDENTITY}}},
     .keep = 0x7e,
 };
 static const struct pairwise_cell nasnet_a_reduction = {
-    .combination = {{{0, 1}, {PAIRWISE_SEP5, PAIRWISE_SEP7}},
-                    {{0, 1}, {PAIRWISE_MAX3, PAIRWISE_SEP7}},
-                    {{0, 1}, {PAIRWISE_AVG3, PAIRWISE_SEP5}},
-                    {{3, 2}, {PAIRWISE_IDENTITY, PAIRWISE_AVG3}},
-                    {{2, 0}, {PAIRWISE_SEP3, PAIRWISE_MAX3}}},
+    .combination = {{{0, 1}, {CELL_SEP5, CELL_SEP7}},
+                    {{0, 1}, {CELL_MAX3, CELL_SEP7}},
+                    {{0, 1}, {CELL_AVG3, CELL_SEP5}},
+                    {{3, 2}, {CELL_IDENTITY, CELL_AVG3}},
+                    {{2, 0}, {CELL_SEP3, CELL_MAX3}}},
     .keep = 0x78,
 };
 

@@ -126,7 +126,7 @@ const struct setting settings_table[] = {
     {"split-seed", "N", SETTING_COUNT, AT(recipe.split_seed), 0, 0, U64, "0",
      "which image is in which part", GROUP_RUN},
 
-    {"space", "NAME", SETTING_TEXT, TEXT(space), "nasbench201", "nasbench201, amoebanet or nasnet",
+    {"space", "NAME", SETTING_TEXT, TEXT(space), "nasbench201", "nasbench201, amoebanet, nasnet or darts",
      GROUP_SPACE},
     {"channels", "N", SETTING_COUNT32, AT(channels), 0, 0, 65536, "0",
      "of the first stage; 0: by image size", GROUP_SPACE},

@@ -9,9 +9,8 @@
 static const char *const op_labels[] = {"identity",     "sep_conv_3x3", "sep_conv_5x5",
                                         "sep_conv_7x7", "avg_pool_3x3", "max_pool_3x3",
                                         "dil_conv_3x3", "conv_1x7_7x1"};
-static const enum pairwise_op ops[] = {PAIRWISE_IDENTITY, PAIRWISE_SEP3,        PAIRWISE_SEP5,
-                                       PAIRWISE_SEP7,     PAIRWISE_AVG3,        PAIRWISE_MAX3,
-                                       PAIRWISE_DIL_SEP3, PAIRWISE_CONV_1X7_7X1};
+static const enum cell_op ops[] = {CELL_IDENTITY, CELL_SEP3, CELL_SEP5, CELL_SEP7,
+                                   CELL_AVG3,     CELL_MAX3, CELL_DIL3, CELL_CONV_1X7_7X1};
 #define N_OPS (sizeof ops / sizeof ops[0])
 
 static const struct dim dims[PAIRWISE_N_DIMS] = PAIRWISE_DIMS(N_OPS, op_labels);

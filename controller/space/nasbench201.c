@@ -171,12 +171,7 @@ static int decode(const struct space *self, const struct genome *genome, struct 
             b.op[edge_of(to, from)] = (int)genome->gene[edge_of(to, from)];
             b.sends[from] |= b.op[edge_of(to, from)] != OP_NONE;
         }
-    if ((rc = graph_finish(b.g, add_network(&b), why)) != FARM_OK) {
-        graph_destroy(&b.g);
-        return rc;
-    }
-    *out = b.g;
-    return FARM_OK;
+    return skeleton_finish(b.g, add_network(&b), out, why);
 }
 
 /* |op~0|+|op~0|op~1|+|op~0|op~1|op~2| */

@@ -10,11 +10,9 @@ static const char *const op_labels[] = {
     "identity",     "conv_1x3_3x1", "conv_1x7_7x1", "dil_conv_3x3", "avg_pool_3x3",
     "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "conv_1x1",     "conv_3x3",
     "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"};
-static const enum pairwise_op ops[] = {
-    PAIRWISE_IDENTITY, PAIRWISE_CONV_1X3_3X1, PAIRWISE_CONV_1X7_7X1, PAIRWISE_DIL_SEP3,
-    PAIRWISE_AVG3,     PAIRWISE_MAX3,         PAIRWISE_MAX5,         PAIRWISE_MAX7,
-    PAIRWISE_CONV1,    PAIRWISE_CONV3,        PAIRWISE_SEP3,         PAIRWISE_SEP5,
-    PAIRWISE_SEP7};
+static const enum cell_op ops[] = {
+    CELL_IDENTITY, CELL_CONV_1X3_3X1, CELL_CONV_1X7_7X1, CELL_DIL3, CELL_AVG3, CELL_MAX3, CELL_MAX5,
+    CELL_MAX7,     CELL_CONV1,        CELL_CONV3,        CELL_SEP3, CELL_SEP5, CELL_SEP7};
 #define N_OPS (sizeof ops / sizeof ops[0])
 
 static const struct dim dims[PAIRWISE_N_DIMS] = PAIRWISE_DIMS(N_OPS, op_labels);

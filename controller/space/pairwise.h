@@ -1,32 +1,13 @@
 /* pairwise.h - the NASNet family of cells: combinations of two hidden states, an operation on each, summed.
  *
- * It is:     the cell and its macro skeleton, for whatever list of operations a space has (an operation more is one
- *            line in a table). B. Zoph et al., arXiv:1707.07012; E. Real et al., arXiv:1802.01548; layers as in the
+ * It is:     the cell and its macro skeleton, for whatever list of operations a space has (cell_op.h). B. Zoph et al., arXiv:1707.07012; E. Real et al., arXiv:1802.01548; layers as in the
  *            authors' published code.
  * It is not: a space: pairwise_space.h maps genes onto it.
  */
 #ifndef NASFARM_PAIRWISE_H
 #define NASFARM_PAIRWISE_H
 
-#include "skeleton.h"
-
-enum pairwise_op {
-    PAIRWISE_IDENTITY,
-    PAIRWISE_SEP3,
-    PAIRWISE_SEP5,
-    PAIRWISE_SEP7,
-    PAIRWISE_AVG3,
-    PAIRWISE_MAX3,
-    PAIRWISE_DIL_SEP3,
-    PAIRWISE_CONV_1X7_7X1,
-    PAIRWISE_CONV_1X3_3X1,
-    PAIRWISE_MAX5,
-    PAIRWISE_MAX7,
-    PAIRWISE_CONV1,
-    PAIRWISE_CONV3,
-    PAIRWISE_OP_END
-};
-const char *pairwise_op_label(enum pairwise_op op);
+#include "cell_op.h"
 
 #define PAIRWISE_COMBINATIONS 5u
 #define PAIRWISE_STATES       (PAIRWISE_COMBINATIONS + 2)
@@ -35,7 +16,7 @@ const char *pairwise_op_label(enum pairwise_op op);
 struct pairwise_cell {
     struct {
         uint32_t input[2]; /* below 2 + i */
-        enum pairwise_op op[2];
+        enum cell_op op[2];
     } combination[PAIRWISE_COMBINATIONS];
     uint32_t keep; /* bit s: state s is part of the cell's output */
 };

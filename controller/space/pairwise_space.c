@@ -122,7 +122,7 @@ bool pairwise_space_cell(const struct space *self, const struct genome *genome, 
         for (uint32_t side = 0; side < 2; side++)
             out->edges[out->n_edges++] =
                 (struct cell_edge){cell.combination[i].input[side], 2 + i,
-                                   pairwise_op_label(cell.combination[i].op[side])};
+                                   cell_op_label(cell.combination[i].op[side])};
     for (uint32_t s = 0; s < PAIRWISE_STATES; s++)
         if ((cell.keep & 1u << s) != 0)
             out->edges[out->n_edges++] = (struct cell_edge){s, PAIRWISE_STATES, ""};

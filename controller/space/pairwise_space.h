@@ -14,8 +14,8 @@
 
 /* What space_ops.own points to. */
 struct pairwise_genes {
-    const struct dim *dims;      /* PAIRWISE_N_DIMS, made by PAIRWISE_DIMS */
-    const enum pairwise_op *ops; /* in the order of the labels */
+    const struct dim *dims;  /* PAIRWISE_N_DIMS, made by PAIRWISE_DIMS */
+    const enum cell_op *ops; /* in the order of the labels */
 };
 
 #define PAIRWISE_SIDE(cell_name, group_number, state, side, n_ops, op_labels)                      \

@@ -123,6 +123,29 @@ int skeleton_fill(struct space_config *config, const struct skeleton_defaults de
     return FARM_OK;
 }
 
+int skeleton_fill_stem_channels(struct space_config *config, uint32_t plain, uint32_t imagenet,
+                                struct why *why)
+{
+    if (config->stem_channels == 0)
+        config->stem_channels = skeleton_has_imagenet_stem(config) ? imagenet : plain;
+    if (config->stem_channels > LIMIT_CHANNELS)
+        return why_set(why, FARM_EINPUT,
+                       "%u channels of the stem: must be 1 to %u (0: the default)",
+                       config->stem_channels, LIMIT_CHANNELS);
+    return FARM_OK;
+}
+
+int skeleton_finish(struct graph *g, uint32_t output, struct graph **out, struct why *why)
+{
+    int rc = graph_finish(g, output, why);
+
+    if (rc != FARM_OK)
+        graph_destroy(&g);
+    else
+        *out = g;
+    return rc;
+}
+
 void param_name_text(struct param_name *self, const char *text)
 {
     size_t len = strnlen(text, sizeof self->text - 1 - self->len);
@@ -160,7 +183,7 @@ void add_word(char *list, size_t room, const char *separator, const char *word)
     (void)snprintf(list + used, room - used, "%s%s", separator, word);
 }
 
-static bool refuse(struct notation_cursor *self, const char *expected)
+bool notation_refuse(struct notation_cursor *self, const char *expected)
 {
     if (*self->at == '\0')
         (void)why_set(self->why, FARM_EGENOME,
@@ -179,9 +202,15 @@ bool notation_expect(struct notation_cursor *self, const char *text)
         if (*self->at != *text) {
             char quoted[4] = {'\'', *text, '\'', '\0'};
 
-            return refuse(self, quoted);
+            return notation_refuse(self, quoted);
         }
     return true;
+}
+
+bool notation_token(struct notation_cursor *self, const char *text)
+{
+    self->at += strspn(self->at, " \t\r\n");
+    return notation_expect(self, text);
 }
 
 bool notation_label(struct notation_cursor *self, const char *const *labels, uint32_t n, char stop,
@@ -198,7 +227,7 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
         }
     for (uint32_t i = 0; i < n; i++)
         add_word(expected, sizeof expected, " ", labels[i]);
-    return refuse(self, expected);
+    return notation_refuse(self, expected);
 }
 
 bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out)
@@ -208,7 +237,7 @@ bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out)
 
     if (v >= limit || v > 9) {
         expected[sizeof expected - 2] = (char)('0' + (limit - 1));
-        return refuse(self, expected);
+        return notation_refuse(self, expected);
     }
     self->at++;
     *out = v;
@@ -217,5 +246,5 @@ bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out)
 
 bool notation_end(struct notation_cursor *self)
 {
-    return *self->at == '\0' || refuse(self, "the end");
+    return *self->at == '\0' || notation_refuse(self, "the end");
 }

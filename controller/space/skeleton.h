@@ -24,6 +24,13 @@ bool skeleton_has_imagenet_stem(const struct space_config *config);
 /* For spaces without reduction cells: refuses what only cells of the NASNet family can do. */
 int skeleton_only_plain(const struct space_config *config, struct why *why);
 
+/* Behind skeleton_fill(): the channels of the stem, by default these. */
+int skeleton_fill_stem_channels(struct space_config *config, uint32_t plain, uint32_t imagenet,
+                                struct why *why);
+
+/* graph_finish(): *out is the caller's, or the graph is gone. */
+int skeleton_finish(struct graph *g, uint32_t output, struct graph **out, struct why *why);
+
 /* A parameter's name, built from the left; cut it back with len. Never past the room: a name too long is one that
  * graph_add() refuses. */
 struct param_name {
@@ -43,8 +50,12 @@ struct notation_cursor {
     const char *text, *at;
     struct why *why;
 };
+/* Says what was expected where the cursor is; false. */
+bool notation_refuse(struct notation_cursor *self, const char *expected);
 /* Takes exactly this text, or says what was expected at which character; false then. */
 bool notation_expect(struct notation_cursor *self, const char *text);
+/* notation_expect() behind any white space. */
+bool notation_token(struct notation_cursor *self, const char *text);
 /* Takes one of n labels that ends before `stop`, or says which are known. */
 bool notation_label(struct notation_cursor *self, const char *const *labels, uint32_t n, char stop,
                     double *out);
@@ -52,6 +63,6 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
 bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out);
 bool notation_end(struct notation_cursor *self);
 
-extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet;
+extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet, space_darts;
 
 #endif

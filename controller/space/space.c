@@ -8,7 +8,7 @@
 #include "skeleton.h"
 
 static const struct space_ops *const spaces[] = {&space_nasbench201, &space_amoebanet,
-                                                 &space_nasnet, NULL};
+                                                 &space_nasnet, &space_darts, NULL};
 
 const struct space_ops *const *space_all(void)
 {
