@@ -6,7 +6,6 @@
 #include <string.h>
 #include <zstd.h>
 
-#define VERSION      1u
 #define DIGESTS_AT   8u
 #define DIGEST_BYTES 16u
 #define CRC_BYTES    4u
@@ -14,8 +13,8 @@
     65536u           /* past our own records, so that a stranger's surplus one can still be named */
 #define ZSTD_LEVEL 1 /* float32 weights hardly compress: the cheapest level loses 1 % */
 
-const struct blob_kind BLOB_WEIGHTS = {"NFW1", 1, "the weights"};
-const struct blob_kind BLOB_PAUSED = {"NFT1", 3, "the values of the paused training"};
+const struct blob_kind BLOB_WEIGHTS = {"NFW1", 2, 1, "the weights"};
+const struct blob_kind BLOB_PAUSED = {"NFT1", 1, 3, "the values of the paused training"};
 
 /* Magic, version, digests, number and length of the records. */
 static size_t header_bytes(const struct blob_kind *kind)
@@ -184,7 +183,7 @@ int blob_pack(const struct blob_kind *kind, const struct digest *digests,
     for (size_t i = 0; i < n; i++)
         to = put_record(to, &records[i]);
     memcpy(blob, kind->magic, 4);
-    put_u32(blob + 4, VERSION);
+    put_u32(blob + 4, kind->version);
     for (uint32_t i = 0; i < kind->n_digests; i++)
         memcpy(blob + DIGESTS_AT + DIGEST_BYTES * i, digests[i].bytes, DIGEST_BYTES);
     put_u32(blob + header - 12, (uint32_t)n);
@@ -288,11 +287,11 @@ int blob_check(const struct blob_kind *kind, const uint8_t *bytes, size_t len, s
     if (len < header_bytes(kind) + CRC_BYTES || memcmp(bytes, kind->magic, 4) != 0)
         return why_set(why, FARM_ECORRUPT, "%zu bytes that are no '%s' blob of nasfarm's", len,
                        kind->magic);
-    if (get_u32(bytes + 4) != VERSION)
+    if (get_u32(bytes + 4) != kind->version)
         return why_set(
             why, FARM_EVERSION,
             "%s are in format %u, but this nasfarm reads format %u: use the one that wrote them",
-            kind->what, get_u32(bytes + 4), VERSION);
+            kind->what, get_u32(bytes + 4), kind->version);
     if (checksum_crc32(bytes, len - CRC_BYTES) != get_u32(bytes + len - CRC_BYTES))
         return why_set(why, FARM_ECORRUPT,
                        "%s are damaged: their checksum is wrong; take another copy", kind->what);

@@ -1,7 +1,7 @@
 /* blob.h - named arrays as one compressed, checked blob.
  *
  * It is:     the bytes of net_save() and of a paused training (paused.h):
- *                4 bytes magic, u32 version 1, the digests, 16 bytes each, u32 records, u64 length of the records;
+ *                4 bytes magic, u32 version, the digests, 16 bytes each, u32 records, u64 length of the records;
  *                then the records, zstd; then the CRC-32 of all before it. Little-endian throughout.
  *            A record is u8 length of the name, the name, four u32 of shape, and the values: float32, or u64 of
  *            those few whose reader knows them to be counters.
@@ -18,11 +18,14 @@
 /* What a blob holds. */
 struct blob_kind {
     char magic[5];
+    uint32_t version;   /* of what records there are; no other is read */
     uint32_t n_digests; /* in its header; the first is that of the graph */
     const char *what;   /* in sentences, in the plural: "the weights" */
 };
-extern const struct blob_kind BLOB_WEIGHTS; /* magic NFW1, one digest */
-extern const struct blob_kind BLOB_PAUSED;  /* magic NFT1, three: graph, recipe, data and seed */
+/* Magic NFW1, one digest. Version 2 has, beside the parameters, how images were standardised (weights.h). */
+extern const struct blob_kind BLOB_WEIGHTS;
+extern const struct blob_kind
+    BLOB_PAUSED; /* magic NFT1, three digests: graph, recipe, data and seed */
 
 struct blob_record {
     const char *name;      /* 1..255 bytes */

@@ -20,17 +20,6 @@ struct folding {
     struct why *why;
 };
 
-/* As graph_cost() counts: also what only a zero reads. */
-static void mark_live(struct folding *f)
-{
-    const struct graph *g = f->old;
-
-    f->live[g->output] = true;
-    for (uint32_t i = g->n_nodes; i-- > 1;)
-        for (uint32_t k = 0; f->live[i] && k < g->nodes[i].n_inputs; k++)
-            f->live[graph_inputs(g, i)[k]] = true;
-}
-
 static void mark_folded(struct folding *f)
 {
     for (uint32_t i = 1; i < f->old->n_nodes; i++)
@@ -137,7 +126,7 @@ static int fold(struct folding *f)
     int rc;
 
     graph_values(f->old, false, f->values);
-    mark_live(f);
+    graph_needed(f->old, false, f->live);
     mark_folded(f);
     if ((rc = copy_graph(f)) != FARM_OK)
         return rc;

@@ -27,6 +27,17 @@ static void fill(struct graph_param *p, const char *node, enum graph_part part,
         p->n *= shape[d] > 0 ? shape[d] : 1;
 }
 
+void graph_needed(const struct graph *graph, bool aux, bool *needed)
+{
+    memset(needed, 0, graph->n_nodes * sizeof *needed);
+    needed[graph->output] = true;
+    if (aux)
+        needed[graph->aux] = true; /* 0, the images, when there is none */
+    for (uint32_t i = graph->n_nodes; i-- > 1;)
+        for (uint32_t k = 0; needed[i] && k < graph->nodes[i].n_inputs; k++)
+            needed[graph_inputs(graph, i)[k]] = true;
+}
+
 uint32_t graph_node_params(const struct graph *graph, uint32_t node,
                            struct graph_param out[GRAPH_NODE_PARAMS])
 {

@@ -22,6 +22,9 @@ struct graph_param {
 /* Those of one node, in the order weight, bias, or gamma, beta, mean, var; returns how many. */
 uint32_t graph_node_params(const struct graph *graph, uint32_t node,
                            struct graph_param out[GRAPH_NODE_PARAMS]);
+/* needed[0..n_nodes): which nodes' parameters a trained network has: of those that the output depends on, also where only
+ * a zero reads them, as graph_cost() counts; with aux also of those that the auxiliary head depends on. */
+void graph_needed(const struct graph *graph, bool aux, bool *needed);
 /* Running statistics are not trained. */
 bool graph_part_is_trained(enum graph_part part);
 

@@ -10,6 +10,7 @@
 #include "evaluate.h"
 #include "graph.h"
 #include "net.h"
+#include "weights.h"
 
 static struct dataset *digits;
 
@@ -325,6 +326,7 @@ START_TEST(a_final_task_trains_on_validation_too_tests_once_and_gives_the_weight
     struct net_config config = {.batch = 64, .mode = NET_INFER};
     struct graph *graph;
     struct net *net;
+    struct weights *weights;
     struct result result;
     struct why why;
     uint8_t *blob;
@@ -347,6 +349,10 @@ START_TEST(a_final_task_trains_on_validation_too_tests_once_and_gives_the_weight
     ck_assert_int_eq(graph_unpack(&graph, task.graph, task.graph_len, &why), FARM_OK);
     ck_assert_int_eq(net_create(&net, graph, &config, &why), FARM_OK);
     ck_assert_msg(net_load(net, blob, len, &why) == FARM_OK, "%s", why.text);
+    ck_assert_msg(weights_unpack(&weights, graph, blob, len, &why) == FARM_OK, "%s", why.text);
+    ck_assert_msg(weights->mean[0] > 4.8 && weights->mean[0] < 5, "%g", (double)weights->mean[0]);
+    ck_assert_float_eq_tol(1 / weights->inv_std[0], 6, 0.1f); /* of pixels 0 to 16 */
+    weights_destroy(&weights);
     net_destroy(&net);
     graph_destroy(&graph);
     free(blob);

@@ -11,6 +11,7 @@
 #include "optimizer.h"
 #include "rng.h"
 #include "schedule.h"
+#include "weights.h"
 
 /* The linker sends every allocation of our own objects through these (see engine.cmake). */
 void *__real_malloc(size_t n);
@@ -710,6 +711,41 @@ START_TEST(weights_come_back_as_they_were)
 }
 END_TEST
 
+/* Who takes a network away needs no engine, but how images were standardised. */
+START_TEST(weights_are_read_without_an_engine)
+{
+    struct graph *g = small_graph();
+    struct net *net = net_of(g, 4, NET_TRAIN, 3);
+    struct optimizer *o = optimizer_of(net);
+    struct weights *w;
+    uint8_t *blob;
+    size_t len;
+
+    train_step(net, o, g, 4, 1);
+    net_set_standard(net, (const float[]){4.5f}, (const float[]){0.125f});
+    ck_assert_int_eq(net_save(net, &blob, &len), FARM_OK);
+    ck_assert_msg(weights_unpack(&w, g, blob, len, &why) == FARM_OK, "%s", why.text);
+    for (size_t i = 0; i < net_n_params(net); i++) {
+        struct net_param *p = net_param(net, i);
+        const float *found = weights_find(w, p->name, p->n);
+
+        ck_assert_msg(found != NULL, "%s", p->name);
+        ck_assert_mem_eq(found, p->value, p->n * sizeof(float));
+        ck_assert_ptr_null(weights_find(w, p->name, p->n + 1));
+    }
+    ck_assert_uint_eq(w->n, net_n_params(net));
+    ck_assert_ptr_null(weights_find(w, "stem.gamma", 6));
+    ck_assert(w->mean[0] == 4.5f && w->inv_std[0] == 0.125f);
+    weights_destroy(&w);
+    ck_assert_int_eq(weights_unpack(&w, g, blob, len - 1, &why), FARM_ECORRUPT);
+    ck_assert_ptr_null(w);
+    free(blob);
+    optimizer_destroy(&o);
+    net_destroy(&net);
+    graph_destroy(&g);
+}
+END_TEST
+
 static struct graph *tiny_graph(uint32_t channels, const char *name)
 {
     struct graph *g;
@@ -791,10 +827,12 @@ START_TEST(a_forged_blob_is_refused_or_harmless)
     struct rng rng;
     uint8_t *blob, raw[256];
     size_t len, raw_len, first = 1 + 8 + 16 + 24; /* a.weight */
+    size_t second = first + 1 + 6 + 16 + 8;       /* a.bias */
+    size_t third = second + 1 + 10 + 16 + 12;     /* input/mean */
 
     ck_assert_int_eq(net_save(net, &blob, &len), FARM_OK);
     raw_len = ZSTD_decompress(raw, sizeof raw, blob + 36, len - 40);
-    ck_assert_uint_eq(raw_len, first + 1 + 6 + 16 + 8);
+    ck_assert_uint_eq(raw_len, third + 1 + 13 + 16 + 12);
     ck_assert_int_eq(load_forged(net, blob, raw, raw_len), FARM_OK);
     for (size_t i = 0; i < raw_len;
          i++) { /* ends anywhere; what is missing has a name or is damage */
@@ -802,7 +840,8 @@ START_TEST(a_forged_blob_is_refused_or_harmless)
 
         memcpy(cut, raw, i);
         ck_assert_int_eq(load_forged(net, blob, cut, i),
-                         i == 0 || i == first ? FARM_EINPUT : FARM_ECORRUPT);
+                         i == 0 || i == first || i == second || i == third ? FARM_EINPUT
+                                                                           : FARM_ECORRUPT);
         free(cut);
     }
     memcpy(raw + raw_len, raw, first);
@@ -912,6 +951,7 @@ int main(void)
     tcase_add_test(t, running_statistics_follow_the_batches);
     tcase_add_test(t, a_tiny_network_learns_exclusive_or);
     tcase_add_test(t, weights_come_back_as_they_were);
+    tcase_add_test(t, weights_are_read_without_an_engine);
     tcase_add_test(t, a_damaged_blob_changes_nothing);
     tcase_add_test(t, a_forged_blob_is_refused_or_harmless);
     tcase_add_test(t, a_bomb_is_refused_by_its_header);

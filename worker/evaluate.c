@@ -191,6 +191,7 @@ static int prepare_net(struct evaluation *self, const struct net_config *config,
 
     if (rc != FARM_OK)
         return rc;
+    net_set_standard(self->net, self->standard.mean, self->standard.inv_std);
     net_set_aux_weight(self->net, (float)recipe->aux_weight);
     if ((rc = optimizer_create(&self->optimizer, self->net, &optimizer)) != FARM_OK)
         return why_set(why, rc, "out of memory for the optimizer");

@@ -9,6 +9,7 @@
 #include "graph_params.h"
 #include "net_parts.h"
 #include "rng.h"
+#include "weights.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -81,11 +82,7 @@ static int list_params(struct blueprints *all, const struct graph *graph)
         free(live);
         return FARM_ENOMEM;
     }
-    live[graph->output] = true;
-    live[graph->aux] = true; /* 0, the images, when there is none */
-    for (uint32_t i = graph->n_nodes; i-- > 1;)
-        for (uint32_t k = 0; live[i] && k < graph->nodes[i].n_inputs; k++)
-            live[graph_inputs(graph, i)[k]] = true;
+    graph_needed(graph, true, live);
     for (uint32_t i = 1; i < graph->n_nodes; i++)
         if (live[i])
             add_params(all, graph, i);
@@ -194,9 +191,14 @@ static int allocate(struct net *self, const struct blueprints *all, uint32_t n_n
 {
     self->params = calloc(all->n + 1, sizeof *self->params);
     self->node_param = calloc(n_nodes, sizeof *self->node_param);
+    self->standard = calloc(self->channels, 2 * sizeof *self->standard);
     self->arena = self->bytes <= SIZE_MAX - HUGE_PAGE ? huge_alloc((size_t)self->bytes) : NULL;
-    if (self->params != NULL && self->node_param != NULL && self->arena != NULL)
+    if (self->params != NULL && self->node_param != NULL && self->standard != NULL &&
+        self->arena != NULL) {
+        for (uint32_t k = 0; k < self->channels; k++)
+            self->standard[self->channels + k] = 1;
         return FARM_OK;
+    }
     return why_set(why, FARM_ENOMEM, "the system has not the %llu bytes that this network needs",
                    (unsigned long long)self->bytes);
 }
@@ -240,6 +242,7 @@ int net_create(struct net **out, const struct graph *graph, const struct net_con
         self->config.bn_momentum = 0.1f; /* PyTorch's */
     self->kernels = kernels_get();
     self->classes = graph->classes;
+    self->channels = graph->input.c;
     self->image_pixels = (size_t)graph->input.h * graph->input.w;
     self->drop_path = -1;
     self->aux_weight = 0.4f;
@@ -259,6 +262,7 @@ void net_destroy(struct net **self)
     free((*self)->arena);
     free((*self)->params);
     free((*self)->node_param);
+    free((*self)->standard);
     free(*self);
     *self = NULL;
 }
@@ -321,9 +325,18 @@ void net_set_aux_weight(struct net *self, float weight)
     self->aux_weight = weight;
 }
 
-static struct blob_record *records_of(const struct net *self)
+void net_set_standard(struct net *self, const float *mean, const float *inv_std)
 {
-    struct blob_record *records = calloc(self->n_params + 1, sizeof *records);
+    memcpy(self->standard, mean, self->channels * sizeof *mean);
+    memcpy(self->standard + self->channels, inv_std, self->channels * sizeof *inv_std);
+}
+
+#define RECORDS_BESIDE 2 /* the parameters */
+
+/* channels: the shape of the standardisation, which must last as long as the records. */
+static struct blob_record *records_of(const struct net *self, const uint32_t channels[4])
+{
+    struct blob_record *records = calloc(self->n_params + RECORDS_BESIDE, sizeof *records), *more;
 
     for (size_t i = 0; records != NULL && i < self->n_params; i++) {
         const struct net_param *p = &self->params[i];
@@ -331,29 +344,41 @@ static struct blob_record *records_of(const struct net *self)
         records[i] =
             (struct blob_record){.name = p->name, .shape = p->shape, .values = p->value, .n = p->n};
     }
+    if (records == NULL)
+        return NULL;
+    more = records + self->n_params;
+    more[0] = (struct blob_record){
+        .name = WEIGHTS_MEAN, .shape = channels, .values = self->standard, .n = channels[0]};
+    more[1] = more[0];
+    more[1].name = WEIGHTS_INV_STD;
+    more[1].values = self->standard + self->channels;
     return records;
 }
 
 int net_save(struct net *self, uint8_t **bytes, size_t *len)
 {
-    struct blob_record *records = records_of(self);
+    const uint32_t channels[4] = {self->channels};
+    struct blob_record *records = records_of(self, channels);
     int rc = FARM_ENOMEM;
 
     if (records != NULL)
-        rc = blob_pack(&BLOB_WEIGHTS, &self->hash, records, self->n_params, bytes, len);
+        rc = blob_pack(&BLOB_WEIGHTS, &self->hash, records, self->n_params + RECORDS_BESIDE, bytes,
+                       len);
     free(records);
     return rc;
 }
 
 int net_load(struct net *self, const uint8_t *bytes, size_t len, struct why *why)
 {
-    struct blob_record *records = records_of(self);
+    const uint32_t channels[4] = {self->channels};
+    struct blob_record *records = records_of(self, channels);
     int rc;
 
     if (records == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %zu parameters", self->n_params);
     net_thaw(self);
-    rc = blob_unpack(&BLOB_WEIGHTS, &self->hash, records, self->n_params, bytes, len, why);
+    rc = blob_unpack(&BLOB_WEIGHTS, &self->hash, records, self->n_params + RECORDS_BESIDE, bytes,
+                     len, why);
     free(records);
     return rc;
 }

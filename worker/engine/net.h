@@ -84,8 +84,12 @@ net_peak_bytes(const struct net *self); /* arena and parameters, as planned and 
 /* What net_create() would allocate, without doing it; UINT64_MAX when there is no memory even to plan. */
 uint64_t net_plan_bytes(const struct graph *graph, const struct net_config *config);
 
-/* Weights as one blob: a header with version and graph hash, every parameter by name (running statistics included),
- * zstd, CRC-32. *bytes is malloc'd. */
+/* How the caller standardises images before they come to net_input(): (pixel - mean) * inv_std, c values each, copied. The
+ * net does nothing with it but keep it with the weights, for whoever takes them away. Until set: 0 and 1. */
+void net_set_standard(struct net *self, const float *mean, const float *inv_std);
+
+/* Weights as one blob: a header with version and graph hash, every parameter by name (running statistics included), the
+ * standardisation, zstd, CRC-32. *bytes is malloc'd. */
 int net_save(struct net *self, uint8_t **bytes, size_t *len);
 /* FARM_ECORRUPT, FARM_EVERSION, or FARM_EINPUT naming the parameter that is missing or of another shape; the net is
  * unchanged then. */

@@ -25,6 +25,8 @@ struct net {
     uint64_t bytes;
     uint64_t step;
     uint32_t classes;
+    uint32_t channels;   /* of the images */
+    float *standard;     /* mean, then inv_std, of each channel: kept only */
     size_t image_pixels; /* h*w of the images */
     float drop_path;     /* negative: the graph's own */
     float aux_weight;
