@@ -52,6 +52,8 @@ static const struct field space_fields[] = {
     {"stem", TEXT, S(stem), sizeof((struct space_config *)NULL)->stem},
     {"stem_channels", U32, S(stem_channels), LIMIT_CHANNELS},
     {"skip_reduction_input", FLAG, S(skip_reduction_input), 0},
+    {"options", TEXT, S(options), sizeof((struct space_config *)NULL)->options},
+    {"tune", TEXT, S(tune), sizeof((struct space_config *)NULL)->tune},
     {0},
 };
 #undef S

@@ -228,6 +228,17 @@ static bool fits(const struct experiment_config *c, const struct graph_cost *cos
     return false;
 }
 
+/* Tuned settings may contradict one another, or those that are not tuned. */
+static bool trains(const struct experiment *self, struct rejections *r)
+{
+    struct recipe recipe = self->config.recipe;
+
+    if (space_recipe(self->space, self->asked, &recipe, &r->no_graph) == FARM_OK)
+        return true;
+    reject(r, NO_GRAPH, 0);
+    return false;
+}
+
 int experiment_consider(struct experiment *self, struct graph **graph, struct graph_cost *cost,
                         struct rejections *rejections)
 {
@@ -240,7 +251,8 @@ int experiment_consider(struct experiment *self, struct graph **graph, struct gr
     }
     if (rc != FARM_OK)
         return rc;
-    if ((rc = graph_cost(*graph, cost)) != FARM_OK || !fits(&self->config, cost, rejections))
+    if ((rc = graph_cost(*graph, cost)) != FARM_OK || !fits(&self->config, cost, rejections) ||
+        !trains(self, rejections))
         graph_destroy(graph);
     return rc;
 }
@@ -285,10 +297,26 @@ static int give_up(struct experiment *self, const struct rejections *r, uint64_t
     return say_exhausted(self, r, tries, why);
 }
 
+/* By what a result is found again: the network, and, where genes say how it is trained, that. */
+static int identify(const struct experiment *self, const struct graph *graph, struct digest *out)
+{
+    struct recipe recipe = self->config.recipe;
+    struct digest both[2];
+    int rc = graph_hash(graph, out);
+
+    if (rc != FARM_OK || self->space->n_tuned == 0)
+        return rc;
+    both[0] = *out;
+    if ((rc = space_recipe(self->space, self->asked, &recipe, NULL)) == FARM_OK &&
+        (rc = recipe_digest(&recipe, &both[1])) == FARM_OK)
+        digest_of(out, both, sizeof both);
+    return rc;
+}
+
 /* Whether the network's result is there, or on its way. */
 static int look_up(struct experiment *self, struct candidate *c, bool *known)
 {
-    int rc = graph_hash(c->graph, &c->hash);
+    int rc = identify(self, c->graph, &c->hash);
 
     c->known = UINT64_MAX;
     *known = false;
@@ -336,8 +364,9 @@ static uint64_t task_seed(const struct experiment *self)
     return rng_mix(self->config.seed, 1);
 }
 
-static int make_task(const struct experiment *self, const struct graph *graph, uint64_t trial,
-                     uint32_t rung, struct proposal *out, struct why *why)
+static int make_task(const struct experiment *self, const struct graph *graph,
+                     const struct genome *genome, uint64_t trial, uint32_t rung,
+                     struct proposal *out, struct why *why)
 {
     struct task task = {.data_fingerprint = self->config.data.fingerprint,
                         .seed = task_seed(self),
@@ -352,6 +381,10 @@ static int make_task(const struct experiment *self, const struct graph *graph, u
     memcpy(task.data, self->config.data.name, sizeof task.data);
     task.graph = packed;
     *out = (struct proposal){.key = {self->config.id, trial, rung}};
+    if (rc == FARM_OK && (rc = space_recipe(self->space, genome, &task.recipe, why)) != FARM_OK) {
+        free(packed);
+        return why_prefix(why, rc, "trial %" PRIu64, trial);
+    }
     if (rc == FARM_OK)
         rc = task_pack(&task, &out->task, &out->task_len);
     free(packed);
@@ -473,7 +506,7 @@ static int propose_one(struct experiment *self, struct proposal *out, struct why
     if (rc != FARM_OK)
         rc = breaks(self, rc, why);
     else if (c.known == UINT64_MAX && t->leader == NULL)
-        rc = make_task(self, c.graph, t->record.trial, 0, out, why);
+        rc = make_task(self, c.graph, t->record.genome, t->record.trial, 0, out, why);
     graph_destroy(&c.graph);
     return rc;
 }
@@ -671,7 +704,7 @@ static int task_of(struct experiment *self, const struct trial_record *record, u
     int rc = space_decode(self->space, record->genome, &graph, why);
 
     if (rc == FARM_OK)
-        rc = make_task(self, graph, record->trial, rung, out, why);
+        rc = make_task(self, graph, record->genome, record->trial, rung, out, why);
     graph_destroy(&graph);
     return rc;
 }

@@ -244,7 +244,174 @@ START_TEST(has_no_finite_number_of_points_when_a_dimension_is_real)
 
     ck_assert(isinf(space_log10_points(&by_hand)));
     finite.n_dims = 3;
-    ck_assert(fabs(space_log10_points(&finite) - log10(3 * 7 * 2)) < 1e-12);
+    ck_assert(fabs(space_log10_points(&finite) - log10((1 + 1 + 2) * 7)) < 1e-12);
+}
+END_TEST
+
+/* A stage of two to four blocks: the third is there from depth 3 on; a block has three kernels. */
+static const char *const depth_labels[] = {"2", "3", "4"};
+static const struct dim stage_dims[] = {
+    {.name = "depth", .choices = 3, .labels = depth_labels, .ordered = true, .parent = -1},
+    {.name = "1", .choices = 3, .parent = -1},
+    {.name = "2", .choices = 3, .parent = -1},
+    {.name = "3", .choices = 3, .parent = 0, .parent_value = 1, .at_least = true},
+    {.name = "4", .choices = 3, .parent = 0, .parent_value = 2, .at_least = true},
+};
+static const struct space stage = {.n_dims = 5, .dims = stage_dims, .ops = &test_ops};
+
+START_TEST(knows_conditions_that_hold_from_a_value_on)
+{
+    static const bool active[3][5] = {
+        {true, true, true, false, false}, {true, true, true, true, false}, {1, 1, 1, 1, 1}};
+    struct genome *genome = genome_create(5);
+
+    for (uint32_t depth = 0; depth < 3; depth++) {
+        genome->gene[0] = depth;
+        for (uint32_t i = 0; i < 5; i++)
+            ck_assert(space_active(&stage, genome, i) == active[depth][i]);
+    }
+    free(genome);
+}
+END_TEST
+
+START_TEST(counts_points_that_differ_in_active_genes)
+{
+    struct dim units[25], many[70];
+    struct space five = {.n_dims = 25, .dims = units, .ops = &test_ops},
+                 seventy = {.n_dims = 63, .dims = many, .ops = &test_ops};
+    char text[32];
+
+    ck_assert_str_eq(space_points_text(&stage, text), "117"); /* 9 + 27 + 81 */
+    for (int32_t i = 0; i < 25; i++) {
+        units[i] = stage_dims[i % 5];
+        units[i].parent = units[i].parent < 0 ? -1 : i / 5 * 5;
+    }
+    ck_assert_str_eq(space_points_text(&five, text), "21924480357");
+    for (int i = 0; i < 70; i++)
+        many[i] = (struct dim){.choices = 2, .parent = -1};
+    seventy.n_dims = 62;
+    ck_assert_str_eq(space_points_text(&seventy, text), "4611686018427387904");
+    seventy.n_dims = 63; /* 2^63 */
+    ck_assert_str_eq(space_points_text(&seventy, text), "9.2e18");
+    ck_assert_str_eq(space_points_text(&by_hand, text), "infinitely many");
+}
+END_TEST
+
+START_TEST(writes_a_value_by_its_label_or_as_a_number_that_comes_back)
+{
+    struct dim layers = {.kind = DIM_INTEGER, .lo = 2, .hi = 4, .labels = depth_labels};
+    char room[32];
+
+    ck_assert_str_eq(dim_text(&stage_dims[0], 2, room), "4");
+    ck_assert_str_eq(dim_text(&layers, 2, room), "2");
+    ck_assert_str_eq(dim_text(&kinds[1], -2, room), "-2");
+    ck_assert_str_eq(dim_text(&kinds[4], 0.05, room), "0.05");
+    ck_assert_str_eq(dim_text(&kinds[4], 1.0 / 3, room), "0.33333333333333331");
+}
+END_TEST
+
+static struct space *open_named(const char *name, const char *tune)
+{
+    struct space_config config = {.input = {8, 8, 1}, .classes = 10};
+    struct space *space = NULL;
+    struct why why = {""};
+
+    (void)snprintf(config.name, sizeof config.name, "%s", name);
+    (void)snprintf(config.tune, sizeof config.tune, "%s", tune);
+    ck_assert_msg(space_open(&space, &config, &why) == FARM_OK, "%s", why.text);
+    return space;
+}
+
+START_TEST(joins_training_settings_to_any_space)
+{
+    for (const struct space_ops *const *ops = space_all(); *ops != NULL; ops++) {
+        struct space *plain = open_named((*ops)->name, ""),
+                     *joined = open_named((*ops)->name, "lr,batch=16:64,flip");
+        struct genome *genome = genome_create(joined->n_dims);
+        struct recipe recipe;
+        struct rng rng;
+
+        ck_assert_uint_eq(joined->n_tuned, 3);
+        ck_assert_uint_eq(joined->n_dims, plain->n_dims - plain->n_tuned + 3);
+        ck_assert_str_eq(joined->config.tune, "lr=0.001:0.5,batch=16:64,flip");
+        ck_assert_uint_eq(joined->dims[joined->n_dims - 1].group,
+                          joined->dims[joined->n_dims - 3].group);
+        rng_seed(&rng, 4);
+        for (int k = 0; k < 20; k++) {
+            char *text;
+            struct genome *back;
+
+            space_sample(joined, &rng, genome);
+            recipe_init(&recipe);
+            ck_assert_int_eq(space_recipe(joined, genome, &recipe, NULL), FARM_OK);
+            ck_assert(recipe.lr == genome->gene[joined->n_dims - 3]);
+            ck_assert(recipe.batch == 16 || recipe.batch == 32 || recipe.batch == 64);
+            ck_assert(recipe.flip == (genome->gene[joined->n_dims - 1] > 0));
+            text = space_notation(joined, genome);
+            back = space_parse(joined, text, NULL);
+            ck_assert_ptr_nonnull(strstr(text, ";lr="));
+            ck_assert_ptr_nonnull(back);
+            for (uint32_t i = joined->n_dims - 3; i < joined->n_dims; i++)
+                ck_assert_msg(back->gene[i] == genome->gene[i], "%s", text);
+            free(back);
+            free(text);
+        }
+        free(genome);
+        space_close(&plain);
+        space_close(&joined);
+    }
+}
+END_TEST
+
+START_TEST(tunes_the_usual_settings_under_a_joined_name)
+{
+    struct space *space = open_named("nasbench201+hyperparameters", "");
+    struct genome *genome = space_parse(
+        space, "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|;batch=128", NULL);
+
+    ck_assert_str_eq(space->config.name, "nasbench201");
+    ck_assert_str_eq(space->config.tune,
+                     "lr=0.001:0.5,momentum=0.5:0.99,weight-decay=1e-06:0.01,batch=16:256,"
+                     "label-smoothing=0:0.2,mixup=0:0.4,crop=0:4,flip");
+    ck_assert_ptr_nonnull(genome);
+    ck_assert(genome->gene[6] == 0.05); /* what is not in the text is as in every recipe */
+    ck_assert(genome->gene[9] == 3);
+    free(genome);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(says_what_cannot_be_tuned)
+{
+    static const struct {
+        const char *tune, *says;
+    } bad[] = {
+        {"layers", "space nasbench201: cannot tune 'layers': known are lr, momentum, weight-decay, "
+                   "batch, label-smoothing, mixup, cutmix, crop, cutout, flip, epochs, warmup, "
+                   "drop-path, grad-clip, ema, nesterov, optimizer"},
+        {"lr=0:1",
+         "space nasbench201: cannot tune lr so: its logarithm is drawn, so that its range "
+         "must begin above 0"},
+        {"lr=1:0.1", "space nasbench201: cannot tune lr so: its range must be LOW:HIGH, from 0 on"},
+        {"lr=1", "space nasbench201: cannot tune lr so: its range must be LOW:HIGH, from 0 on"},
+        {"batch=10:20",
+         "space nasbench201: cannot tune batch so: its range must be of powers of two from 1 to "
+         "4096"},
+        {"crop=0:1.5",
+         "space nasbench201: cannot tune crop so: its range must be of whole numbers"},
+        {"flip=0:1", "space nasbench201: cannot tune flip so: takes no range"},
+        {"lr,crop,lr", "space nasbench201: lr is to be tuned twice"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct space_config config = {.name = "nasbench201", .input = {8, 8, 1}, .classes = 10};
+        struct space *space = NULL;
+        struct why why = {""};
+
+        (void)snprintf(config.tune, sizeof config.tune, "%s", bad[i].tune);
+        ck_assert_int_eq(space_open(&space, &config, &why), FARM_EINPUT);
+        ck_assert_str_eq(why.text, bad[i].says);
+    }
 }
 END_TEST
 
@@ -293,6 +460,8 @@ START_TEST(names_what_does_not_fit_when_opened)
          "space nasbench201: its cells read no previous input that could be skipped"},
         {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .drop_path = 1},
          "space nasbench201: a drop-path rate of 1: must be 0 or more and below 1"},
+        {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .options = "width=1"},
+         "space nasbench201: it has no option 'width': it takes none"},
         {{.name = "nasbench201", .input = {8, 8, 1}, .classes = 10, .drop_path = NAN},
          "space nasbench201: a drop-path rate of nan: must be 0 or more and below 1"},
     };
@@ -401,6 +570,12 @@ int main(void)
     tcase_add_test(tc, names_the_gene_that_is_out_of_range);
     tcase_add_test(tc, refuses_a_genome_of_another_length);
     tcase_add_test(tc, has_no_finite_number_of_points_when_a_dimension_is_real);
+    tcase_add_test(tc, knows_conditions_that_hold_from_a_value_on);
+    tcase_add_test(tc, counts_points_that_differ_in_active_genes);
+    tcase_add_test(tc, writes_a_value_by_its_label_or_as_a_number_that_comes_back);
+    tcase_add_test(tc, joins_training_settings_to_any_space);
+    tcase_add_test(tc, tunes_the_usual_settings_under_a_joined_name);
+    tcase_add_test(tc, says_what_cannot_be_tuned);
     tcase_add_test(tc, names_what_does_not_fit_when_opened);
     tcase_add_test(tc, keeps_four_pixels_a_side_unless_told_otherwise);
     tcase_add_test(tc, says_why_a_network_past_the_limits_is_none);

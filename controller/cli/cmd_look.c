@@ -68,7 +68,7 @@ static void list_one(struct listing *list, const struct trial_record *r)
     char params[28], macs[28], fitness[16] = "-";
     bool done = r->state == TRIAL_DONE, ok = done && r->result.outcome == OUTCOME_OK;
     char *notation = r->genome != NULL && space_check(list->look->space, r->genome, NULL) == FARM_OK
-                         ? list->look->space->ops->notation(list->look->space, r->genome)
+                         ? space_notation(list->look->space, r->genome)
                          : NULL;
     text_thousands(r->params, params);
     text_thousands(r->macs, macs);

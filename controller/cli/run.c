@@ -405,6 +405,8 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     copy_text(out->space.stem, sizeof out->space.stem, s->stem);
     out->space.stem_channels = s->stem_channels;
     out->space.skip_reduction_input = s->skip_reduction_input;
+    copy_text(out->space.options, sizeof out->space.options, s->space_options);
+    copy_text(out->space.tune, sizeof out->space.tune, s->tune);
     out->space.input = (struct graph_shape){self->data.h, self->data.w, self->data.c};
     out->space.classes = self->data.classes;
     copy_text(out->strategy, sizeof out->strategy, s->strategy);
@@ -431,6 +433,8 @@ static int check_names(const struct settings *s, struct why *why)
     copy_text(config.stem, sizeof config.stem, s->stem);
     config.stem_channels = s->stem_channels;
     config.skip_reduction_input = s->skip_reduction_input;
+    copy_text(config.options, sizeof config.options, s->space_options);
+    copy_text(config.tune, sizeof config.tune, s->tune);
     int rc = space_open(&space, &config, why);
     if (rc == FARM_OK)
         rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);

@@ -74,7 +74,7 @@ void found_print(FILE *out, const struct space *space, const struct trial_record
         fprintf(out, "  %-18s %" PRIu64 "\n", "parent", r->parent);
     if (r->genome == NULL || space_check(space, r->genome, NULL) != FARM_OK)
         return;
-    if ((text = space->ops->notation(space, r->genome)) != NULL)
+    if ((text = space_notation(space, r->genome)) != NULL)
         fprintf(out, "  %-18s %s\n", space->config.name, text);
     free(text);
     text = NULL;
@@ -93,7 +93,7 @@ json_t *found_json(const struct space *space, const struct trial_record *r,
 {
     bool done = r->state == TRIAL_DONE, ok = done && r->result.outcome == OUTCOME_OK;
     char *notation = r->genome != NULL && space_check(space, r->genome, NULL) == FARM_OK
-                         ? space->ops->notation(space, r->genome)
+                         ? space_notation(space, r->genome)
                          : NULL;
     json_t *out =
         json_pack("{s:I,s:s,s:o,s:I,s:I,s:I,s:s?}", "trial", (json_int_t)r->trial, "outcome",

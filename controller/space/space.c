@@ -2,10 +2,13 @@
 #include "space.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "skeleton.h"
+#include "tune.h"
 
 static const struct space_ops *const spaces[] = {&space_nasbench201, &space_amoebanet,
                                                  &space_nasnet, &space_darts, NULL};
@@ -17,32 +20,68 @@ const struct space_ops *const *space_all(void)
 
 static int unknown_space(const char *name, struct why *why)
 {
-    char known[160] = "";
+    char known[240] = "";
 
     for (size_t i = 0; spaces[i] != NULL; i++)
         add_word(known, sizeof known, i > 0 ? ", " : "", spaces[i]->name);
     return why_set(why, FARM_EINPUT, "there is no search space '%.31s': known are %s", name, known);
 }
 
-int space_open(struct space **out, const struct space_config *config, struct why *why)
+static const struct space_ops *find_space(const char *name, size_t len)
 {
-    const struct space_ops *ops = NULL;
-    struct space *self;
+    for (size_t i = 0; spaces[i] != NULL; i++)
+        if (strlen(spaces[i]->name) == len && memcmp(name, spaces[i]->name, len) == 0)
+            return spaces[i];
+    return NULL;
+}
+
+/* "X+hyperparameters" is X, with the usual settings tuned unless others are named. */
+static void split_name(struct space_config *config)
+{
+    static const char joined[] = "+hyperparameters";
+    size_t len = strnlen(config->name, sizeof config->name - 1), tail = sizeof joined - 1;
+
+    config->name[len] = '\0';
+    if (len <= tail || strcmp(config->name + len - tail, joined) != 0)
+        return;
+    config->name[len - tail] = '\0';
+    if (config->tune[0] == '\0')
+        (void)snprintf(config->tune, sizeof config->tune, "%s", TUNE_USUAL);
+}
+
+static int fill(struct space *self, struct why *why)
+{
+    struct space_config *c = &self->config;
     int rc;
 
-    for (size_t i = 0; spaces[i] != NULL && ops == NULL; i++)
-        if (strncmp(config->name, spaces[i]->name, sizeof config->name) == 0)
-            ops = spaces[i];
-    if (ops == NULL)
-        return unknown_space(config->name, why);
-    if ((self = calloc(1, sizeof *self)) == NULL)
+    if (c->tune[0] == '\0' && self->ops->tune != NULL)
+        (void)snprintf(c->tune, sizeof c->tune, "%s", self->ops->tune);
+    if ((rc = options_read(self, why)) != FARM_OK || (rc = self->ops->open(self, why)) != FARM_OK ||
+        (rc = options_write(self, why)) != FARM_OK)
+        return rc;
+    return tune_join(self, why);
+}
+
+int space_open(struct space **out, const struct space_config *config, struct why *why)
+{
+    struct space *self = calloc(1, sizeof *self);
+    int rc;
+
+    if (self == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for a search space");
     self->config = *config;
-    self->ops = ops;
-    self->summary = ops->summary;
-    if ((rc = ops->open(self, why)) != FARM_OK) {
-        free(self);
-        return why_prefix(why, rc, "space %s", ops->name);
+    split_name(&self->config);
+    self->ops = find_space(self->config.name, strlen(self->config.name));
+    if (self->ops == NULL) {
+        rc = unknown_space(self->config.name, why);
+        space_close(&self);
+        return rc;
+    }
+    self->summary = self->ops->summary;
+    if ((rc = fill(self, why)) != FARM_OK) {
+        rc = why_prefix(why, rc, "space %s", self->ops->name);
+        space_close(&self);
+        return rc;
     }
     *out = self;
     return FARM_OK;
@@ -50,34 +89,67 @@ int space_open(struct space **out, const struct space_config *config, struct why
 
 void space_close(struct space **self)
 {
+    if (*self != NULL) {
+        free((*self)->owned);
+        free((*self)->state);
+    }
     free(*self);
     *self = NULL;
 }
 
-/* Whole values of a dimension; 0 when it is real. */
-static uint64_t n_values(const struct dim *d)
+struct dim *space_own_dims(struct space *self, uint32_t n)
 {
-    switch (d->kind) {
-    case DIM_CATEGORICAL: return d->choices;
-    case DIM_INTEGER: return (uint64_t)(d->hi - d->lo) + 1;
+    self->owned = calloc(n > 0 ? n : 1, sizeof *self->owned);
+    self->dims = self->owned;
+    self->n_dims = self->owned != NULL ? n : 0;
+    for (uint32_t i = 0; i < self->n_dims; i++)
+        self->owned[i].parent = -1;
+    return self->owned;
+}
+
+uint64_t dim_values(const struct dim *self)
+{
+    switch (self->kind) {
+    case DIM_CATEGORICAL: return self->choices;
+    case DIM_INTEGER: return (uint64_t)(self->hi - self->lo) + 1;
     case DIM_REAL:
     case DIM_LOG_REAL: break;
     }
     return 0;
 }
 
+const char *dim_text(const struct dim *self, double value, char room[32])
+{
+    double first = self->kind == DIM_INTEGER ? self->lo : 0;
+
+    if (self->labels != NULL && dim_values(self) > 0)
+        return self->labels[(size_t)(value - first)];
+    (void)snprintf(room, 32, "%.6g", value);
+    if (strtod(room, NULL) != value)
+        (void)snprintf(room, 32, "%.17g", value);
+    return room;
+}
+
+/* To six digits: nobody tells more apart, and people read them. */
+static double rounded(double v)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%.6g", v);
+    return strtod(text, NULL);
+}
+
 static double draw(const struct dim *d, struct rng *rng)
 {
-    double v;
+    double v = 0;
 
     switch (d->kind) {
     case DIM_CATEGORICAL: return (double)rng_below(rng, d->choices);
-    case DIM_INTEGER: return d->lo + (double)rng_below(rng, n_values(d));
-    case DIM_REAL: return d->lo + (d->hi - d->lo) * rng_uniform(rng);
-    case DIM_LOG_REAL: break;
+    case DIM_INTEGER: return d->lo + (double)rng_below(rng, dim_values(d));
+    case DIM_REAL: v = d->lo + (d->hi - d->lo) * rng_uniform(rng); break;
+    case DIM_LOG_REAL: v = exp(log(d->lo) + (log(d->hi) - log(d->lo)) * rng_uniform(rng)); break;
     }
-    v = exp(log(d->lo) + (log(d->hi) - log(d->lo)) * rng_uniform(rng));
-    return fmin(fmax(v, d->lo), d->hi); /* exp(log(x)) may be a bit off x */
+    return fmin(fmax(rounded(v), d->lo), d->hi); /* also, exp(log(x)) may be a bit off x */
 }
 
 void space_sample(const struct space *self, struct rng *rng, struct genome *genome)
@@ -89,7 +161,7 @@ void space_sample(const struct space *self, struct rng *rng, struct genome *geno
 void space_resample(const struct space *self, struct rng *rng, struct genome *genome, uint32_t i)
 {
     const struct dim *d = &self->dims[i];
-    uint64_t n = n_values(d);
+    uint64_t n = dim_values(d);
     double lo = d->kind == DIM_INTEGER ? d->lo : 0;
     double old = genome->gene[i];
 
@@ -103,10 +175,16 @@ void space_resample(const struct space *self, struct rng *rng, struct genome *ge
     }
 }
 
+static bool is_met(const struct dim *condition, double value)
+{
+    return condition->at_least ? value >= (double)condition->parent_value
+                               : value == (double)condition->parent_value;
+}
+
 bool space_active(const struct space *self, const struct genome *genome, uint32_t i)
 {
     for (int32_t p = self->dims[i].parent; p >= 0; p = self->dims[i].parent) {
-        if (genome->gene[p] != (double)self->dims[i].parent_value)
+        if (!is_met(&self->dims[i], genome->gene[p]))
             return false;
         i = (uint32_t)p;
     }
@@ -145,16 +223,12 @@ int space_decode(const struct space *self, const struct genome *genome, struct g
     return rc == FARM_OK ? self->ops->decode(self, genome, out, why) : rc;
 }
 
-double space_log10_points(const struct space *self)
+int space_recipe(const struct space *self, const struct genome *genome, struct recipe *recipe,
+                 struct why *why)
 {
-    double sum = 0;
-
-    for (uint32_t i = 0; i < self->n_dims; i++) {
-        uint64_t n = n_values(&self->dims[i]);
-
-        if (n == 0)
-            return INFINITY;
-        sum += log10((double)n);
-    }
-    return sum;
+    if (self->n_tuned == 0)
+        return FARM_OK;
+    for (uint32_t i = self->n_dims - self->n_tuned; i < self->n_dims; i++)
+        tune_apply(&self->dims[i], genome->gene[i], recipe);
+    return recipe_check(recipe, why);
 }

@@ -9,6 +9,7 @@
 #include "genome.h"
 #include "graph.h"
 #include "rng.h"
+#include "task.h"
 
 enum dim_kind { DIM_CATEGORICAL, DIM_INTEGER, DIM_REAL, DIM_LOG_REAL };
 /* What a cell mutation needs to know about a gene, without knowing layers. */
@@ -20,15 +21,35 @@ struct dim {
     enum dim_role role;
     uint32_t group;            /* genes of one cell share a group: 0 normal, 1 reduction, ... */
     uint32_t choices;          /* categorical: values 0..choices-1 */
-    const char *const *labels; /* categorical: choices names, or NULL (numbers) */
+    const char *const *labels; /* of the values in order (integer: from lo on), or NULL: numbers */
     double lo, hi;             /* integer, real: inclusive range */
-    int32_t parent;            /* active only when gene[parent] == parent_value; -1: always */
+    /* Active only when the gene before it, parent, is active and has parent_value (or more, when at_least: the third
+     * block of a stage is there when its depth is 3 or 4); -1: always. */
+    int32_t parent;
     uint32_t parent_value;
+    bool at_least;
+    bool ordered; /* categorical: neighbouring values are near each other (kernels 3, 5, 7) */
 };
+
+/* The value as people read it: its label or a number, in room. */
+const char *dim_text(const struct dim *self, double value, char room[32]);
+/* Whole values of a dimension; 0 when it is real. */
+uint64_t dim_values(const struct dim *self);
+
+/* A number that a space can be told beside what struct space_config has for all: a width multiplier, a resolution. */
+struct space_option {
+    const char *name; /* NULL ends a table */
+    double lo, hi;    /* inclusive */
+    bool whole;       /* no fractions */
+    double fallback;  /* what it is when not given; by convention 0 where the data decides */
+    const char *const *labels; /* NULL-terminated names of 0, 1, ..., or NULL: a number */
+    const char *help;          /* one line, without the name, the range and the default */
+};
+#define SPACE_OPTIONS_MAX 12
 
 /* The macro skeleton and the data that a space is scaled to. */
 struct space_config {
-    char name[32];            /* "nasbench201", "amoebanet" */
+    char name[32]; /* "nasbench201", "amoebanet"; "X+hyperparameters" is X with the usual tune */
     struct graph_shape input; /* of the data */
     uint32_t classes;
     uint32_t channels; /* of the first stage; 0: the space's own default for this image size */
@@ -40,6 +61,9 @@ struct space_config {
     uint32_t
         stem_channels; /* pairwise cells: of the first convolution; 0: the stem's own default */
     bool skip_reduction_input; /* pairwise cells: see pairwise.h */
+    char options[192];         /* "width=0.5,head=128": see space_ops.options; "": all defaults */
+    /* "lr,batch=16:64": training settings that are genes, too, after the architecture's (tune.h); "": none */
+    char tune[256];
 };
 
 /* One cell as a drawing: values, and the operations between them. */
@@ -62,14 +86,22 @@ struct cell_drawing {
 struct space {
     struct space_config config; /* defaults filled in */
     const char *summary;        /* one line for help texts */
-    uint32_t n_dims;
+    uint32_t n_dims, n_tuned;   /* the last n_tuned are training settings, no part of the network */
     const struct dim *dims;
     const struct space_ops *ops;
+    double
+        option[SPACE_OPTIONS_MAX]; /* in the order of ops->options; open() may fill in what is 0 */
+    struct dim *owned;             /* dims that open() made by space_own_dims(), or NULL */
+    void *state;                   /* what open() keeps for decode(): free()d with the space */
 };
 struct space_ops {
     const char *name, *summary;
-    int (*open)(struct space *self, struct why *why); /* fills config's defaults, n_dims, dims */
-    /* Builds the graph of genes that space_check() accepted. */
+    /* Ended by one without a name; NULL: none. */
+    const struct space_option *options;
+    /* Fills config's defaults, n_dims, dims; the values of the options are there. */
+    int (*open)(struct space *self, struct why *why);
+    /* Builds the graph of genes that space_check() accepted. Like notation and cell it looks only at its own genes: tuned
+     * ones follow. */
     int (*decode)(const struct space *self, const struct genome *genome, struct graph **out,
                   struct why *why);
     /* The community's notation of the architecture, e.g. "|nor_conv_3x3~0|+...": malloc'd; and back. parse may be NULL. */
@@ -78,7 +110,8 @@ struct space_ops {
     /* Describes the which-th kind of cell; false when there is no such. May be NULL. */
     bool (*cell)(const struct space *self, const struct genome *genome, uint32_t which,
                  struct cell_drawing *out);
-    const void *own; /* what these functions know of their space, when several spaces share them */
+    const void *own;  /* what these functions know of their space, when several spaces share them */
+    const char *tune; /* what is tuned when the config says nothing; NULL: nothing */
 };
 
 /* FARM_EINPUT names an unknown space and lists the known ones, or says which number does not fit. */
@@ -97,7 +130,23 @@ int space_check(const struct space *self, const struct genome *genome, struct wh
 /* Checks, then decodes. *out is finished and owned by the caller. */
 int space_decode(const struct space *self, const struct genome *genome, struct graph **out,
                  struct why *why);
-/* log10 of the number of points; +inf when a dimension is real. */
+/* The value of one of ops->options by its name, which must be in the table. */
+double space_option(const struct space *self, const char *name);
+/* n zeroed dimensions without a parent that the space owns, for open(): sets dims and n_dims. NULL: out of memory. */
+struct dim *space_own_dims(struct space *self, uint32_t n);
+
+/* The architecture as its community writes it, and behind it, where training is tuned, ";lr=0.05,batch=64": malloc'd; NULL
+ * when out of memory. And back: what is tuned and not in the text gets the recipe's usual value. */
+char *space_notation(const struct space *self, const struct genome *genome);
+struct genome *space_parse(const struct space *self, const char *text, struct why *why);
+/* Writes what the genome tunes into a recipe, and checks that. Does nothing where nothing is tuned. */
+int space_recipe(const struct space *self, const struct genome *genome, struct recipe *recipe,
+                 struct why *why);
+
+/* log10 of the number of points, of which two that differ in inactive genes alone count once; +inf when a dimension is
+ * real. */
 double space_log10_points(const struct space *self);
+/* The same as text: "15625", "2.2e19" from 2^63 on, "infinitely many". */
+const char *space_points_text(const struct space *self, char room[32]);
 
 #endif
