@@ -417,6 +417,7 @@ static int enter(struct experiment *self, const struct candidate *c, struct pend
         return FARM_ENOMEM;
     if ((rc = store_append_event(self->store, &event)) == FARM_OK &&
         (rc = store_put_trial(self->store, &record)) == FARM_OK &&
+        (rc = strategy_enter(self->strategy, record.trial, record.genome)) == FARM_OK &&
         (*out = pending_add(&self->pending, &record, !self->config.train_known_again)) == NULL)
         rc = FARM_ENOMEM;
     if (*out == NULL)
@@ -449,6 +450,18 @@ void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, doub
     }
 }
 
+int tell_strategy(struct experiment *self, uint64_t trial, const struct genome *genome,
+                  enum outcome outcome, double fitness)
+{
+    const struct observation observation = {.trial = trial,
+                                            .genome = genome,
+                                            .ok = outcome == OUTCOME_OK,
+                                            .fitness = fitness,
+                                            .budget = self->config.recipe.epochs};
+
+    return strategy_tell(self->strategy, &observation);
+}
+
 /* One pending trial is done: told to the journal, the store and the strategy. */
 static int finish(struct experiment *self, struct pending_trial *t, const struct result *result,
                   const char *worker, uint64_t known_from)
@@ -468,7 +481,7 @@ static int finish(struct experiment *self, struct pending_trial *t, const struct
     (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
     if ((rc = store_append_event(self->store, &event)) != FARM_OK ||
         (rc = store_put_trial(self->store, record)) != FARM_OK ||
-        (rc = strategy_tell(self->strategy, record->trial, record->genome, result->outcome,
+        (rc = tell_strategy(self, record->trial, record->genome, result->outcome,
                             result->fitness)) != FARM_OK)
         return rc;
     tally_result(&self->tally, record->trial, result->outcome, result->fitness,

@@ -65,6 +65,10 @@ void tally_proposal(struct tally *self, uint32_t redraws);
 void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, double fitness,
                   bool known);
 
+/* What came of a trial, as the strategy is told it. */
+int tell_strategy(struct experiment *self, uint64_t trial, const struct genome *genome,
+                  enum outcome outcome, double fitness);
+
 /* ---- fold.c */
 /* The whole state as bytes (malloc'd). */
 int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len);

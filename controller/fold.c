@@ -194,7 +194,8 @@ static int fold_proposal(struct fold *f, const struct event *e)
     if ((rc = ask_again(f, e)) != FARM_OK)
         return rc;
     tally_proposal(&self->tally, e->redraws);
-    rc = add_folded(self, e->trial, genome_copy(e->genome));
+    if ((rc = strategy_enter(self->strategy, e->trial, e->genome)) == FARM_OK)
+        rc = add_folded(self, e->trial, genome_copy(e->genome));
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
@@ -210,7 +211,7 @@ static int fold_result(struct fold *f, const struct event *e)
         return differs(f, e, "a success without a fitness");
     if (e->known_from != UINT64_MAX && e->known_from >= self->tally.proposed)
         return differs(f, e, "taken over from a trial that is not there");
-    rc = strategy_tell(self->strategy, e->trial, t->record.genome, e->outcome, e->fitness);
+    rc = tell_strategy(self, e->trial, t->record.genome, e->outcome, e->fitness);
     if (rc != FARM_OK)
         return out_of_memory(f, e, rc);
     tally_result(&self->tally, e->trial, e->outcome, e->fitness, e->known_from != UINT64_MAX);

@@ -6,26 +6,8 @@
 #include <string.h>
 
 #include "evolution.h"
-
-static struct space *open_space(const char *name)
-{
-    struct space_config config = {.input = {8, 8, 1}, .classes = 10};
-    struct space *space = NULL;
-
-    (void)snprintf(config.name, sizeof config.name, "%s", name);
-    ck_assert_int_eq(space_open(&space, &config, NULL), FARM_OK);
-    return space;
-}
-
-static struct strategy *made(const char *options, const struct space *space, uint64_t seed)
-{
-    struct strategy *strategy = NULL;
-    struct why why = {""};
-
-    ck_assert_msg(strategy_create(&strategy, "evolution", options, space, seed, &why) == FARM_OK,
-                  "%s", why.text);
-    return strategy;
-}
+#include "strategy_kit.h"
+#include "variation.h"
 
 static void check_trials(const struct aging_population *q, const char *trials)
 {
@@ -124,14 +106,14 @@ END_TEST
 START_TEST(draws_a_sample_larger_than_the_population)
 {
     struct space *space = open_space("nasbench201");
-    struct strategy *evolution = made("population=2,sample=50", space, 1);
+    struct strategy *evolution = made("evolution", "population=2,sample=50", space, 1);
     struct genome *genome = genome_create(space->n_dims);
     uint64_t parent;
 
     for (uint64_t i = 0; i < 20; i++) {
         ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
         ck_assert(i < 2 ? parent == UINT64_MAX : parent < i);
-        ck_assert_int_eq(strategy_tell(evolution, i, genome, OUTCOME_OK, (double)i), FARM_OK);
+        ck_assert_int_eq(tell(evolution, i, genome, OUTCOME_OK, (double)i), FARM_OK);
     }
     free(genome);
     strategy_destroy(&evolution);
@@ -266,7 +248,7 @@ END_TEST
 START_TEST(asks_at_random_until_the_population_is_asked_for_and_something_has_finished)
 {
     struct space *space = open_space("nasbench201");
-    struct strategy *evolution = made("population=10,sample=3", space, 1);
+    struct strategy *evolution = made("evolution", "population=10,sample=3", space, 1);
     struct genome *genome = genome_create(space->n_dims);
     uint64_t parent;
 
@@ -274,7 +256,7 @@ START_TEST(asks_at_random_until_the_population_is_asked_for_and_something_has_fi
         ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
         ck_assert_uint_eq(parent, UINT64_MAX);
     }
-    ck_assert_int_eq(strategy_tell(evolution, 4, genome, OUTCOME_OK, 0.1), FARM_OK);
+    ck_assert_int_eq(tell(evolution, 4, genome, OUTCOME_OK, 0.1), FARM_OK);
     ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
     ck_assert_uint_eq(parent, 4);
     free(genome);
@@ -286,7 +268,7 @@ END_TEST
 START_TEST(orders_by_completion_not_by_proposal)
 {
     struct space *space = open_space("nasbench201");
-    struct strategy *evolution = made("population=3,sample=2", space, 1);
+    struct strategy *evolution = made("evolution", "population=3,sample=2", space, 1);
     struct genome *genome = genome_create(space->n_dims);
     static const uint64_t finished[] = {2, 0, 1, 4, 3}, left[] = {1, 4, 3};
     const struct strategy_member *members;
@@ -295,7 +277,7 @@ START_TEST(orders_by_completion_not_by_proposal)
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(strategy_tell(evolution, finished[i], genome, OUTCOME_OK, 0.5), FARM_OK);
+        ck_assert_int_eq(tell(evolution, finished[i], genome, OUTCOME_OK, 0.5), FARM_OK);
     ck_assert_uint_eq(strategy_population(evolution, &members), 3);
     for (int i = 0; i < 3; i++)
         ck_assert_uint_eq(members[i].trial, left[i]);
@@ -311,15 +293,15 @@ START_TEST(drops_a_failed_child_and_nobody_leaves)
                                             OUTCOME_CRASHED,  OUTCOME_REJECTED, OUTCOME_STOPPED,
                                             OUTCOME_LOST};
     struct space *space = open_space("nasbench201");
-    struct strategy *evolution = made("population=2,sample=2", space, 1);
+    struct strategy *evolution = made("evolution", "population=2,sample=2", space, 1);
     struct genome *genome = genome_create(space->n_dims);
     const struct strategy_member *members;
 
-    ck_assert_int_eq(strategy_tell(evolution, 0, genome, OUTCOME_OK, 0.5), FARM_OK);
-    ck_assert_int_eq(strategy_tell(evolution, 1, genome, OUTCOME_OK, 0.6), FARM_OK);
+    ck_assert_int_eq(tell(evolution, 0, genome, OUTCOME_OK, 0.5), FARM_OK);
+    ck_assert_int_eq(tell(evolution, 1, genome, OUTCOME_OK, 0.6), FARM_OK);
     for (uint64_t i = 0; i < 7; i++)
-        ck_assert_int_eq(strategy_tell(evolution, 2 + i, genome, failures[i], 0.99), FARM_OK);
-    ck_assert_int_eq(strategy_tell(evolution, 9, genome, OUTCOME_OK, NAN), FARM_OK);
+        ck_assert_int_eq(tell(evolution, 2 + i, genome, failures[i], 0.99), FARM_OK);
+    ck_assert_int_eq(tell(evolution, 9, genome, OUTCOME_OK, NAN), FARM_OK);
     ck_assert_uint_eq(strategy_population(evolution, &members), 2);
     ck_assert_uint_eq(members[0].trial, 0);
     ck_assert_uint_eq(members[1].trial, 1);
@@ -332,188 +314,17 @@ END_TEST
 START_TEST(goes_on_at_random_when_the_whole_population_failed)
 {
     struct space *space = open_space("nasbench201");
-    struct strategy *evolution = made("population=5,sample=2", space, 1);
+    struct strategy *evolution = made("evolution", "population=5,sample=2", space, 1);
     struct genome *genome = genome_create(space->n_dims);
     uint64_t parent;
 
     for (uint64_t i = 0; i < 50; i++) {
         ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
         ck_assert_uint_eq(parent, UINT64_MAX);
-        ck_assert_int_eq(strategy_tell(evolution, i, genome, OUTCOME_CRASHED, 0), FARM_OK);
+        ck_assert_int_eq(tell(evolution, i, genome, OUTCOME_CRASHED, 0), FARM_OK);
     }
     free(genome);
     strategy_destroy(&evolution);
-    space_close(&space);
-}
-END_TEST
-
-/* An easy landscape: the share of genes that are the highest of their dimension. */
-static double score(const struct space *space, const struct genome *genome)
-{
-    double sum = 0;
-
-    for (uint32_t i = 0; i < space->n_dims; i++)
-        sum += genome->gene[i] == space->dims[i].choices - 1.0;
-    return sum / space->n_dims;
-}
-
-/* Asks and tells, with up to `slots` running, finished in an order drawn from seed. */
-static void fold(struct strategy *strategy, const struct space *space, uint64_t from, uint64_t to,
-                 struct rng *rng)
-{
-    enum { SLOTS = 8 };
-    struct genome *running[SLOTS] = {0};
-    uint64_t trial[SLOTS] = {0}, parent;
-
-    for (uint64_t t = from; t < to; t++) {
-        uint64_t slot = rng_below(rng, SLOTS);
-
-        if (running[slot] != NULL) {
-            enum outcome outcome = rng_below(rng, 10) == 0 ? OUTCOME_OOM : OUTCOME_OK;
-
-            ck_assert_int_eq(strategy_tell(strategy, trial[slot], running[slot], outcome,
-                                           score(space, running[slot])),
-                             FARM_OK);
-            free(running[slot]);
-        }
-        running[slot] = genome_create(space->n_dims);
-        trial[slot] = t;
-        ck_assert_int_eq(strategy_ask(strategy, running[slot], &parent), FARM_OK);
-    }
-    for (int slot = 0; slot < SLOTS; slot++)
-        free(running[slot]); /* lost with the farm */
-}
-
-static void check_same_state(const struct strategy *a, const struct strategy *b)
-{
-    uint8_t *left = NULL, *right = NULL;
-    size_t left_len = 0, right_len = 0;
-
-    ck_assert_int_eq(strategy_save(a, &left, &left_len), FARM_OK);
-    ck_assert_int_eq(strategy_save(b, &right, &right_len), FARM_OK);
-    ck_assert_uint_eq(left_len, right_len);
-    ck_assert_mem_eq(left, right, left_len);
-    free(left);
-    free(right);
-}
-
-START_TEST(is_a_function_of_its_seed_and_of_what_it_was_told)
-{
-    struct space *space = open_space("amoebanet");
-    struct strategy *a = made("population=20,sample=5", space, 1),
-                    *b = made("population=20,sample=5", space, 1);
-    struct rng ra, rb;
-
-    rng_seed(&ra, 3);
-    rng_seed(&rb, 3);
-    fold(a, space, 0, 500, &ra);
-    fold(b, space, 0, 500, &rb);
-    check_same_state(a, b);
-    strategy_destroy(&a);
-    strategy_destroy(&b);
-    space_close(&space);
-}
-END_TEST
-
-START_TEST(continues_from_saved_bytes_as_if_nothing_had_happened)
-{
-    struct space *space = open_space("amoebanet");
-
-    for (uint64_t before = 0; before < 200; before += 23) {
-        struct strategy *a = made("population=20,sample=5", space, 1),
-                        *b = made("population=20,sample=5", space, 1);
-        struct rng ra, rb;
-        uint8_t *bytes = NULL;
-        size_t len = 0;
-
-        rng_seed(&ra, before);
-        fold(a, space, 0, before, &ra);
-        ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
-        ck_assert_int_eq(strategy_load(b, bytes, len), FARM_OK);
-        check_same_state(a, b);
-        rb = ra;
-        fold(a, space, before, before + 100, &ra);
-        fold(b, space, before, before + 100, &rb);
-        check_same_state(a, b);
-        free(bytes);
-        strategy_destroy(&a);
-        strategy_destroy(&b);
-    }
-    space_close(&space);
-}
-END_TEST
-
-START_TEST(refuses_a_state_that_is_cut_changed_or_of_another_search)
-{
-    struct space *space = open_space("nasbench201"), *other_space = open_space("amoebanet");
-    struct strategy *a = made("population=5,sample=2", space, 1);
-    struct strategy *others[] = {made("population=6,sample=2", space, 1),
-                                 made("population=5,sample=2", space, 2),
-                                 made("population=5,sample=2", other_space, 1)};
-    struct strategy *b = made("population=5,sample=2", space, 1),
-                    *untouched = made("population=5,sample=2", space, 1);
-    struct rng rng;
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-
-    rng_seed(&rng, 3);
-    fold(a, space, 0, 60, &rng);
-    ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
-    for (size_t i = 0; i < 3; i++)
-        ck_assert_int_eq(strategy_load(others[i], bytes, len), FARM_ECORRUPT);
-    for (size_t cut = 0; cut < len; cut++) {
-        uint8_t *part = malloc(cut + 1); /* exactly so much, for the sanitizer to see */
-
-        memcpy(part, bytes, cut);
-        ck_assert_int_eq(strategy_load(b, part, cut), FARM_ECORRUPT);
-        free(part);
-    }
-    bytes = realloc(bytes, len + 1);
-    bytes[len] = 0;
-    ck_assert_int_eq(strategy_load(b, bytes, len + 1), FARM_ECORRUPT);
-    bytes[3]++; /* the version */
-    ck_assert_int_eq(strategy_load(b, bytes, len), FARM_ECORRUPT);
-    bytes[3]--;
-    bytes[len - 1] = 99; /* a gene that is none */
-    ck_assert_int_eq(strategy_load(b, bytes, len), FARM_ECORRUPT);
-    check_same_state(b, untouched);
-    free(bytes);
-    for (size_t i = 0; i < 3; i++)
-        strategy_destroy(&others[i]);
-    strategy_destroy(&a);
-    strategy_destroy(&b);
-    strategy_destroy(&untouched);
-    space_close(&space);
-    space_close(&other_space);
-}
-END_TEST
-
-START_TEST(does_not_crash_on_states_with_flipped_bits)
-{
-    struct space *space = open_space("nasbench201");
-    struct strategy *a = made("population=5,sample=2", space, 1),
-                    *b = made("population=5,sample=2", space, 1);
-    struct genome *genome = genome_create(space->n_dims);
-    uint8_t *bytes = NULL;
-    struct rng rng;
-    size_t len = 0;
-    uint64_t parent;
-
-    rng_seed(&rng, 3);
-    fold(a, space, 0, 60, &rng);
-    ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
-    for (size_t i = 0; i < 8 * len; i++) {
-        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
-        if (strategy_load(b, bytes, len) == FARM_OK) {
-            ck_assert_int_eq(strategy_ask(b, genome, &parent), FARM_OK);
-            ck_assert_int_eq(space_check(space, genome, NULL), FARM_OK);
-        }
-        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
-    }
-    free(bytes);
-    free(genome);
-    strategy_destroy(&a);
-    strategy_destroy(&b);
     space_close(&space);
 }
 END_TEST
@@ -526,19 +337,16 @@ START_TEST(finds_better_networks_than_random_search_does)
     for (int which = 0; which < 2; which++)
         for (uint64_t seed = 1; seed <= 5; seed++) {
             struct genome *genome = genome_create(space->n_dims);
-            struct strategy *strategy = NULL;
+            struct strategy *strategy = made(which ? "evolution" : "random",
+                                             which ? "population=50,sample=10" : "", space, seed);
             double top = 0;
             uint64_t parent;
 
-            ck_assert_int_eq(strategy_create(&strategy, which ? "evolution" : "random",
-                                             which ? "population=50,sample=10" : "", space, seed,
-                                             NULL),
-                             FARM_OK);
             for (uint64_t t = 0; t < 1000; t++) {
                 ck_assert_int_eq(strategy_ask(strategy, genome, &parent), FARM_OK);
                 top = fmax(top, score(space, genome));
-                ck_assert_int_eq(
-                    strategy_tell(strategy, t, genome, OUTCOME_OK, score(space, genome)), FARM_OK);
+                ck_assert_int_eq(tell(strategy, t, genome, OUTCOME_OK, score(space, genome)),
+                                 FARM_OK);
             }
             best[which] += top / 5;
             strategy_destroy(&strategy);
@@ -570,10 +378,6 @@ int main(void)
     tcase_add_test(tc, orders_by_completion_not_by_proposal);
     tcase_add_test(tc, drops_a_failed_child_and_nobody_leaves);
     tcase_add_test(tc, goes_on_at_random_when_the_whole_population_failed);
-    tcase_add_test(tc, is_a_function_of_its_seed_and_of_what_it_was_told);
-    tcase_add_test(tc, continues_from_saved_bytes_as_if_nothing_had_happened);
-    tcase_add_test(tc, refuses_a_state_that_is_cut_changed_or_of_another_search);
-    tcase_add_test(tc, does_not_crash_on_states_with_flipped_bits);
     tcase_add_test(tc, finds_better_networks_than_random_search_does);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "strategy_kind.h"
+#include "variation.h"
 
 #define MAX_POPULATION 1000000.0
 #define MAX_SAMPLE     1000000.0
@@ -60,6 +61,14 @@ int aging_population_add(struct aging_population *self, uint64_t trial, const st
     return FARM_OK;
 }
 
+struct strategy_member *aging_population_find(const struct aging_population *self, uint64_t trial)
+{
+    for (size_t i = self->first; i < self->first + self->n; i++)
+        if (self->members[i].trial == trial)
+            return &self->members[i];
+    return NULL;
+}
+
 size_t aging_population_best_of(const struct aging_population *self, const uint32_t *drawn,
                                 size_t n)
 {
@@ -83,58 +92,6 @@ size_t aging_population_tournament(const struct aging_population *self, struct r
         best = i == 0 ? pair[1] : aging_population_best_of(self, pair, 2);
     }
     return best;
-}
-
-static bool has_another_value(const struct dim *d)
-{
-    return d->kind == DIM_CATEGORICAL ? d->choices > 1 : d->hi > d->lo;
-}
-
-static bool can_change(const struct space *space, const struct genome *genome, uint32_t i)
-{
-    return has_another_value(&space->dims[i]) && space_active(space, genome, i);
-}
-
-/* A group is drawn uniformly by looking at each in the order of its first gene. */
-static bool draw_group(const struct space *space, struct rng *rng, const struct genome *genome,
-                       uint32_t *group)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < space->n_dims; i++) {
-        bool again = false;
-
-        if (!can_change(space, genome, i))
-            continue;
-        for (uint32_t k = 0; k < i && !again; k++)
-            again = space->dims[k].group == space->dims[i].group && can_change(space, genome, k);
-        if (!again && rng_below(rng, ++n) == 0)
-            *group = space->dims[i].group;
-    }
-    return n > 0;
-}
-
-void mutate_genome(const struct space *space, struct rng *rng, double identity,
-                   struct genome *genome)
-{
-    uint32_t of_role[3] = {0, 0, 0}, group = 0, roles = 0, role = 0;
-    uint64_t nth;
-
-    if (!draw_group(space, rng, genome, &group) || (identity > 0 && rng_uniform(rng) < identity))
-        return;
-    for (uint32_t i = 0; i < space->n_dims; i++)
-        if (space->dims[i].group == group && can_change(space, genome, i))
-            of_role[space->dims[i].role]++;
-    for (uint32_t r = 0; r < 3; r++)
-        if (of_role[r] > 0 && rng_below(rng, ++roles) == 0)
-            role = r;
-    nth = rng_below(rng, of_role[role]);
-    for (uint32_t i = 0; i < space->n_dims; i++)
-        if (space->dims[i].group == group && space->dims[i].role == role &&
-            can_change(space, genome, i) && nth-- == 0) {
-            space_resample(space, rng, genome, i);
-            return;
-        }
 }
 
 /* What is read of the options often. */
@@ -204,13 +161,19 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
     return FARM_OK;
 }
 
-/* One that failed is no parent, and nobody makes room for it. */
-static int tell(struct strategy *self, uint64_t trial, const struct genome *genome, bool ok,
-                double fitness)
+/* One that failed is no parent, and nobody makes room for it. One that is trained further grows no younger by it. */
+static int tell(struct strategy *self, const struct observation *o)
 {
     struct evolution *e = self->state;
+    struct strategy_member *member;
 
-    return ok ? aging_population_add(&e->population, trial, genome, fitness) : FARM_OK;
+    if (!o->ok)
+        return FARM_OK;
+    if (!o->again)
+        return aging_population_add(&e->population, o->trial, o->genome, o->fitness);
+    if ((member = aging_population_find(&e->population, o->trial)) != NULL)
+        member->fitness = o->fitness;
+    return FARM_OK;
 }
 
 static size_t population(const struct strategy *self, const struct strategy_member **members)
@@ -225,38 +188,24 @@ static void save(const struct strategy *self, struct state_bytes *out)
 {
     const struct evolution *e = self->state;
     const struct aging_population *q = &e->population;
-    uint8_t *packed = malloc(genome_pack_max(self->space->n_dims));
 
-    if (packed == NULL) {
-        out->failed = true;
-        return;
-    }
     state_put_u64(out, q->n);
     for (size_t i = q->first; i < q->first + q->n; i++) {
-        size_t len = genome_pack(q->genomes[i], packed);
-        uint64_t bits;
-
-        memcpy(&bits, &q->members[i].fitness, sizeof bits);
         state_put_u64(out, q->members[i].trial);
-        state_put_u64(out, bits);
-        state_put_u64(out, len);
-        state_put(out, packed, len);
+        state_put_double(out, q->members[i].fitness);
+        state_put_genome(out, q->genomes[i]);
     }
-    free(packed);
 }
 
-/* One member; the genome must be a point of the space. */
 static int load_member(const struct strategy *self, struct state_bytes *in,
                        struct aging_population *q)
 {
-    uint64_t trial = state_take_u64(in), bits = state_take_u64(in), len = state_take_u64(in);
-    const uint8_t *packed = state_take(in, len);
-    struct genome *genome = packed != NULL ? genome_unpack(packed, len) : NULL;
+    uint64_t trial = state_take_u64(in);
+    double fitness = state_take_double(in);
+    struct genome *genome = state_take_genome(in, self->space);
     int rc = FARM_ECORRUPT;
-    double fitness;
 
-    memcpy(&fitness, &bits, sizeof fitness);
-    if (genome != NULL && !isnan(fitness) && space_check(self->space, genome, NULL) == FARM_OK)
+    if (genome != NULL && !isnan(fitness))
         rc = aging_population_add(q, trial, genome, fitness);
     free(genome);
     return rc;

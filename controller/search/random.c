@@ -19,14 +19,10 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
     return FARM_OK;
 }
 
-static int tell(struct strategy *self, uint64_t trial, const struct genome *genome, bool ok,
-                double fitness)
+static int tell(struct strategy *self, const struct observation *observation)
 {
     (void)self;
-    (void)trial;
-    (void)genome;
-    (void)ok;
-    (void)fitness;
+    (void)observation;
     return FARM_OK;
 }
 

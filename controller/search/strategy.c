@@ -11,14 +11,18 @@
 
 #define STATE_VERSION 1
 
-static const struct strategy_kind *const kinds[] = {&strategy_evolution, &strategy_random};
+static const struct strategy_kind *const kinds[] = {
+    &strategy_evolution,  &strategy_random, &strategy_grid,
+    &strategy_tournament, &strategy_nsga2,  &strategy_local_search,
+};
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
 const struct strategy_ops *const *strategy_all(void)
 {
-    static const struct strategy_ops *const all[N_KINDS + 1] = {&strategy_evolution.ops,
-                                                                &strategy_random.ops, NULL};
+    static const struct strategy_ops *all[N_KINDS + 1];
 
+    for (size_t i = 0; i < N_KINDS; i++)
+        all[i] = &kinds[i]->ops;
     return all;
 }
 
@@ -126,7 +130,9 @@ int strategy_create(struct strategy **out, const char *name, const char *options
         self->options[i] = kind->options[i];
     if (kind->adapt != NULL)
         kind->adapt(self);
-    if ((rc = read_options(self, options, why)) == FARM_OK && (rc = kind->create(self)) != FARM_OK)
+    if ((rc = read_options(self, options, why)) == FARM_OK && kind->serves != NULL)
+        rc = kind->serves(self, why);
+    if (rc == FARM_OK && (rc = kind->create(self)) != FARM_OK)
         rc = why_set(why, rc, "out of memory for strategy %s", name);
     if (rc != FARM_OK) {
         free(self);
@@ -155,12 +161,23 @@ int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent)
     return rc;
 }
 
-int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome,
-                  enum outcome outcome, double fitness)
+int strategy_enter(struct strategy *self, uint64_t trial, const struct genome *genome)
 {
-    bool ok = outcome == OUTCOME_OK && !isnan(fitness);
+    return self->kind->enter != NULL ? self->kind->enter(self, trial, genome) : FARM_OK;
+}
 
-    return self->kind->tell(self, trial, genome, ok, fitness);
+int strategy_tell(struct strategy *self, const struct observation *observation)
+{
+    struct observation o = *observation;
+
+    o.ok = o.ok && !isnan(o.fitness);
+    if (o.n_objectives == 0) {
+        o.n_objectives = 1;
+        o.objective[0] = o.fitness;
+    }
+    for (uint32_t i = 0; i < o.n_objectives; i++)
+        o.ok = o.ok && !isnan(o.objective[i]);
+    return self->kind->tell(self, &o);
 }
 
 size_t strategy_population(const struct strategy *self, const struct strategy_member **members)
@@ -215,6 +232,51 @@ uint64_t state_take_u64(struct state_bytes *self)
     for (int i = 0; b != NULL && i < 8; i++)
         v |= (uint64_t)b[i] << (8 * i);
     return v;
+}
+
+void state_put_double(struct state_bytes *self, double v)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    state_put_u64(self, bits);
+}
+
+double state_take_double(struct state_bytes *self)
+{
+    uint64_t bits = state_take_u64(self);
+    double v;
+
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+void state_put_genome(struct state_bytes *self, const struct genome *genome)
+{
+    uint8_t *packed = malloc(genome_pack_max(genome->n));
+    size_t len;
+
+    if (packed == NULL) {
+        self->failed = true;
+        return;
+    }
+    len = genome_pack(genome, packed);
+    state_put_u64(self, len);
+    state_put(self, packed, len);
+    free(packed);
+}
+
+struct genome *state_take_genome(struct state_bytes *self, const struct space *space)
+{
+    uint64_t len = state_take_u64(self);
+    const uint8_t *packed = state_take(self, len);
+    struct genome *genome = packed != NULL ? genome_unpack(packed, len) : NULL;
+
+    if (genome != NULL && space_check(space, genome, NULL) == FARM_OK)
+        return genome;
+    free(genome);
+    self->failed = true;
+    return NULL;
 }
 
 /* What must be the same in the strategy that loads: version, kind, seed, space, options. */

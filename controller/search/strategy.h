@@ -18,6 +18,22 @@ struct strategy_member { /* of the population */
     double fitness;
 };
 
+/* What came of one trial, at one budget. A trial that goes on is told again with a larger one. */
+#define OBJECTIVES_MAX 6
+struct observation {
+    uint64_t trial;
+    const struct genome *genome;
+    bool again;     /* it was told before, at a smaller budget */
+    bool ok;        /* false: it failed, and nothing below means anything */
+    double fitness; /* what single-objective strategies raise */
+    double
+        budget; /* epochs trained, or what the schedule counts in; one number for all where there is one budget */
+    double
+        violation; /* of constraints that only an evaluation can check, at least 0; 0: none is broken */
+    uint32_t n_objectives;            /* 0: only fitness */
+    double objective[OBJECTIVES_MAX]; /* each is raised: what is to be small comes negated */
+};
+
 struct strategy_ops {
     const char *name, *summary; /* summary names its options and their defaults */
 };
@@ -36,9 +52,11 @@ const struct strategy_ops *const *strategy_all(void);
  * FARM_OK, FARM_EEXHAUSTED, FARM_ENOMEM. */
 int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent);
 
-/* One trial has finished. Larger fitness is better; only OUTCOME_OK has one (others are the worst there is). */
-int strategy_tell(struct strategy *self, uint64_t trial, const struct genome *genome,
-                  enum outcome outcome, double fitness);
+/* The genome asked last has become this trial; numbers grow. FARM_OK, FARM_ENOMEM. */
+int strategy_enter(struct strategy *self, uint64_t trial, const struct genome *genome);
+
+/* One trial has a result: a larger fitness is better. One that is not a number counts as failed. */
+int strategy_tell(struct strategy *self, const struct observation *observation);
 
 /* The population, oldest first (0 for strategies without one). Borrowed until the next call. */
 size_t strategy_population(const struct strategy *self, const struct strategy_member **members);

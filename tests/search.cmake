@@ -1,0 +1,8 @@
+# What is proposed next.
+add_library(strategy_kit STATIC strategy_kit.c)
+target_include_directories(strategy_kit PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(strategy_kit PUBLIC search PkgConfig::CHECK)
+farm_test(pareto search)
+foreach(kind random evolution strategies grid tournament nsga2 local_search)
+    farm_test(${kind} strategy_kit)
+endforeach()

@@ -1,0 +1,22 @@
+/* strategy_kit.h - what tests of strategies share: a space, a strategy, results, and a farm of eight slots in memory. */
+#ifndef NASFARM_STRATEGY_KIT_H
+#define NASFARM_STRATEGY_KIT_H
+
+#include "strategy.h"
+
+/* For 8x8 images of ten classes. Aborts the test when it cannot. */
+struct space *open_space(const char *name);
+struct strategy *made(const char *name, const char *options, const struct space *space,
+                      uint64_t seed);
+int tell(struct strategy *strategy, uint64_t trial, const struct genome *genome,
+         enum outcome outcome, double fitness);
+
+/* An easy landscape: how near the genes are to the highest of their dimension, 0 to 1. */
+double score(const struct space *space, const struct genome *genome);
+/* Asks, enters and tells trials from .. to - 1, with up to eight running, finished in an order drawn from rng; one in
+ * ten fails. What still runs at the end is lost with the farm. */
+void fold(struct strategy *strategy, const struct space *space, uint64_t from, uint64_t to,
+          struct rng *rng);
+void check_same_state(const struct strategy *a, const struct strategy *b);
+
+#endif
