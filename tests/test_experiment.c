@@ -271,8 +271,15 @@ static struct digest state_of(const struct journal *j, const struct experiment_c
                 ok(strategy_ask(strategy, genomes[e->trial], &parent));
             ck_assert(genome_equal(genomes[e->trial], e->genome));
             ck_assert_uint_eq(parent, e->parent);
+            ok(strategy_enter(strategy, e->trial, e->genome));
         } else {
-            ok(strategy_tell(strategy, e->trial, genomes[e->trial], e->outcome, e->fitness));
+            const struct observation observation = {.trial = e->trial,
+                                                    .genome = genomes[e->trial],
+                                                    .ok = e->outcome == OUTCOME_OK,
+                                                    .fitness = e->fitness,
+                                                    .budget = c->recipe.epochs};
+
+            ok(strategy_tell(strategy, &observation));
             free(genomes[e->trial]);
         }
     }
@@ -386,9 +393,17 @@ START_TEST(so_is_one_of_two_cells)
 }
 END_TEST
 
-START_TEST(so_is_a_random_search)
+START_TEST(so_is_every_other_strategy)
 {
-    check_fold("nasbench201", "random", "", 0, 0);
+    static const struct {
+        const char *name, *options;
+    } others[] = {{"random", ""},
+                  {"grid", ""},
+                  {"tournament", "population=20,sample=5"},
+                  {"nsga2", "population=20"},
+                  {"local-search", "initial=3"}};
+
+    check_fold("nasbench201", others[_i].name, others[_i].options, 0, 0);
 }
 END_TEST
 
@@ -984,7 +999,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, an_evolution_cut_off_anywhere_is_the_fold_of_its_journal);
     tcase_add_test(tc, so_is_one_of_two_cells);
-    tcase_add_test(tc, so_is_a_random_search);
+    tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 5);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again_under_constraints);
     tcase_add_test(tc, a_known_network_is_drawn_again_as_often_as_the_configuration_says);
