@@ -26,77 +26,17 @@ const struct strategy_ops *const *strategy_all(void)
     return all;
 }
 
-/* Writes "a, b, c" of what is known, for a sentence. */
-static void add_known(char *list, size_t room, const char *name)
-{
-    size_t used = strlen(list);
-
-    (void)snprintf(list + used, room - used, "%s%s", used > 0 ? ", " : "", name);
-}
-
-static struct strategy_option *find_option(struct strategy *self, const char *name, size_t len)
-{
-    for (struct strategy_option *o = self->options; o->name != NULL; o++)
-        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
-            return o;
-    return NULL;
-}
-
 double strategy_option_value(const struct strategy *self, const char *name)
 {
-    for (const struct strategy_option *o = self->options; o->name != NULL; o++)
-        if (strcmp(o->name, name) == 0)
-            return o->value;
-    return 0;
-}
-
-static int unknown_option(const struct strategy *self, const char *name, size_t len,
-                          struct why *why)
-{
-    char known[120] = "";
-
-    for (const struct strategy_option *o = self->options; o->name != NULL; o++)
-        add_known(known, sizeof known, o->name);
-    return why_set(why, FARM_EINPUT, "strategy %s has no option '%.*s': %s%s", self->kind->ops.name,
-                   (int)(len < 32 ? len : 32), name,
-                   known[0] != '\0' ? "known are " : "it takes none", known);
-}
-
-/* One "key=value" of len characters. */
-static int read_option(struct strategy *self, const char *text, size_t len, struct why *why)
-{
-    const char *equals = memchr(text, '=', len);
-    size_t name_len = equals != NULL ? (size_t)(equals - text) : len;
-    struct strategy_option *o = find_option(self, text, name_len);
-    char number[40] = "", *end = number;
-    double v = NAN;
-
-    if (o == NULL)
-        return unknown_option(self, text, name_len, why);
-    if (equals != NULL && len - name_len - 1 < sizeof number) {
-        memcpy(number, equals + 1, len - name_len - 1);
-        v = strtod(number, &end);
-    }
-    if (end == number || *end != '\0' || !(v >= o->lo && v <= o->hi) || (o->whole && v != floor(v)))
-        return why_set(why, FARM_EINPUT,
-                       "option '%.*s' of strategy %s: %s must be %s from %.9g to %.9g",
-                       (int)(len < 48 ? len : 48), text, self->kind->ops.name, o->name,
-                       o->whole ? "a whole number" : "a number", o->lo, o->hi);
-    o->value = v;
-    return FARM_OK;
+    return options_value(self->options, name);
 }
 
 static int read_options(struct strategy *self, const char *text, struct why *why)
 {
-    int rc = FARM_OK;
+    char who[48];
 
-    while (*text != '\0' && rc == FARM_OK) {
-        size_t len = strcspn(text, ",");
-
-        rc = read_option(self, text, len, why);
-        text += len + (text[len] == ',');
-    }
-    return rc;
+    (void)snprintf(who, sizeof who, "strategy %s", self->kind->ops.name);
+    return options_read(self->options, text, who, why);
 }
 
 static int unknown_strategy(const char *name, struct why *why)
@@ -104,7 +44,7 @@ static int unknown_strategy(const char *name, struct why *why)
     char known[120] = "";
 
     for (size_t i = 0; i < N_KINDS; i++)
-        add_known(known, sizeof known, kinds[i]->ops.name);
+        options_add_known(known, sizeof known, kinds[i]->ops.name);
     return why_set(why, FARM_EINPUT, "there is no strategy '%.31s': known are %s", name, known);
 }
 
@@ -184,99 +124,6 @@ size_t strategy_population(const struct strategy *self, const struct strategy_me
 {
     *members = NULL;
     return self->kind->population(self, members);
-}
-
-void state_put(struct state_bytes *self, const void *bytes, size_t len)
-{
-    if (!self->failed && self->len + len > self->cap) {
-        size_t cap = 2 * (self->len + len) + 256;
-        uint8_t *bigger = realloc(self->bytes, cap);
-
-        if (bigger == NULL) {
-            self->failed = true;
-        } else {
-            self->bytes = bigger;
-            self->cap = cap;
-        }
-    }
-    if (self->failed || len == 0)
-        return;
-    memcpy(self->bytes + self->len, bytes, len);
-    self->len += len;
-}
-
-void state_put_u64(struct state_bytes *self, uint64_t v)
-{
-    uint8_t b[8];
-
-    for (int i = 0; i < 8; i++)
-        b[i] = (uint8_t)(v >> (8 * i));
-    state_put(self, b, sizeof b);
-}
-
-const uint8_t *state_take(struct state_bytes *self, size_t len)
-{
-    if (self->failed || self->len - self->at < len) {
-        self->failed = true;
-        return NULL;
-    }
-    self->at += len;
-    return self->bytes + self->at - len;
-}
-
-uint64_t state_take_u64(struct state_bytes *self)
-{
-    const uint8_t *b = state_take(self, 8);
-    uint64_t v = 0;
-
-    for (int i = 0; b != NULL && i < 8; i++)
-        v |= (uint64_t)b[i] << (8 * i);
-    return v;
-}
-
-void state_put_double(struct state_bytes *self, double v)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &v, sizeof bits);
-    state_put_u64(self, bits);
-}
-
-double state_take_double(struct state_bytes *self)
-{
-    uint64_t bits = state_take_u64(self);
-    double v;
-
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-void state_put_genome(struct state_bytes *self, const struct genome *genome)
-{
-    uint8_t *packed = malloc(genome_pack_max(genome->n));
-    size_t len;
-
-    if (packed == NULL) {
-        self->failed = true;
-        return;
-    }
-    len = genome_pack(genome, packed);
-    state_put_u64(self, len);
-    state_put(self, packed, len);
-    free(packed);
-}
-
-struct genome *state_take_genome(struct state_bytes *self, const struct space *space)
-{
-    uint64_t len = state_take_u64(self);
-    const uint8_t *packed = state_take(self, len);
-    struct genome *genome = packed != NULL ? genome_unpack(packed, len) : NULL;
-
-    if (genome != NULL && space_check(space, genome, NULL) == FARM_OK)
-        return genome;
-    free(genome);
-    self->failed = true;
-    return NULL;
 }
 
 /* What must be the same in the strategy that loads: version, kind, seed, space, options. */

@@ -2,15 +2,10 @@
 #ifndef NASFARM_STRATEGY_KIND_H
 #define NASFARM_STRATEGY_KIND_H
 
+#include "options.h"
+#include "state.h"
 #include "strategy.h"
 
-/* One option: a number in a range. */
-struct strategy_option {
-    const char *name;
-    double lo, hi;
-    bool whole;
-    double value; /* its default, then what was asked for */
-};
 #define STRATEGY_OPTIONS_MAX 12
 
 /* The part of every strategy that strategy.c keeps. */
@@ -23,22 +18,6 @@ struct strategy {
     struct strategy_option options[STRATEGY_OPTIONS_MAX]; /* ends at a NULL name */
     void *state;                                          /* the kind's own */
 };
-
-/* Bytes that are written, or read with every length checked: overrun is sticky. */
-struct state_bytes {
-    uint8_t *bytes;
-    size_t len, cap, at;
-    bool failed;
-};
-void state_put(struct state_bytes *self, const void *bytes, size_t len);
-void state_put_u64(struct state_bytes *self, uint64_t v);
-const uint8_t *state_take(struct state_bytes *self, size_t len); /* NULL: not so many are left */
-uint64_t state_take_u64(struct state_bytes *self);
-void state_put_double(struct state_bytes *self, double v);
-double state_take_double(struct state_bytes *self);
-void state_put_genome(struct state_bytes *self, const struct genome *genome);
-/* malloc'd; NULL, and failed is set, when there is no genome of this space. */
-struct genome *state_take_genome(struct state_bytes *self, const struct space *space);
 
 struct strategy_kind {
     struct strategy_ops ops;
