@@ -28,7 +28,7 @@ const struct strategy_ops *const *strategy_all(void)
 
 double strategy_option_value(const struct strategy *self, const char *name)
 {
-    return options_value(self->options, name);
+    return number_options_value(self->options, name);
 }
 
 static int read_options(struct strategy *self, const char *text, struct why *why)
@@ -36,7 +36,7 @@ static int read_options(struct strategy *self, const char *text, struct why *why
     char who[48];
 
     (void)snprintf(who, sizeof who, "strategy %s", self->kind->ops.name);
-    return options_read(self->options, text, who, why);
+    return number_options_read(self->options, text, who, why);
 }
 
 static int unknown_strategy(const char *name, struct why *why)
@@ -44,7 +44,7 @@ static int unknown_strategy(const char *name, struct why *why)
     char known[120] = "";
 
     for (size_t i = 0; i < N_KINDS; i++)
-        options_add_known(known, sizeof known, kinds[i]->ops.name);
+        number_options_add_known(known, sizeof known, kinds[i]->ops.name);
     return why_set(why, FARM_EINPUT, "there is no strategy '%.31s': known are %s", name, known);
 }
 

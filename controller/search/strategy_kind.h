@@ -2,7 +2,7 @@
 #ifndef NASFARM_STRATEGY_KIND_H
 #define NASFARM_STRATEGY_KIND_H
 
-#include "options.h"
+#include "number_options.h"
 #include "state.h"
 #include "strategy.h"
 

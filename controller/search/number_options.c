@@ -1,19 +1,19 @@
-/* options.c - see options.h. */
-#include "options.h"
+/* number_options.c - see number_options.h. */
+#include "number_options.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void options_add_known(char *list, size_t room, const char *name)
+void number_options_add_known(char *list, size_t room, const char *name)
 {
     size_t used = strlen(list);
 
     (void)snprintf(list + used, room - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
-double options_value(const struct strategy_option *options, const char *name)
+double number_options_value(const struct strategy_option *options, const char *name)
 {
     for (const struct strategy_option *o = options; o->name != NULL; o++)
         if (strcmp(o->name, name) == 0)
@@ -35,7 +35,7 @@ static int unknown(const struct strategy_option *options, const char *name, size
     char known[160] = "";
 
     for (const struct strategy_option *o = options; o->name != NULL; o++)
-        options_add_known(known, sizeof known, o->name);
+        number_options_add_known(known, sizeof known, o->name);
     return why_set(why, FARM_EINPUT, "%s has no option '%.*s': %s%s", whose,
                    (int)(len < 32 ? len : 32), name,
                    known[0] != '\0' ? "known are " : "it takes none", known);
@@ -65,8 +65,8 @@ static int read_one(struct strategy_option *options, const char *text, size_t le
     return FARM_OK;
 }
 
-int options_read(struct strategy_option *options, const char *text, const char *whose,
-                 struct why *why)
+int number_options_read(struct strategy_option *options, const char *text, const char *whose,
+                        struct why *why)
 {
     int rc = FARM_OK;
 
