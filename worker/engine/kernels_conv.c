@@ -754,7 +754,7 @@ static void conv_forward(float *y, const float *x, const float *packed, const fl
                          const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        ISA(depthwise_forward)(y, x, packed, bias, s, scratch);
+        ISA(depthwise_forward)(y, x, packed, bias, s);
     else if (s->groups > 1)
         grouped(FORWARD, y, (float *)x, (float *)packed, bias, false, s, scratch); /* only read */
     else
@@ -765,7 +765,7 @@ static void conv_backward_input(float *dx, bool add, const float *dy, const floa
                                 const struct window *s, float *scratch)
 {
     if (is_depthwise(s))
-        ISA(depthwise_backward_input)(dx, add, dy, packed, s, scratch);
+        ISA(depthwise_backward_input)(dx, add, dy, packed, s);
     else if (s->groups > 1)
         grouped(INPUT, (float *)dy, dx, (float *)packed, NULL, add, s,
                 scratch); /* dy, packed only read */
@@ -781,7 +781,7 @@ static void conv_backward_weight(float *sums, float *dbias, const float *dy, con
             for (int ch = 0; ch < s->k; ch++)
                 dbias[ch] += dy[i * (size_t)s->k + (size_t)ch];
     if (is_depthwise(s))
-        ISA(depthwise_backward_weight)(sums, dy, x, s, scratch);
+        ISA(depthwise_backward_weight)(sums, dy, x, s);
     else if (s->groups > 1)
         grouped(WEIGHT, (float *)dy, (float *)x, sums, NULL, true, s,
                 scratch); /* dy, x only read */

@@ -41,11 +41,11 @@ size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part);
 void ISA(depthwise_pack)(float *packed, const float *weight, const struct window *s,
                          enum conv_part part);
 void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
-                            const struct window *s, float *scratch);
+                            const struct window *s);
 void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
-                                   const struct window *s, float *scratch);
+                                   const struct window *s);
 void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
-                                    const struct window *s, float *scratch);
+                                    const struct window *s);
 void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s);
 
 /* kernels_winograd.c: 3x3 windows at stride 1 with enough channels. Whether a shape is done so depends on nothing but

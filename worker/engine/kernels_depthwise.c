@@ -1,27 +1,22 @@
 /* kernels_depthwise.c - convolution of every channel by itself, for one instruction set.
  *
- * In N,H,W,C a row of pixels is one run of floats, and so is the row that a tap reads: it starts a few pixels further.
- * So a row is walked a vector at a time whatever c is; a vector may hold a part of a pixel or several. Which channels its
- * lanes are repeats every `period` vectors (the least common multiple of c and LANES), and the weights are packed so.
- * Several rows are done at a time, so that a loaded vector serves all rows whose window it is in.
- * The input is copied into scratch piece by piece (struct piece), with a border of zeros, its columns sorted by their
- * remainder modulo the stride: then a stride looks like none. The input gradient is the same of dy with mirrored weights;
- * with a stride, for each remainder of the rows and columns.
+ * It is:     passes over x, y, dx and dy where they lie: nothing is copied. A vector is LANES channels of one pixel (the
+ *            last one of a pixel may be fewer), so taps are whole vectors apart whatever the stride.
+ * A strip is a few rows of one image. It is walked column by column: each input vector is loaded once, and added to all
+ * outputs of the strip whose windows it is in; what is complete is stored, and the sums move up. Weights, or sums of
+ * weight gradients, stay in registers as far as there are any. What lies outside of the image is left out, not multiplied.
+ * Dilation: outputs `dilation / gcd(stride, dilation)` apart make a window without any (struct axis), so each such class
+ * is walked by itself. Input gradient: without a stride it is a convolution with mirrored weights; with one, a vector of
+ * dy is added to all of dx that it reaches.
  */
 #include "kernels_conv.h"
+#include "kernels_lanes.h"
 #include "kernels_reach.h"
-#include "kernels_tile.h"
 
 #include <string.h>
 
-#define ROWS       4 /* output rows in registers */
 #define UNROLL     _Pragma("GCC unroll 16")
 #define LOAD(from) (*(const vec *)(from))
-
-static size_t round_up(size_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
 
 static int smaller(int a, int b)
 {
@@ -33,695 +28,711 @@ static int larger(int a, int b)
     return a > b ? a : b;
 }
 
-/* Vectors until the lanes are the same channels again. */
-static int period_of(int c)
-{
-    return c / gcd(c, LANES);
-}
+/* ---- one side of a window, without its dilation --------------------------------------------------------- */
 
-/* ---- the image with a border ---------------------------------------------------------------------------- */
-
-struct bordered {
-    int h, w;         /* pixels with the border */
-    int y0, x0;       /* of pixel (0, 0), may be negative */
-    int split;        /* columns are sorted by their remainder modulo this */
-    ptrdiff_t column; /* floats from one remainder to the next: a row is split of these */
-    ptrdiff_t pitch;  /* floats from one row to the next */
+/* Output o of a class, from <= o < n, is pixel out_first + o out_step. It reads, at tap i, input o stride + i; input p is
+ * pixel first + p step, and in the image when lo <= p < hi. (Turned: input p adds to outputs p stride + i.) */
+struct axis {
+    int taps, stride;
+    int first, step, lo, hi;
+    int out_first, out_step, from, n;
 };
 
-static struct bordered bordered(int h, int w, int y0, int x0, int split, int c)
+/* The first and the end of all i for which first + i step is within [0, size). */
+static void bounds(int first, int step, int size, int *lo, int *hi)
 {
-    struct bordered b = {.h = h, .w = w, .y0 = y0, .x0 = x0, .split = split};
-
-    b.column = (ptrdiff_t)((w + split - 1) / split) * c;
-    b.pitch = (ptrdiff_t)round_up((size_t)(b.column * split));
-    return b;
+    *lo = -floor_div(first, step);
+    *hi = larger(*lo, floor_div(size - 1 - first, step) + 1);
 }
 
-/* A vector that starts in the last pixel ends inside. */
-static size_t bordered_size(const struct bordered *b)
+static struct axis axis_of(int size, int out, int taps, int pad, const struct window *s, int class)
 {
-    return round_up((size_t)b->h * (size_t)b->pitch) + 2 * LANES;
+    struct axis a = {.taps = taps, .stride = s->stride / gcd(s->stride, s->dilation)};
+
+    a.first = s->stride * class - pad;
+    a.step = s->dilation;
+    bounds(a.first, a.step, size, &a.lo, &a.hi);
+    a.out_first = class;
+    a.out_step = s->dilation / gcd(s->stride, s->dilation);
+    a.n = larger(0, (out - class + a.out_step - 1) / a.out_step);
+    return a;
 }
 
-/* What forward and the weight gradient read. */
-static struct bordered bordered_input(const struct window *s)
+/* The other way, from dy to dx. */
+static struct axis turned(const struct axis *a)
 {
-    return bordered((s->oh - 1) * s->stride + s->dilation * (s->kh - 1) + 1,
-                    (s->ow - 1) * s->stride + s->dilation * (s->kw - 1) + 1, s->pad_y, s->pad_x,
-                    s->stride, s->c);
+    struct axis t = {a->taps, a->stride, a->out_first, a->out_step, a->from,
+                     a->n,    a->first,  a->step,      a->lo,       a->hi};
+
+    return t;
 }
 
-/* dy as the input gradient reads it. */
-static struct bordered bordered_gradient(const struct window *s)
+/* Where no stride is left, that is a convolution with mirrored weights. */
+static struct axis mirrored_axis(const struct axis *a)
 {
-    int y0 = reach_border(s->pad_y, s->kh, s->dilation, s->stride);
-    int x0 = reach_border(s->pad_x, s->kw, s->dilation, s->stride);
+    struct axis m = turned(a);
+    int first = m.from, shift = first - m.taps + 1;
 
-    return bordered(reach_size(s->h, s->pad_y, s->kh, s->dilation, s->stride),
-                    reach_size(s->w, s->pad_x, s->kw, s->dilation, s->stride), y0, x0, 1, s->c);
+    m.out_first += first * m.out_step;
+    m.n -= first;
+    m.from = 0;
+    m.first += shift * m.step;
+    m.lo -= shift;
+    m.hi -= shift;
+    return m;
 }
 
-/* Every `step`th of the pixels at x, `count` of them, next to each other. */
-INLINE void copy_pixels(float *to, const float *x, ptrdiff_t step, int c, int count)
-{
-    for (int i = 0; i < count; i++, to += c, x += step)
-        copy_floats(to, x, (size_t)c);
-}
+/* ---- strips ------------------------------------------------------------------------------------------------ */
 
-/* Pixels [first, last) of a row, each to its remainder. */
-static void fill_pixels(float *row, const struct bordered *b, const float *x, int all, int c,
-                        int first, int last)
-{
-    for (int i = first; i < last && i < first + b->split; i++) {
-        int at = i + b->x0, count = (last - i + b->split - 1) / b->split;
-        float *to = row + at % b->split * b->column + (ptrdiff_t)(at / b->split) * c;
-        const float *from = x + (ptrdiff_t)i * all;
-        ptrdiff_t step = (ptrdiff_t)b->split * all;
+#define MOST_IN 13 /* rows of input: 4 rows of 7 taps at stride 2 */
 
-        if (c == LANES)
-            copy_pixels(to, from, step, LANES, count);
-        else
-            copy_pixels(to, from, step, c, count);
-    }
-}
-
-/* Rows of the image from y0 on, of channels [c0, c0 + c), into the middle. Borders at the sides were zeroed once and stay
- * so; rows outside of the image are zeroed here. */
-static void fill_rows(float *image, const struct bordered *b, const float *x,
-                      const struct window *s, int c0, int c, int y0, int rows)
-{
-    int first = larger(0, -b->x0), last = smaller(s->w, b->w - b->x0);
-    ptrdiff_t row = (ptrdiff_t)s->w * s->c;
-
-    x += y0 * row + c0;
-    for (int i = 0; i < rows; i++, x += row, image += b->pitch) {
-        if (y0 + i < 0 || y0 + i >= s->h)
-            memset(image, 0, (size_t)b->pitch * sizeof *image);
-        else if (b->split == 1 && c == s->c && last > first)
-            copy_floats(image + (ptrdiff_t)(first + b->x0) * c, x + (ptrdiff_t)first * c,
-                        (size_t)(last - first) * (size_t)c);
-        else if (last > first)
-            fill_pixels(image, b, x, s->c, c, first, last);
-    }
-}
-
-/* ---- taps and weights ------------------------------------------------------------------------------------ */
-
-/* The taps of a window, from where the window of output row 0 begins. */
-struct grid {
-    int kh, kw;
-    ptrdiff_t row_tap;    /* floats from a row of taps to the next */
-    ptrdiff_t row_out;    /* floats from the window of an output row to the next one's */
-    const ptrdiff_t *col; /* of each column of taps */
-    ptrdiff_t skip; /* floats from one pixel's channels in the image to the next one's, elsewhere */
+/* Rows of one image, as struct axis counts them. Offsets are floats, of channel 0. */
+struct strip {
+    const float *in[MOST_IN]; /* rows that are read; NULL: outside of the image */
+    ptrdiff_t in_at, in_step; /* column 0, and from one to the next */
+    int lo, hi;               /* columns within the image */
+    const float *dy;          /* weight gradient: in out's place */
+    float *out;
+    ptrdiff_t out_at, out_step, out_row;
+    int row, rows, column, columns; /* of out: from, and before */
+    const float *packed, *bias;     /* [vector][tap][LANES]; bias may be NULL */
+    float *sums;                    /* likewise */
+    int across, taps;               /* taps of a row, and of all rows */
+    bool add;
+    int c;
 };
 
-/* Lanes of vector v, of what has c values. */
-static void repeat(float *to, const float *from, int v, int c)
+/* Whole vectors, then what is left. */
+#define EACH_VECTOR(f, ...)                                                                        \
+    do {                                                                                           \
+        int c0 = 0;                                                                                \
+        for (; c0 + LANES <= s->c; c0 += LANES)                                                    \
+            f(__VA_ARGS__, true, s, c0);                                                           \
+        if (c0 < s->c)                                                                             \
+            f(__VA_ARGS__, false, s, c0);                                                          \
+    } while (0)
+
+INLINE vec get(const bool whole, const float *from, struct lanes lanes)
 {
-    for (int lane = 0, ch = (int)((ptrdiff_t)v * LANES % c); lane < LANES; lane++) {
-        to[lane] = from[ch];
-        ch = ch + 1 < c ? ch + 1 : 0;
-    }
+    return whole ? LOAD(from) : load_lanes(from, lanes);
 }
 
-/* ---- the inner loops -------------------------------------------------------------------------------------- */
-
-/* One vector of `rows` output rows. shared: the next output row's window is one row of taps further, so that what is
- * loaded serves several rows. */
-INLINE void tile(const int kh, const int kw, const bool shared, const int rows, float *out,
-                 ptrdiff_t out_pitch, int n, bool add, const float *image, const struct grid *g,
-                 const float *packed, vec bias)
+INLINE void set(const bool whole, float *to, vec value, bool add, struct lanes lanes)
 {
-    vec sum[ROWS];
+    if (add)
+        value += get(whole, to, lanes);
+    if (whole)
+        *(vec *)to = value;
+    else
+        store_lanes(to, value, lanes);
+}
 
-    UNROLL for (int t = 0; t < rows; t++) sum[t] = bias;
-    if (shared) {
-        UNROLL for (int r = 0; r < rows + kh - 1; r++)
+/* Forward. sum[l] are the outputs whose l * stride + q'th taps are now read. */
+INLINE void slide(const int taps, const int stride, const int height, const bool whole,
+                  const struct strip *s, int c0)
+{
+    const int live = (taps + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
+    const bool few = taps <= 3 && REGISTERS >= 32;
+    const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
+    struct lanes lanes = lanes_of(s->c - c0);
+    vec bias = {0}, sum[7][4], kept[9];
+
+    if (s->bias != NULL)
+        bias = get(whole, s->bias + c0, lanes);
+    UNROLL for (int i = 0; i < 9; i++) if (few) kept[i] = LOAD(packed + i * LANES);
+    UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) sum[l][t] = bias;
+    for (int m = 0; m < s->columns + live - 1; m++) {
+        UNROLL for (int q = 0; q < stride; q++)
         {
-            const float *in = image + r * g->row_tap;
+            int column = m * stride + q;
+            ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
-            UNROLL for (int j = 0; j < kw; j++)
+            if (column < s->lo || column >= s->hi)
+                continue;
+            UNROLL for (int r = 0; r < in_rows; r++)
             {
-                vec x = LOAD(in + g->col[j]);
+                vec x;
 
-                UNROLL for (int t = 0; t < rows; t++) if (r - t >= 0 && r - t < kh) sum[t] +=
-                    x * LOAD(packed + ((r - t) * kw + j) * LANES);
+                if (s->in[r] == NULL)
+                    continue;
+                x = get(whole, s->in[r] + at, lanes);
+                UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
+                {
+                    const int i = r - t * stride, j = l * stride + q;
+
+                    if (i >= 0 && i < taps && j < taps)
+                        sum[l][t] +=
+                            x * (few ? kept[i * taps + j] : LOAD(packed + (i * taps + j) * LANES));
+                }
             }
         }
-    } else {
-        for (int i = 0; i < kh; i++)
-            for (int j = 0; j < kw; j++, packed += LANES) {
-                const float *in = image + i * g->row_tap + g->col[j];
-                vec w = LOAD(packed);
+        if (m >= live - 1) {
+            ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
 
-                UNROLL for (int t = 0; t < rows; t++) sum[t] += LOAD(in + t * g->row_out) * w;
+            UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
+                set(whole, s->out + (at + t * s->out_row), sum[live - 1][t], s->add, lanes);
+        }
+        UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++)
+            sum[l][t] = sum[l - 1][t];
+        UNROLL for (int t = 0; t < height; t++) sum[0][t] = bias;
+    }
+}
+
+/* Weight gradient. dy[l] is the column whose l * stride + q'th taps are now read; `across` of the taps are summed. */
+INLINE void gather(const int taps, const int across, const int stride, const int height,
+                   const bool whole, const struct strip *s, int c0)
+{
+    const int live = (across + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
+    float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
+    struct lanes lanes = lanes_of(s->c - c0);
+    vec dy[7][4], sum[30];
+
+    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++)
+        sum[i * across + j] = LOAD(sums + (i * s->across + j) * LANES);
+    UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) dy[l][t] =
+        (vec){0};
+    for (int m = 0; m < s->columns + live - 1; m++) {
+        UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++) dy[l][t] =
+            dy[l - 1][t];
+        UNROLL for (int t = 0; t < height; t++)
+        {
+            dy[0][t] = (vec){0};
+            if (m < s->columns && t < s->rows)
+                dy[0][t] =
+                    get(whole, s->dy + s->out_at + m * s->out_step + t * s->out_row + c0, lanes);
+        }
+        UNROLL for (int q = 0; q < stride; q++)
+        {
+            int column = m * stride + q;
+            ptrdiff_t at = s->in_at + column * s->in_step + c0;
+
+            if (column < s->lo || column >= s->hi)
+                continue;
+            UNROLL for (int r = 0; r < in_rows; r++)
+            {
+                vec x;
+
+                if (s->in[r] == NULL)
+                    continue;
+                x = get(whole, s->in[r] + at, lanes);
+                UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
+                {
+                    const int i = r - t * stride, j = l * stride + q;
+
+                    if (i >= 0 && i < taps && j < across)
+                        sum[i * across + j] += x * dy[l][t];
+                }
             }
+        }
     }
-    UNROLL for (int t = 0; t < rows; t++)
-        put(out + t * out_pitch, sum[t], smaller(n, LANES), NULL, add);
+    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++) *
+        (vec *)(sums + (i * s->across + j) * LANES) = sum[i * across + j];
 }
 
-INLINE vec bias_of(const float *bias, ptrdiff_t v)
+/* Input gradient with stride 2: in is dy, out is dx, whose first row is that of tap 0 of dy's row `back`. sum[j] are the
+ * pixels that are tap j of dy's column m. */
+INLINE void spread(const int taps, const int height, const bool whole, const struct strip *s,
+                   int c0)
 {
-    vec none = {0};
+    const int back = (taps - 1) / 2, in_rows = back + height / 2;
+    const bool few = taps <= 3 && REGISTERS >= 32;
+    const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
+    struct lanes lanes = lanes_of(s->c - c0);
+    vec sum[8][4], kept[9];
 
-    if (bias == NULL)
-        return none;
-    return LOAD(bias + v * LANES);
-}
+    UNROLL for (int i = 0; i < 9; i++) if (few) kept[i] = LOAD(packed + i * LANES);
+    UNROLL for (int j = 0; j < taps; j++) UNROLL for (int t = 0; t < height; t++) sum[j][t] =
+        (vec){0};
+    for (int m = floor_div(s->column, 2) - back; 2 * m < s->columns; m++) {
+        if (m >= s->lo && m < s->hi)
+            UNROLL for (int r = 0; r < in_rows; r++)
+            {
+                vec x;
 
-/* out (rows, n floats): packed is [vector of the period][tap][LANES] */
-INLINE void walk(const int kh, const int kw, const bool shared, float *out, ptrdiff_t out_pitch,
-                 int rows, int n, bool add, const float *image, const struct grid *g,
-                 const float *packed, const float *bias, int period)
-{
-    int r = 0, taps = kh * kw;
+                if (s->in[r] == NULL)
+                    continue;
+                x = get(whole, s->in[r] + s->in_at + m * s->in_step + c0, lanes);
+                UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < taps; j++)
+                {
+                    const int i = t - 2 * (r - back);
 
-#define ROW(height)                                                                                \
-    for (ptrdiff_t j = 0, v = 0, to = r * out_pitch; j < n; j += LANES, to += LANES) {             \
-        tile(kh, kw, shared, height, out + to, out_pitch, (int)(n - j), add,                       \
-             image + r * g->row_out + j, g, packed + v * taps * LANES, bias_of(bias, v));          \
-        if (++v == period)                                                                         \
-            v = 0, to += g->skip;                                                                  \
+                    if (i >= 0 && i < taps)
+                        sum[j][t] +=
+                            x * (few ? kept[i * taps + j] : LOAD(packed + (i * taps + j) * LANES));
+                }
+            }
+        UNROLL for (int j = 0; j < 2; j++) if (2 * m + j >= s->column && 2 * m + j < s->columns)
+        {
+            ptrdiff_t at = s->out_at + (2 * m + j) * s->out_step + c0;
+
+            UNROLL for (int t = 0; t < height; t++) if (t >= s->row && t < s->rows)
+                set(whole, s->out + (at + t * s->out_row), sum[j][t], s->add, lanes);
+        }
+        UNROLL for (int t = 0; t < height; t++)
+        {
+            UNROLL for (int j = 0; j < taps; j++) sum[j][t] =
+                j + 2 < taps ? sum[j + 2][t] : (vec){0};
+        }
     }
-    for (; r + ROWS <= rows; r += ROWS)
-        ROW(ROWS)
-    if (r + 2 <= rows) {
-        ROW(2)
-        r += 2;
+}
+
+/* ---- windows of any other form: one row of taps at a time ------------------------------------------------- */
+
+INLINE void slide_any(const int stride, const bool whole, const struct strip *s, int c0)
+{
+    const float *packed = s->packed + (ptrdiff_t)c0 * s->taps;
+    struct lanes lanes = lanes_of(s->c - c0);
+
+    for (int m = 0; m < s->columns; m++) {
+        vec sum = {0};
+
+        if (s->bias != NULL)
+            sum = get(whole, s->bias + c0, lanes);
+        for (int j = 0, column = m * stride; s->in[0] != NULL && j < s->across; j++, column++)
+            if (column >= s->lo && column < s->hi)
+                sum += get(whole, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
+                       LOAD(packed + j * LANES);
+        set(whole, s->out + (s->out_at + m * s->out_step + c0), sum, s->add, lanes);
     }
-    if (r < rows)
-        ROW(1)
-#undef ROW
 }
 
-static void convolve(float *out, ptrdiff_t out_pitch, int rows, int n, bool add, const float *image,
-                     const struct grid *g, const float *packed, const float *bias, int period)
+INLINE void gather_any(const int stride, const bool whole, const struct strip *s, int c0)
 {
-#define WALK(kh, kw, shared)                                                                       \
-    walk(kh, kw, shared, out, out_pitch, rows, n, add, image, g, packed, bias, period)
-    bool shared = g->row_out == g->row_tap;
+    float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
+    struct lanes lanes = lanes_of(s->c - c0);
 
-    if (shared && g->kh == 3 && g->kw == 3)
-        WALK(3, 3, true);
-    else if (shared && g->kh == 5 && g->kw == 5)
-        WALK(5, 5, true);
-    else if (shared && g->kh == 7 && g->kw == 7)
-        WALK(7, 7, true);
-    else if (g->kh == 3 && g->kw == 3)
-        WALK(3, 3, false);
-    else
-        WALK(g->kh, g->kw, false);
-#undef WALK
+    for (int j = 0; j < s->across; j++) {
+        vec sum = LOAD(sums + j * LANES);
+
+        for (int m = 0, column = j; m < s->columns; m++, column += stride)
+            if (column >= s->lo && column < s->hi)
+                sum += get(whole, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
+                       get(whole, s->dy + (s->out_at + m * s->out_step + c0), lanes);
+        *(vec *)(sums + j * LANES) = sum;
+    }
 }
 
-/* The same, when windows overlap row by row only after `dilation` rows. */
-static void convolve_dilated(float *out, ptrdiff_t out_pitch, int rows, int n, bool add,
-                             const float *image, const struct grid *g, const float *packed,
-                             const float *bias, int period, int dilation)
+INLINE void spread_any(const int stride, const bool whole, const struct strip *s, int c0)
 {
-    struct grid each = *g;
+    const float *packed = s->packed + (ptrdiff_t)c0 * s->taps;
+    struct lanes lanes = lanes_of(s->c - c0);
 
-    each.row_out *= dilation;
-    for (int d = 0; d < dilation && d < rows; d++)
-        convolve(out + d * out_pitch, out_pitch * dilation, (rows - d + dilation - 1) / dilation, n,
-                 add, image + d * g->row_out, &each, packed, bias, period);
+    for (int m = s->lo; m < s->hi; m++) {
+        vec x = get(whole, s->in[0] + (s->in_at + m * s->in_step + c0), lanes);
+
+        for (int j = 0, column = m * stride; j < s->across; j++, column++)
+            if (column >= s->column && column < s->columns)
+                set(whole, s->out + (s->out_at + column * s->out_step + c0),
+                    x * LOAD(packed + j * LANES), true, lanes);
+    }
 }
 
-/* ---- pieces of an image ------------------------------------------------------------------------------------- */
+/* ---- which of these --------------------------------------------------------------------------------------- */
 
-/* What is done at once, so that it is in the nearest cache when it is read: `rows` output rows of `c` channels. */
-struct piece {
-    struct bordered border;
-    int rows, c;
-    int apart; /* output rows whose windows are neighbours */
+/* Rows of a strip, and taps of a row that are summed at once: as many as there are registers for. */
+#if REGISTERS >= 32
+enum { SLIDE_3 = 4, SLIDE_5 = 4, SLIDE_7 = 2 };
+enum { GATHER_3 = 4, GATHER_5 = 2, GATHER_7 = 2 };
+enum { SPREAD_3 = 4, SPREAD_5 = 4, SPREAD_7 = 2 };
+#define ACROSS_5(sum)                                                                              \
+    sum(3);                                                                                        \
+    sum(2)
+#define ACROSS_7(sum)                                                                              \
+    sum(3);                                                                                        \
+    sum(3);                                                                                        \
+    sum(1)
+#else
+enum { SLIDE_3 = 2, SLIDE_5 = 2, SLIDE_7 = 1 };
+enum { GATHER_3 = 1, GATHER_5 = 1, GATHER_7 = 2 };
+enum { SPREAD_3 = 2, SPREAD_5 = 2, SPREAD_7 = 2 };
+#define ACROSS_5(sum)                                                                              \
+    sum(2);                                                                                        \
+    sum(2);                                                                                        \
+    sum(1)
+#define ACROSS_7(sum)                                                                              \
+    for (int n = 0; n < 7; n++)                                                                    \
+    sum(1)
+#endif
+#define ACROSS_3(sum) sum(3)
+
+/* What follows the first n taps of each row. */
+static void skip_taps(struct strip *s, int n)
+{
+    s->in_at += n * s->in_step;
+    s->lo -= n;
+    s->hi -= n;
+    s->sums += (ptrdiff_t)n * LANES;
+}
+
+#define DEFINE_GATHER(taps, stride)                                                                \
+    static void gather_##taps##_##stride(const struct strip *all)                                  \
+    {                                                                                              \
+        struct strip strip = *all, *s = &strip;                                                    \
+                                                                                                   \
+        ACROSS_##taps(SUM_##taps##_##stride);                                                      \
+    }
+#define SUM(taps, n, stride)                                                                       \
+    do {                                                                                           \
+        EACH_VECTOR(gather, taps, n, stride, GATHER_##taps);                                       \
+        skip_taps(s, n);                                                                           \
+    } while (0)
+#define SUM_3_1(n) SUM(3, n, 1)
+#define SUM_3_2(n) SUM(3, n, 2)
+#define SUM_5_1(n) SUM(5, n, 1)
+#define SUM_5_2(n) SUM(5, n, 2)
+#define SUM_7_1(n) SUM(7, n, 1)
+#define SUM_7_2(n) SUM(7, n, 2)
+#define DEFINE_SLIDE(taps, stride)                                                                 \
+    static void slide_##taps##_##stride(const struct strip *s)                                     \
+    {                                                                                              \
+        EACH_VECTOR(slide, taps, stride, SLIDE_##taps);                                            \
+    }
+#define DEFINE_SPREAD(taps)                                                                        \
+    static void spread_##taps(const struct strip *s)                                               \
+    {                                                                                              \
+        EACH_VECTOR(spread, taps, SPREAD_##taps);                                                  \
+    }
+#define DEFINE_ANY(name)                                                                           \
+    static void name##_taps(const struct strip *s, int stride)                                     \
+    {                                                                                              \
+        EACH_VECTOR(name##_any, stride);                                                           \
+    }
+#define DEFINE(taps)                                                                               \
+    DEFINE_SLIDE(taps, 1)                                                                          \
+    DEFINE_SLIDE(taps, 2) DEFINE_GATHER(taps, 1) DEFINE_GATHER(taps, 2) DEFINE_SPREAD(taps)
+
+DEFINE(3)
+DEFINE(5)
+DEFINE(7)
+DEFINE_ANY(slide)
+DEFINE_ANY(gather)
+DEFINE_ANY(spread)
+
+/* Made for one window, for so many rows of output at once. */
+struct walk {
+    void (*strip)(const struct strip *s);
+    int height;
 };
 
-#define NEAR                                                                                       \
-    5120 /* floats: half of a small first-level cache and a bit; the output passes through it, too */
+enum pass { SLIDE, GATHER, SPREAD };
 
-static struct bordered piece_border(const struct window *s, int rows, int c)
+/* [taps of 3, 5, 7][stride 1, 2] */
+static const struct walk walks[3][3][2] = {
+    [SLIDE] = {{{slide_3_1, SLIDE_3}, {slide_3_2, SLIDE_3}},
+               {{slide_5_1, SLIDE_5}, {slide_5_2, SLIDE_5}},
+               {{slide_7_1, SLIDE_7}, {slide_7_2, SLIDE_7}}},
+    [GATHER] = {{{gather_3_1, GATHER_3}, {gather_3_2, GATHER_3}},
+                {{gather_5_1, GATHER_5}, {gather_5_2, GATHER_5}},
+                {{gather_7_1, GATHER_7}, {gather_7_2, GATHER_7}}},
+    [SPREAD] = {{{NULL, 0}, {spread_3, SPREAD_3}},
+                {{NULL, 0}, {spread_5, SPREAD_5}},
+                {{NULL, 0}, {spread_7, SPREAD_7}}},
+};
+
+/* NULL: none was made for these. */
+static const struct walk *walk_of(enum pass pass, const struct axis *y, const struct axis *x)
 {
-    struct window w = *s;
+    int taps = y->taps;
 
-    w.oh = rows;
-    w.c = c;
-    return bordered_input(&w);
+    if (taps != x->taps || y->stride > 2 || taps < 3 || taps > 7 || taps % 2 == 0)
+        return NULL;
+    return &walks[pass][(taps - 3) / 2][y->stride - 1];
 }
 
-static bool is_near(const struct window *s, int rows, int c)
-{
-    struct bordered b = piece_border(s, rows, c);
+/* ---- images ------------------------------------------------------------------------------------------------- */
 
-    return bordered_size(&b) <= NEAR;
+/* One class of outputs of one pass. A row of the image that is read, and of the one that is written, is so many floats. */
+struct job {
+    struct axis y, x;
+    ptrdiff_t in_row, out_row;
+    struct strip strip; /* all but its rows */
+};
+
+static struct job job_of(const struct axis *y, const struct axis *x, int in_w, int out_w, int c)
+{
+    struct job j = {
+        .y = *y, .x = *x, .in_row = (ptrdiff_t)in_w * c, .out_row = (ptrdiff_t)out_w * c};
+    struct strip *s = &j.strip;
+
+    s->in_at = (ptrdiff_t)x->first * c;
+    s->in_step = (ptrdiff_t)x->step * c;
+    s->lo = x->lo;
+    s->hi = x->hi;
+    s->out_at = (ptrdiff_t)x->out_first * c;
+    s->out_step = (ptrdiff_t)x->out_step * c;
+    s->out_row = y->out_step * j.out_row;
+    s->column = x->from;
+    s->columns = x->n;
+    s->across = x->taps;
+    s->taps = y->taps * x->taps;
+    s->c = c;
+    return j;
 }
 
-/* High pieces rather than wide ones: the rows between two are copied twice. Unless c is a multiple of a vector's, a vector
- * is of more than one pixel, and a piece has all channels. */
-static struct piece piece_of(const struct window *s)
+/* Row i of what is read; NULL: outside. */
+static const float *row_in(const struct job *j, const float *in, int i)
 {
-    struct piece p = {.c = s->c % LANES == 0 ? LANES : s->c,
-                      .apart = s->stride == 1 ? s->dilation : 1};
-    int step = ROWS * p.apart, vecs = s->c / LANES, n = 1;
+    const struct axis *y = &j->y;
 
-    p.rows = smaller(step, s->oh);
-    while (p.rows < s->oh && is_near(s, smaller(p.rows + step, s->oh), p.c))
-        p.rows = smaller(p.rows + step, s->oh);
-    if (s->c % LANES == 0) {
-        while (n < vecs && is_near(s, p.rows, (n + 1) * LANES))
-            n++;
-        n = (vecs + n - 1) / n; /* pieces, of nearly the same width */
-        p.c = (vecs + n - 1) / n * LANES;
+    return i >= y->lo && i < y->hi ? in + (y->first + i * y->step) * j->in_row : NULL;
+}
+
+static ptrdiff_t row_out(const struct job *j, int o)
+{
+    return (j->y.out_first + o * j->y.out_step) * j->out_row;
+}
+
+static void find_rows(struct strip *s, const struct job *j, const float *in, int first, int n)
+{
+    for (int r = 0; r < n; r++)
+        s->in[r] = row_in(j, in, first + r);
+}
+
+/* Forward, or (sums) the weight gradient, of one image. */
+static void run_walk(const struct job *j, const struct walk *walk, const float *in)
+{
+    struct strip s = j->strip;
+    int in_rows = (walk->height - 1) * j->y.stride + j->y.taps;
+
+    for (int o = 0; o < j->y.n; o += walk->height) {
+        find_rows(&s, j, in, o * j->y.stride, in_rows);
+        s.out_at = j->strip.out_at + row_out(j, o);
+        s.rows = smaller(walk->height, j->y.n - o);
+        walk->strip(&s);
     }
-    p.border = piece_border(s, p.rows, p.c);
-    return p;
 }
 
-/* The same piece with the channels that are left at c0. */
-static struct piece piece_at(const struct window *s, const struct piece *p, int c0)
+/* Likewise, of any window. */
+static void slide_any_image(const struct job *j, const float *in)
 {
-    struct piece q = *p;
+    struct strip s = j->strip;
 
-    q.c = smaller(p->c, s->c - c0);
-    q.border = piece_border(s, p->rows, q.c);
-    return q;
-}
-
-static void fill_columns(ptrdiff_t *col, const struct window *s, const struct piece *p)
-{
-    for (int j = 0; j < s->kw; j++) {
-        int at = j * s->dilation;
-
-        col[j] = at % p->border.split * p->border.column + (ptrdiff_t)(at / p->border.split) * p->c;
+    for (int o = 0; o < j->y.n; o++) {
+        s.out_at = j->strip.out_at + row_out(j, o);
+        s.add = j->strip.add;
+        s.bias = j->strip.bias;
+        s.in[0] = NULL;
+        slide_taps(&s, j->y.stride); /* only the bias */
+        s.add = true;
+        s.bias = NULL;
+        for (int i = 0; i < j->y.taps; i++) {
+            s.in[0] = row_in(j, in, o * j->y.stride + i);
+            s.packed = j->strip.packed + (ptrdiff_t)i * s.across * LANES;
+            if (s.in[0] != NULL)
+                slide_taps(&s, j->y.stride);
+        }
     }
 }
 
-/* Zeros the borders, unless they lie as those of the last piece, of `before` channels, did. Returns p's channels. */
-static ptrdiff_t begin_piece(float *image, ptrdiff_t *col, const struct window *s,
-                             const struct piece *p, ptrdiff_t before)
+static void gather_any_image(const struct job *j, const float *in)
 {
-    if (p->c == before)
-        return before;
-    fill_columns(col, s, p);
-    memset(image, 0, bordered_size(&p->border) * sizeof *image);
-    return p->c;
+    struct strip s = j->strip;
+
+    for (int o = 0; o < j->y.n; o++)
+        for (int i = 0; i < j->y.taps; i++) {
+            s.out_at = j->strip.out_at + row_out(j, o);
+            s.in[0] = row_in(j, in, o * j->y.stride + i);
+            s.sums = j->strip.sums + (ptrdiff_t)i * s.across * LANES;
+            if (s.in[0] != NULL)
+                gather_taps(&s, j->y.stride);
+        }
 }
 
-static void fill_piece(float *image, const struct piece *p, const float *x, const struct window *s,
-                       int c0, int row, int rows)
+/* Input gradient with a stride: strips begin where dy's row o adds its tap 0. */
+static void run_spread(const struct job *j, const struct walk *walk, const float *in)
 {
-    fill_rows(image, &p->border, x, s, c0, p->c, row * s->stride - s->pad_y,
-              (rows - 1) * s->stride + s->dilation * (s->kh - 1) + 1);
+    struct strip s = j->strip;
+    int back = (j->y.taps - 1) / 2;
+
+    for (int o = floor_div(j->y.from, 2); 2 * o < j->y.n; o += walk->height / 2) {
+        find_rows(&s, j, in, o - back, back + walk->height / 2);
+        s.out_at = j->strip.out_at + row_out(j, 2 * o);
+        s.row = larger(0, j->y.from - 2 * o);
+        s.rows = smaller(walk->height, j->y.n - 2 * o);
+        walk->strip(&s);
+    }
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------------- */
-
-/* Scratch, in order: columns of taps, bias (forward), image, rows. */
-static size_t taps_size(const struct window *s)
+static void spread_any_image(const struct job *j, const float *in)
 {
-    return round_up((size_t)s->kw * sizeof(ptrdiff_t) / sizeof(float));
+    struct strip s = j->strip;
+
+    for (int p = j->y.lo; p < j->y.hi; p++)
+        for (int i = 0; i < j->y.taps; i++) {
+            int o = p * j->y.stride + i;
+
+            s.in[0] = row_in(j, in, p);
+            s.out_at = j->strip.out_at + row_out(j, o);
+            s.packed = j->strip.packed + (ptrdiff_t)i * s.across * LANES;
+            if (o >= j->y.from && o < j->y.n)
+                spread_taps(&s, j->y.stride);
+        }
 }
 
-static size_t packed_size(const struct window *s)
+#define EACH_CLASS(s)                                                                              \
+    for (int a = 0, classes = (s)->dilation / gcd((s)->stride, (s)->dilation); a < classes; a++)   \
+        for (int b = 0; b < classes; b++)
+
+/* ---- the passes ---------------------------------------------------------------------------------------------- */
+
+static int vectors(const struct window *s)
 {
-    return (size_t)period_of(s->c) * (size_t)(s->kh * s->kw) * LANES;
+    return (s->c + LANES - 1) / LANES;
 }
 
-static size_t piece_size(const struct window *s)
+static struct axis rows_of(const struct window *s, int class)
 {
-    struct piece p = piece_of(s);
+    return axis_of(s->h, s->oh, s->kh, s->pad_y, s, class);
+}
 
-    return bordered_size(&p.border) + (size_t)p.rows * round_up((size_t)s->ow * (size_t)s->c);
+static struct axis columns_of(const struct window *s, int class)
+{
+    return axis_of(s->w, s->ow, s->kw, s->pad_x, s, class);
+}
+
+/* Of the input gradient's window no stride is left. */
+static bool is_mirrored(const struct window *s)
+{
+    return s->dilation % s->stride == 0;
 }
 
 size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part)
 {
-    struct window m = mirrored(s);
-    struct bordered gradient = bordered_gradient(s);
-    size_t back = bordered_size(&gradient) + (size_t)s->h * round_up((size_t)s->w * (size_t)s->c);
-    size_t image = piece_size(s), biases = (size_t)period_of(s->c) * LANES;
+    size_t taps = (size_t)s->kh * (size_t)s->kw;
 
-    if (part != CONV_SCRATCH)
-        return packed_size(s);
-    if (s->stride == 1)
-        back = piece_size(&m);
-    return taps_size(s) + biases + (image > back ? image : back) + 64;
+    return part == CONV_SCRATCH ? LANES : (size_t)vectors(s) * taps * LANES;
 }
-
-static void convolve_image(float *y, bool add, const float *x, const float *packed,
-                           const float *biases, const struct window *s, const struct piece *p,
-                           int c0, const ptrdiff_t *col, float *image)
-{
-    struct grid g = {s->kh, s->kw,      s->dilation * p->border.pitch, s->stride * p->border.pitch,
-                     col,   s->c - p->c};
-    ptrdiff_t pitch = (ptrdiff_t)s->ow * s->c, v = c0 / LANES;
-
-    for (int row = 0; row < s->oh; row += p->rows) {
-        int rows = smaller(p->rows, s->oh - row);
-
-        fill_piece(image, p, x, s, c0, row, rows);
-        convolve_dilated(y + row * pitch + c0, pitch, rows, s->ow * p->c, add, image, &g,
-                         packed + v * s->kh * s->kw * LANES,
-                         biases != NULL ? biases + v * LANES : NULL, period_of(p->c), p->apart);
-    }
-}
-
-static void depthwise(float *y, bool add, const float *x, const float *packed, const float *bias,
-                      const struct window *s, float *scratch)
-{
-    struct piece all = piece_of(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
-    int period = period_of(s->c);
-    float *biases = next_line(scratch) + taps_size(s), *image = biases + (ptrdiff_t)period * LANES;
-
-    for (int v = 0; bias != NULL && v < period; v++)
-        repeat(biases + (ptrdiff_t)v * LANES, bias, v, s->c);
-    for (ptrdiff_t i = 0, c = 0; i < s->n; i++)
-        for (int c0 = 0; c0 < s->c; c0 += all.c) {
-            struct piece p = piece_at(s, &all, c0);
-
-            c = begin_piece(image, col, s, &p, c);
-            convolve_image(y + i * s->oh * s->ow * s->c, add, x + i * s->h * s->w * s->c, packed,
-                           bias != NULL ? biases : NULL, s, &p, c0, col, image);
-        }
-}
-
-void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
-                            const struct window *s, float *scratch)
-{
-    depthwise(y, false, x, packed, bias, s, scratch);
-}
-
-/* ---- input gradient ----------------------------------------------------------------------------------------- */
-
-/* dx rows a, a + stride, ... at columns b, b + stride, ... = (add: +=) rows; NULL: zeros */
-static void put_phase(float *dx, bool add, const struct window *s, int a, int b, const float *rows,
-                      ptrdiff_t pitch)
-{
-    for (int y = a; y < s->h; y += s->stride) {
-        const float *in = rows;
-
-        for (int x = b; x < s->w; x += s->stride) {
-            float *to = dx + ((ptrdiff_t)y * s->w + x) * s->c;
-
-            if (rows == NULL) {
-                memset(to, 0, (size_t)s->c * sizeof *to);
-                continue;
-            }
-            for (int ch = 0; ch < s->c; ch++)
-                to[ch] = in[ch] + (add ? to[ch] : 0);
-            in += s->c;
-        }
-        if (rows != NULL)
-            rows += pitch;
-    }
-}
-
-/* The part of the work that is the same grid of taps: input rows a, a + stride, ... and columns b, b + stride, ... */
-struct phase {
-    int a, b;
-    struct reach v, u;
-};
-
-static struct phase phase_of(const struct window *s, int a, int b)
-{
-    struct phase p = {.a = a, .b = b};
-
-    p.v = reach_of(a, s->pad_y, s->kh, s->dilation, s->stride);
-    p.u = reach_of(b, s->pad_x, s->kw, s->dilation, s->stride);
-    return p;
-}
-
-/* Returns the end of what it wrote. Mirrored: the last tap comes first. */
-static float *pack_phase(float *packed, const struct phase *p, const float *weight,
-                         const struct window *s)
-{
-    for (int v = 0; v < period_of(s->c); v++)
-        for (int i = p->v.n; i-- > 0;)
-            for (int j = p->u.n; j-- > 0; packed += LANES) {
-                int tap = (p->v.tap + i * p->v.step) * s->kw + p->u.tap + j * p->u.step;
-
-                repeat(packed, weight + (ptrdiff_t)tap * s->c, v, s->c);
-            }
-    return packed;
-}
-
-static void run_phase(float *dx, bool add, const struct phase *p, const struct window *s,
-                      const struct bordered *border, const float *image, const float *packed,
-                      ptrdiff_t *col, float *rows)
-{
-    struct grid g = {p->v.n, p->u.n, p->v.back * border->pitch, border->pitch, col, 0};
-    int n_rows = (s->h - p->a + s->stride - 1) / s->stride;
-    int n = (s->w - p->b + s->stride - 1) / s->stride * s->c, period = period_of(s->c);
-    ptrdiff_t pitch = (ptrdiff_t)round_up((size_t)n);
-
-    if (g.kh == 0 || g.kw == 0) { /* nothing of dy reaches these pixels */
-        if (!add)
-            put_phase(dx, false, s, p->a, p->b, NULL, 0);
-        return;
-    }
-    image += (p->v.at - (p->v.n - 1) * p->v.back) * border->pitch;
-    for (int j = 0; j < g.kw; j++)
-        col[j] = (ptrdiff_t)(p->u.at - (g.kw - 1 - j) * p->u.back) * s->c;
-    convolve_dilated(rows, pitch, n_rows, n, false, image, &g, packed, NULL, period, p->v.back);
-    put_phase(dx, add, s, p->a, p->b, rows, pitch);
-}
-
-#define EACH_PHASE                                                                                 \
-    for (int a = 0; a < s->stride && a < s->h; a++)                                                \
-        for (int b = 0; b < s->stride && b < s->w; b++)
 
 void ISA(depthwise_pack)(float *packed, const float *weight, const struct window *s,
                          enum conv_part part)
 {
     int taps = s->kh * s->kw;
+    bool mirrored = part == CONV_PACKED_INPUT && is_mirrored(s);
 
-    if (part == CONV_PACKED_FORWARD) {
-        for (int v = 0; v < period_of(s->c); v++)
-            for (int tap = 0; tap < taps; tap++, packed += LANES)
-                repeat(packed, weight + (ptrdiff_t)tap * s->c, v, s->c);
-        return;
-    }
-    EACH_PHASE
-    {
-        struct phase p = phase_of(s, a, b);
+    for (int c0 = 0; c0 < s->c; c0 += LANES)
+        for (int tap = 0; tap < taps; tap++, packed += LANES) {
+            const float *from = weight + (ptrdiff_t)(mirrored ? taps - 1 - tap : tap) * s->c + c0;
 
-        packed = pack_phase(packed, &p, weight, s);
-    }
-}
-
-void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
-                                   const struct window *s, float *scratch)
-{
-    struct bordered border = bordered_gradient(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
-    float *image = next_line(scratch) + taps_size(s), *rows = image + bordered_size(&border);
-    struct window m = mirrored(s);
-
-    if (s->stride == 1) {
-        depthwise(dx, add, dy, packed, NULL, &m, scratch);
-        return;
-    }
-    m = (struct window){.h = s->oh, .w = s->ow, .c = s->c};
-    memset(image, 0, bordered_size(&border) * sizeof *image);
-    for (int i = 0; i < s->n; i++) {
-        const float *weights = packed;
-
-        fill_rows(image, &border, dy, &m, 0, s->c, -border.y0, border.h);
-        EACH_PHASE
-        {
-            struct phase p = phase_of(s, a, b);
-
-            run_phase(dx, add, &p, s, &border, image, weights, col, rows);
-            weights += (ptrdiff_t)period_of(s->c) * p.v.n * p.u.n * LANES;
-        }
-        dx += (ptrdiff_t)s->h * s->w * s->c;
-        dy += (ptrdiff_t)s->oh * s->ow * s->c;
-    }
-}
-
-/* ---- weight gradient ----------------------------------------------------------------------------------------- */
-
-/* What the sums of taps are taken over: dy (rows, pitch), whose rows end in zeros up to a whole vector. */
-struct gradient {
-    const float *dy;
-    ptrdiff_t pitch, step; /* floats from one row to the next, from one period to the next */
-    int rows, n, period;
-};
-
-/* One vector of `rows` output rows, as in tile(), but what stays in registers is a sum for each tap. */
-INLINE void gather_taps(vec *sum, const int kh, const int kw, const bool shared, const int rows,
-                        const float *dy, ptrdiff_t pitch, const float *image, const struct grid *g,
-                        const ptrdiff_t *col)
-{
-    vec d[ROWS];
-
-    UNROLL for (int t = 0; t < rows; t++) d[t] = LOAD(dy + t * pitch);
-    if (shared) {
-        UNROLL for (int r = 0; r < rows + kh - 1; r++)
-        {
-            UNROLL for (int j = 0; j < kw; j++)
-            {
-                vec x = LOAD(image + r * g->row_tap + col[j]);
-
-                UNROLL for (int t = 0; t < rows; t++) if (r - t >= 0 && r - t < kh)
-                    sum[(r - t) * kw + j] += x * d[t];
-            }
-        }
-    } else {
-        UNROLL for (int t = 0; t < rows; t++)
-        {
-            UNROLL for (int i = 0; i < kh; i++)
-            {
-                UNROLL for (int j = 0; j < kw; j++) sum[i * kw + j] +=
-                    d[t] * LOAD(image + t * g->row_out + i * g->row_tap + col[j]);
-            }
-        }
-    }
-}
-
-/* kh x kw taps from (i0, j0) on; sums is [vector of the period][tap][LANES] */
-INLINE void sum_taps(const int kh, const int kw, const bool shared, float *sums, int i0, int j0,
-                     const struct gradient *d, const float *image, const struct grid *g)
-{
-    image += i0 * g->row_tap;
-    for (int v = 0; v < d->period && v * LANES < d->n; v++) {
-        float *to = sums + (ptrdiff_t)v * g->kh * g->kw * LANES;
-        vec sum[25];
-        int r = 0;
-
-        UNROLL for (int i = 0; i < kh; i++)
-        {
-            UNROLL for (int j = 0; j < kw; j++) sum[i * kw + j] =
-                LOAD(to + ((i0 + i) * g->kw + j0 + j) * LANES);
-        }
-#define EACH_VECTOR                                                                                \
-    for (ptrdiff_t j = v * LANES, at = j; j < d->n; j += d->period * LANES, at += d->step)
-        for (; r + ROWS <= d->rows; r += ROWS)
-            EACH_VECTOR
-        gather_taps(sum, kh, kw, shared, ROWS, d->dy + r * d->pitch + at, d->pitch,
-                    image + r * g->row_out + j, g, g->col + j0);
-        for (; r < d->rows; r++)
-            EACH_VECTOR
-        gather_taps(sum, kh, kw, shared, 1, d->dy + r * d->pitch + at, d->pitch,
-                    image + r * g->row_out + j, g, g->col + j0);
-#undef EACH_VECTOR
-        UNROLL for (int i = 0; i < kh; i++)
-        {
-            UNROLL for (int j = 0; j < kw; j++) *
-                (vec *)(to + ((i0 + i) * g->kw + j0 + j) * LANES) = sum[i * kw + j];
-        }
-    }
-}
-
-/* Columns of taps that are summed at once: as many as there are registers for. */
-#if LANES == 16
-#define COLUMNS_OF_5 5
-#define COLUMNS_OF_7 3
-#else
-#define COLUMNS_OF_5 2
-#define COLUMNS_OF_7 1
-#endif
-
-static void sum_all_taps(float *sums, const struct gradient *d, const float *image,
-                         const struct grid *g)
-{
-    bool shared = g->row_out == g->row_tap;
-    int j = 0;
-
-#define SUM(kh, kw, at)                                                                            \
-    do {                                                                                           \
-        if (shared)                                                                                \
-            sum_taps(kh, kw, true, sums, at, j, d, image, g);                                      \
-        else                                                                                       \
-            sum_taps(kh, kw, false, sums, at, j, d, image, g);                                     \
-    } while (0)
-    if (g->kh == 3) {
-        for (; j + 3 <= g->kw; j += 3)
-            SUM(3, 3, 0);
-        for (; j < g->kw; j++)
-            SUM(3, 1, 0);
-    } else if (g->kh == 5) {
-        for (; j + COLUMNS_OF_5 <= g->kw; j += COLUMNS_OF_5)
-            SUM(5, COLUMNS_OF_5, 0);
-        for (; j < g->kw; j++)
-            SUM(5, 1, 0);
-    } else if (g->kh == 7) {
-        for (; j + COLUMNS_OF_7 <= g->kw; j += COLUMNS_OF_7)
-            SUM(7, COLUMNS_OF_7, 0);
-        for (; j < g->kw; j++)
-            SUM(7, 1, 0);
-    } else {
-        for (; j + 3 <= g->kw; j += 3)
-            for (int i = 0; i < g->kh; i++)
-                SUM(1, 3, i);
-        for (; j < g->kw; j++)
-            for (int i = 0; i < g->kh; i++)
-                SUM(1, 1, i);
-    }
-#undef SUM
-}
-
-/* Sums of one image's piece. dy's rows must end in zeros up to a whole vector: `padded` has room for such. */
-static void sum_image(float *sums, const float *dy, const float *x, const struct window *s,
-                      const struct piece *p, int c0, const ptrdiff_t *col, float *image,
-                      float *padded)
-{
-    struct grid g = {
-        s->kh, s->kw, s->dilation * p->border.pitch, s->stride * p->border.pitch * p->apart,
-        col,   0};
-    int n = s->ow * p->c;
-    ptrdiff_t row_size = (ptrdiff_t)s->ow * s->c, pitch = (ptrdiff_t)round_up((size_t)row_size);
-
-    for (int row = 0; row < s->oh; row += p->rows) {
-        int rows = smaller(p->rows, s->oh - row), period = period_of(p->c);
-        const float *from = dy + row * row_size + c0;
-
-        fill_piece(image, p, x, s, c0, row, rows);
-        for (int r = 0; pitch != row_size && r < rows; r++)
-            copy_floats(padded + r * pitch, from + r * row_size, (size_t)row_size);
-        if (pitch != row_size)
-            from = padded;
-        for (int d = 0; d < p->apart && d < rows; d++) {
-            struct gradient each = {from + d * pitch,
-                                    pitch * p->apart,
-                                    p->c < s->c ? s->c : (ptrdiff_t)period * LANES,
-                                    (rows - d + p->apart - 1) / p->apart,
-                                    n,
-                                    period};
-
-            sum_all_taps(sums, &each, image + d * s->stride * p->border.pitch, &g);
-        }
-    }
-}
-
-void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
-                                    const struct window *s, float *scratch)
-{
-    struct piece all = piece_of(s);
-    ptrdiff_t *col = (ptrdiff_t *)(void *)next_line(scratch);
-    float *image = next_line(scratch) + taps_size(s), *padded = image + bordered_size(&all.border);
-
-    memset(padded, 0, (size_t)all.rows * round_up((size_t)s->ow * (size_t)s->c) * sizeof *padded);
-    for (ptrdiff_t i = 0, c = 0; i < s->n; i++)
-        for (int c0 = 0; c0 < s->c; c0 += all.c) {
-            struct piece p = piece_at(s, &all, c0);
-
-            c = begin_piece(image, col, s, &p, c);
-            sum_image(sums + (ptrdiff_t)(c0 / LANES) * s->kh * s->kw * LANES,
-                      dy + i * s->oh * s->ow * s->c, x + i * s->h * s->w * s->c, s, &p, c0, col,
-                      image, padded);
+            *(vec *)packed = load_lanes(from, lanes_of(s->c - c0));
         }
 }
 
 void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
 {
-    for (int v = 0; v < period_of(s->c); v++)
+    for (int c0 = 0; c0 < s->c; c0 += LANES)
         for (int tap = 0; tap < s->kh * s->kw; tap++, sums += LANES)
-            for (int lane = 0, ch = (int)((ptrdiff_t)v * LANES % s->c); lane < LANES; lane++) {
-                dw[(ptrdiff_t)tap * s->c + ch] += sums[lane];
-                ch = ch + 1 < s->c ? ch + 1 : 0;
-            }
+            set(false, dw + (ptrdiff_t)tap * s->c + c0, LOAD(sums), true, lanes_of(s->c - c0));
+}
+
+/* Forward of one class of one image, or an input gradient that is mirrored. */
+static void slide_image(struct job *j, float *out, bool add, const float *in, const float *packed)
+{
+    const struct walk *walk = walk_of(SLIDE, &j->y, &j->x);
+
+    j->strip.out = out;
+    j->strip.add = add;
+    j->strip.packed = packed;
+    if (walk != NULL)
+        run_walk(j, walk, in);
+    else
+        slide_any_image(j, in);
+}
+
+static void spread_image(struct job *j, float *out, bool add, const float *in, const float *packed)
+{
+    const struct walk *walk = walk_of(SPREAD, &j->y, &j->x);
+
+    j->strip.out = out;
+    j->strip.add = add;
+    j->strip.packed = packed;
+    if (walk != NULL)
+        run_spread(j, walk, in);
+    else
+        spread_any_image(j, in);
+}
+
+/* What floats an image of x, or of y, has. */
+static ptrdiff_t input_size(const struct window *s)
+{
+    return (ptrdiff_t)s->h * s->w * s->c;
+}
+
+static ptrdiff_t output_size(const struct window *s)
+{
+    return (ptrdiff_t)s->oh * s->ow * s->c;
+}
+
+void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
+                            const struct window *s)
+{
+    for (int i = 0; i < s->n; i++, y += output_size(s), x += input_size(s))
+        EACH_CLASS(s)
+        {
+            struct axis rows = rows_of(s, a), columns = columns_of(s, b);
+            struct job j = job_of(&rows, &columns, s->w, s->ow, s->c);
+
+            j.strip.bias = bias;
+            slide_image(&j, y, false, x, packed);
+        }
+}
+
+/* One class of one image. */
+static void backward_class(float *dx, bool add, const float *dy, const float *packed,
+                           const struct window *s, const struct axis *rows,
+                           const struct axis *columns)
+{
+    bool mirror = is_mirrored(s);
+    struct axis y = mirror ? mirrored_axis(rows) : turned(rows);
+    struct axis x = mirror ? mirrored_axis(columns) : turned(columns);
+    struct job j = job_of(&y, &x, s->ow, s->w, s->c);
+
+    if (mirror)
+        slide_image(&j, dx, add, dy, packed);
+    else
+        spread_image(&j, dx, add, dy, packed);
+}
+
+/* Whether classes write every pixel, not only those that they reach. */
+static bool writes_all(const struct window *s)
+{
+    struct axis rows = rows_of(s, 0), columns = columns_of(s, 0);
+
+    return gcd(s->stride, s->dilation) == 1 &&
+           (is_mirrored(s) || walk_of(SPREAD, &rows, &columns) != NULL);
+}
+
+void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
+                                   const struct window *s)
+{
+    bool clear = !add && !writes_all(s);
+
+    for (int i = 0; i < s->n; i++, dx += input_size(s), dy += output_size(s)) {
+        if (clear)
+            memset(dx, 0, (size_t)input_size(s) * sizeof *dx);
+        EACH_CLASS(s)
+        {
+            struct axis rows = rows_of(s, a), columns = columns_of(s, b);
+
+            backward_class(dx, add || clear, dy, packed, s, &rows, &columns);
+        }
+    }
+}
+
+void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x,
+                                    const struct window *s)
+{
+    for (int i = 0; i < s->n; i++, dy += output_size(s), x += input_size(s))
+        EACH_CLASS(s)
+        {
+            struct axis rows = rows_of(s, a), columns = columns_of(s, b);
+            struct job j = job_of(&rows, &columns, s->w, s->ow, s->c);
+            const struct walk *walk = walk_of(GATHER, &rows, &columns);
+
+            j.strip.sums = sums;
+            j.strip.dy = dy;
+            if (walk != NULL)
+                run_walk(&j, walk, x);
+            else
+                gather_any_image(&j, x);
+        }
 }

@@ -13,6 +13,12 @@
 #define LANES 4
 #endif
 
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define REGISTERS 32 /* vectors that a core names */
+#else
+#define REGISTERS 16
+#endif
+
 /* Unaligned, and it may read any float array. */
 typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
