@@ -34,7 +34,7 @@ check: setup ## all tests, under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build --preset debug -j $(JOBS) -- --quiet
 	ctest --preset debug -j $(JOBS)
 
-soak: build ## the long tests: hundreds of kills
+soak: build ## the long tests: hundreds of kills, all modules of NAS-Bench-101
 	cmake --build --preset release --target soak
 
 bench: build ## the benchmarks; each prints what it measures

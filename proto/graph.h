@@ -187,8 +187,9 @@ struct graph_cost {
 };
 int graph_cost(const struct graph *self, struct graph_cost *out);
 
-/* One digest for one network: independent of names, of dead nodes, of identities, of zeros in a sum and of
- * the order of a sum; two networks that differ in anything else have different ones (but for 2^-64 chance). */
+/* One digest for one network: independent of names, of dead nodes, of identities, of zeros in a sum, of the order of a
+ * sum, and of the order of a concatenation where that only moves weights to other places; two networks that differ in
+ * anything else have different ones (but for 2^-64 chance). */
 int graph_hash(const struct graph *self, struct digest *out);
 
 /* The wire form (graph.proto). Packing allocates *bytes with malloc; the caller frees it. */

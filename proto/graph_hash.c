@@ -1,9 +1,11 @@
 /* graph_hash.c - one digest for one network.
  *
  * Forwards, each value is named by its operation and the names of what it reads; a sum names its terms as a
- * set, a zero in it is left out, identities are looked through. Backwards, each value is renamed by who reads
- * it, so that one convolution read twice differs from two equal convolutions. The digest is of the set of all
- * names that the output depends on. Canonical bytes, not protobuf's: those may be encoded in many ways.
+ * set, a zero in it is left out, identities are looked through. So does a concatenation whose order says nothing,
+ * because all that comes of it is read by convolutions and linear layers of which each weight may as well stand at
+ * another place. Backwards, each value is renamed by who reads it, so that one convolution read twice differs from two
+ * equal convolutions. The digest is of the set of all names that the output depends on. Canonical bytes, not protobuf's:
+ * those may be encoded in many ways.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +46,9 @@ struct node_name {
     struct name128 up;   /* of the readers, summed; then of the whole */
     uint32_t root;       /* the node this one is only another name for */
     bool zero, live;
+    bool
+        any_order; /* its channels in another order make the same network, but for the places of weights */
+    uint32_t uses;
 };
 
 /* What distinguishes two nodes of one operation, as fixed bytes. */
@@ -93,6 +98,89 @@ static bool looked_through(const struct graph_node *n)
            ((n->op == GRAPH_DROPOUT || n->op == GRAPH_DROP_PATH) && n->rate == 0);
 }
 
+/* Output channel i is of input channel i alone, and has parameters of its own or none. */
+static bool keeps_channels(const struct graph *g, uint32_t i)
+{
+    const struct graph_node *n = &g->nodes[i];
+
+    switch (n->op) {
+    case GRAPH_CONV:
+        return n->groups > 1 && n->groups == n->channels &&
+               n->groups == g->nodes[graph_inputs(g, i)[0]].shape.c;
+    case GRAPH_BATCH_NORM:
+    case GRAPH_MAX_POOL:
+    case GRAPH_AVG_POOL:
+    case GRAPH_GLOBAL_AVG_POOL:
+    case GRAPH_IDENTITY:
+    case GRAPH_DROPOUT:
+    case GRAPH_DROP_PATH:
+    case GRAPH_RESIZE: return true;
+    default: return graph_is_activation(n->op);
+    }
+}
+
+/* Every channel is of all channels of the input. */
+static bool mixes_channels(const struct graph_node *n)
+{
+    return (n->op == GRAPH_CONV && n->groups == 1) || n->op == GRAPH_LINEAR;
+}
+
+/* Nobody else reads it, and it can have its channels in any order. */
+static bool can_follow(const struct graph *g, uint32_t i, const struct node_name *names)
+{
+    while (names[i].uses == 1 && keeps_channels(g, i))
+        i = graph_inputs(g, i)[0];
+    return names[i].uses == 1 && (mixes_channels(&g->nodes[i]) || g->nodes[i].op == GRAPH_ZERO);
+}
+
+static bool others_can_follow(const struct graph *g, uint32_t sum, uint32_t but,
+                              const struct node_name *names)
+{
+    for (uint32_t k = 0; k < g->nodes[sum].n_inputs; k++)
+        if (k != but && !can_follow(g, graph_inputs(g, sum)[k], names))
+            return false;
+    return true;
+}
+
+/* What node i, which is live, makes of the order of the channels that it reads. Called from the last node to the first. */
+static void order_read_by(const struct graph *g, uint32_t i, struct node_name *names)
+{
+    const struct graph_node *n = &g->nodes[i];
+
+    if (mixes_channels(n))
+        return;
+    for (uint32_t k = 0; k < n->n_inputs; k++) {
+        bool passed = keeps_channels(g, i) || n->op == GRAPH_CONCAT ||
+                      (n->op == GRAPH_ADD && others_can_follow(g, i, k, names));
+
+        names[graph_inputs(g, i)[k]].any_order &= passed && names[i].any_order;
+    }
+}
+
+static void find_any_order(const struct graph *g, struct node_name *names)
+{
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        names[i].any_order = true;
+    names[g->output].uses = 1;
+    names[g->output].any_order = false;
+    if (g->aux != 0) {
+        names[g->aux].uses++;
+        names[g->aux].any_order = false;
+    }
+    for (uint32_t i = g->n_nodes; i-- > 0;)
+        for (uint32_t k = 0; names[i].uses > 0 && k < g->nodes[i].n_inputs; k++)
+            names[graph_inputs(g, i)[k]].uses++;
+    for (uint32_t i = g->n_nodes; i-- > 0;)
+        if (names[i].uses > 0)
+            order_read_by(g, i, names);
+}
+
+/* Where among its inputs a node reads one of them, as far as that says anything. */
+static uint32_t place_of(const struct graph_node *n, const struct node_name *name, uint32_t k)
+{
+    return n->op == GRAPH_ADD || (n->op == GRAPH_CONCAT && name->any_order) ? 0 : k + 1;
+}
+
 static void name_down(const struct graph *g, uint32_t i, struct node_name *names)
 {
     const struct graph_node *n = &g->nodes[i];
@@ -116,7 +204,7 @@ static void name_down(const struct graph *g, uint32_t i, struct node_name *names
 
         if (n->op == GRAPH_ADD && names[from].zero)
             continue;
-        join(&c.inputs, placed(names[from].down, n->op == GRAPH_ADD ? 0 : k + 1));
+        join(&c.inputs, placed(names[from].down, place_of(n, self, k)));
         c.n_inputs++;
         last = from;
     }
@@ -146,7 +234,7 @@ static void name_up(const struct graph *g, uint32_t i, struct node_name *names)
         if (n->op == GRAPH_ADD && names[from].zero)
             continue;
         names[from].live = true;
-        join(&names[from].up, placed(names[i].up, n->op == GRAPH_ADD ? 0 : k + 1));
+        join(&names[from].up, placed(names[i].up, place_of(n, &names[i], k)));
     }
 }
 
@@ -170,6 +258,7 @@ int graph_hash(const struct graph *self, struct digest *out)
 
     if (names == NULL)
         return FARM_ENOMEM;
+    find_any_order(self, names);
     for (uint32_t i = 0; i < self->n_nodes; i++)
         name_down(self, i, names);
     output = names[self->output].root;

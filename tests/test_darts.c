@@ -251,6 +251,36 @@ START_TEST(names_parameters_for_their_edge_whatever_else_a_node_reads)
 }
 END_TEST
 
+/* Nodes 2 and 3 of the normal cell read the same two; what they do is exchanged, and those that read them follow. */
+START_TEST(has_one_hash_whichever_number_a_node_has)
+{
+    static const char *const same[2] = {
+        "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('avg_pool_3x3', 0), "
+        "('dil_conv_3x3', 1), ('sep_conv_5x5', 0), ('max_pool_3x3', 2), ('skip_connect', 2), "
+        "('skip_connect', 3)], normal_concat=range(2, 6), reduce=",
+        "Genotype(normal=[('avg_pool_3x3', 0), ('dil_conv_3x3', 1), ('sep_conv_3x3', 0), "
+        "('skip_connect', 1), ('sep_conv_5x5', 0), ('max_pool_3x3', 3), ('skip_connect', 2), "
+        "('skip_connect', 3)], normal_concat=range(2, 6), reduce="};
+    struct space *space = open_small();
+    struct digest digest[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        char text[900];
+        struct genome *genome;
+        struct graph *graph;
+
+        (void)snprintf(text, sizeof text, "%s%s", same[i], strstr(DARTS_V2, "reduce=") + 7);
+        genome = parsed(space, text);
+        graph = decoded(space, genome);
+        ck_assert_int_eq(graph_hash(graph, &digest[i]), FARM_OK);
+        graph_destroy(&graph);
+        free(genome);
+    }
+    ck_assert_mem_eq(&digest[0], &digest[1], sizeof digest[0]);
+    space_close(&space);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("darts");
@@ -269,6 +299,7 @@ int main(void)
     tcase_add_test(tc, refuses_a_text_that_is_cut_off_anywhere);
     tcase_add_test(tc, halves_only_what_comes_from_outside_a_reduction);
     tcase_add_test(tc, names_parameters_for_their_edge_whatever_else_a_node_reads);
+    tcase_add_test(tc, has_one_hash_whichever_number_a_node_has);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

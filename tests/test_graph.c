@@ -467,6 +467,85 @@ START_TEST(the_hash_is_of_the_network_not_of_how_it_was_written)
 }
 END_TEST
 
+/* What reads a concatenation of a and b, which may stand in either order. */
+enum reader {
+    READ_BY_CONV,
+    READ_BY_LINEAR,
+    READ_THROUGH_DEPTHWISE, /* batch norm, activation, pool and depthwise convolution, then a convolution */
+    READ_IN_CONCAT,
+    ADDED_TO_CONV,
+    /* from here on the order says something */
+    ADDED_TO_SHARED_CONV,
+    ADDED_TO_INPUT,
+    ADDED_TO_OTHER_ORDER,
+    READ_BY_GROUPS,
+    READ_BY_PAIRS, /* as many groups as output channels, but two inputs each */
+    READ_BY_SLICE,
+    READ_BY_SHUFFLE,
+    MULTIPLIED,
+    READERS
+};
+
+static uint32_t read_concat(struct graph *g, enum reader reader, uint32_t cat, uint32_t other)
+{
+    uint32_t x;
+
+    switch (reader) {
+    case READ_BY_LINEAR: return graph_global_avg_pool(g, cat);
+    case READ_THROUGH_DEPTHWISE:
+        x = graph_relu(g, graph_batch_norm(g, cat, true, "bn"));
+        return graph_conv(g, graph_pool(g, GRAPH_MAX_POOL, x, 3, 2), 8, 3, 1, 1, 8, "dw");
+    case READ_IN_CONCAT: return graph_concat(g, (uint32_t[]){cat, other}, 2);
+    case ADDED_TO_CONV:
+        x = graph_relu(g, graph_conv(g, other, 8, 1, 1, 1, 1, "beside"));
+        return graph_sum(g, (uint32_t[]){cat, x}, 2);
+    case ADDED_TO_SHARED_CONV:
+        x = graph_conv(g, other, 8, 1, 1, 1, 1, "beside");
+        x = graph_concat(g, (uint32_t[]){graph_sum(g, (uint32_t[]){cat, x}, 2), x}, 2);
+        return x;
+    case ADDED_TO_INPUT: return graph_sum(g, (uint32_t[]){cat, 0}, 2);
+    case ADDED_TO_OTHER_ORDER: {
+        const uint32_t *in = graph_inputs(g, cat);
+
+        x = graph_concat(
+            g, (uint32_t[]){in[0] < in[1] ? in[0] : in[1], in[0] < in[1] ? in[1] : in[0]}, 2);
+        return graph_sum(g, (uint32_t[]){cat, x}, 2);
+    }
+    case READ_BY_GROUPS: return graph_conv(g, cat, 8, 1, 1, 1, 2, "grouped");
+    case READ_BY_PAIRS: return graph_conv(g, cat, 4, 1, 1, 1, 4, "grouped");
+    case READ_BY_SLICE: return graph_slice(g, cat, 0, 3);
+    case READ_BY_SHUFFLE: return graph_channel_shuffle(g, cat, 2);
+    case MULTIPLIED: return graph_mul(g, cat, graph_activation(g, GRAPH_SIGMOID, cat));
+    case READ_BY_CONV:
+    case READERS: break;
+    }
+    return cat;
+}
+
+static struct digest hash_of_concat(enum reader reader, bool turned)
+{
+    struct graph *g = new_graph(8, 8);
+    uint32_t a = graph_conv(g, 0, 4, 3, 1, 1, 1, "a"), b = graph_conv(g, 0, 4, 5, 1, 1, 1, "b");
+    uint32_t cat = graph_concat(g, turned ? (uint32_t[]){b, a} : (uint32_t[]){a, b}, 2), x;
+    struct digest d;
+
+    x = read_concat(g, reader, cat, a);
+    finish(g, reader == READ_BY_LINEAR ? x : graph_conv(g, x, 4, 1, 1, 1, 1, "reads"));
+    ck_assert_int_eq(graph_hash(g, &d), FARM_OK);
+    graph_destroy(&g);
+    return d;
+}
+
+START_TEST(the_order_of_a_concatenation_counts_only_where_it_can_be_seen)
+{
+    struct digest one = hash_of_concat((enum reader)_i, false);
+    struct digest other = hash_of_concat((enum reader)_i, true);
+
+    ck_assert_msg((memcmp(&one, &other, sizeof one) == 0) == (_i < ADDED_TO_SHARED_CONV),
+                  "reader %d", _i);
+}
+END_TEST
+
 /* ---- bytes ----------------------------------------------------------------------------------------- */
 
 static struct graph *small_graph(void)
@@ -585,6 +664,8 @@ int main(void)
     tcase_add_test(tcase, what_the_output_does_not_need_costs_nothing);
     tcase_add_test(tcase, a_value_read_later_stays_live);
     tcase_add_loop_test(tcase, the_hash_is_of_the_network_not_of_how_it_was_written, 1, VARIANTS);
+    tcase_add_loop_test(tcase, the_order_of_a_concatenation_counts_only_where_it_can_be_seen, 0,
+                        READERS);
     tcase_add_test(tcase, packing_and_unpacking_gives_the_same_graph);
     tcase_add_test(tcase, no_bytes_from_outside_harm);
     tcase_add_test(tcase, a_graph_of_a_later_version_is_refused_by_name);

@@ -422,9 +422,11 @@ START_TEST(names_what_does_not_fit_when_opened)
         const char *says;
     } bad[] = {
         {{.name = "dart", .input = {8, 8, 1}, .classes = 10},
-         "there is no search space 'dart': known are nasbench201, amoebanet, nasnet, darts"},
+         "there is no search space 'dart': known are nasbench201, amoebanet, nasnet, darts, "
+         "nasbench101"},
         {{.name = "", .input = {8, 8, 1}, .classes = 10},
-         "there is no search space '': known are nasbench201, amoebanet, nasnet, darts"},
+         "there is no search space '': known are nasbench201, amoebanet, nasnet, darts, "
+         "nasbench101"},
         {{.name = "nasbench201", .input = {0, 8, 1}, .classes = 10},
          "space nasbench201: images of 0x8x1: sides must be 1 to 4096, channels 1 to 65536"},
         {{.name = "amoebanet", .input = {8, 8, 1}},

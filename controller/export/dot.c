@@ -127,7 +127,17 @@ static void put_state_label(FILE *f, const char *label)
         put_quoted(f, label);
 }
 
-static void put_state(FILE *f, uint32_t cell, uint32_t i, const struct cell_node *node)
+static const char *colour_of_label(const char *op)
+{
+    if (strstr(op, "pool") != NULL)
+        return "#d0e0e3";
+    if (strstr(op, "conv") != NULL)
+        return "#cfe2f3";
+    return "white";
+}
+
+static void put_state(FILE *f, uint32_t cell, uint32_t i, const struct cell_node *node,
+                      const char *op)
 {
     static const char *const looks[] = {
         [CELL_INPUT] = "fillcolor=\"#d9ead3\", fontsize=13",
@@ -136,18 +146,15 @@ static void put_state(FILE *f, uint32_t cell, uint32_t i, const struct cell_node
         [CELL_OUTPUT] = "fillcolor=\"#fff2cc\", fontsize=13",
     };
 
-    fprintf(f, "    c%" PRIu32 "s%" PRIu32 " [%s, label=", cell, i, looks[node->role]);
-    put_state_label(f, node->label);
+    fprintf(f, "    c%" PRIu32 "s%" PRIu32 " [", cell, i);
+    if (op != NULL) {
+        fprintf(f, "fillcolor=\"%s\", label=", colour_of_label(op));
+        put_quoted(f, op);
+    } else {
+        fprintf(f, "%s, label=", looks[node->role]);
+        put_state_label(f, node->label);
+    }
     fputs("];\n", f);
-}
-
-static const char *colour_of_label(const char *op)
-{
-    if (strstr(op, "pool") != NULL)
-        return "#d0e0e3";
-    if (strstr(op, "conv") != NULL)
-        return "#cfe2f3";
-    return "white";
 }
 
 /* An operation is a box in the middle of its edge. */
@@ -173,7 +180,7 @@ static void put_cell(FILE *f, uint32_t which, const struct cell_drawing *cell)
     put_quoted(f, cell->title);
     fputs("; color=\"#bbbbbb\"; style=rounded; margin=12;\n", f);
     for (uint32_t i = 0; i < cell->n_nodes; i++)
-        put_state(f, which, i, &cell->nodes[i]);
+        put_state(f, which, i, &cell->nodes[i], cell->node_op[i]);
     for (uint32_t i = 0; i < cell->n_edges; i++)
         put_edge(f, which, i, &cell->edges[i]);
     fputs("  }\n", f);
@@ -198,9 +205,10 @@ int export_cell_dot(const struct space *space, const struct genome *genome, cons
     return finished(f, &text, out);
 }
 
-/* node = op(from) + op(from), or a concatenation, or nothing */
+/* node = op(from) + op(from), or op(from + from), or a concatenation, or nothing */
 static void put_line(FILE *f, const struct cell_drawing *cell, uint32_t node)
 {
+    const char *op = cell->node_op[node], *between = op != NULL ? " + " : ", ";
     uint32_t n = 0;
     bool wires = false;
 
@@ -211,8 +219,10 @@ static void put_line(FILE *f, const struct cell_drawing *cell, uint32_t node)
         if (e->to != node)
             continue;
         wires = e->op[0] == '\0';
-        if (wires)
-            fprintf(f, "%s%s", n++ > 0 ? ", " : " concat(", cell->nodes[e->from].label);
+        if (wires && n++ == 0)
+            fprintf(f, " %s(%s", op != NULL ? op : "concat", cell->nodes[e->from].label);
+        else if (wires)
+            fprintf(f, "%s%s", between, cell->nodes[e->from].label);
         else
             fprintf(f, "%s %s(%s)", n++ > 0 ? " +" : "", e->op, cell->nodes[e->from].label);
     }

@@ -1,6 +1,10 @@
 /* variation.c - mutation as AmoebaNet draws it, mutation gene by gene, and two-point crossover. */
 #include "variation.h"
 
+#include <stdlib.h>
+
+#define MUTATION_TRIES 100
+
 static bool has_another_value(const struct dim *d)
 {
     return d->kind == DIM_CATEGORICAL ? d->choices > 1 : d->hi > d->lo;
@@ -30,14 +34,15 @@ static bool draw_group(const struct space *space, struct rng *rng, const struct 
     return n > 0;
 }
 
-void mutate_genome(const struct space *space, struct rng *rng, double identity,
-                   struct genome *genome)
+/* The gene that was given another value; n_dims: none. */
+static uint32_t mutate_once(const struct space *space, struct rng *rng, double identity,
+                            struct genome *genome)
 {
     uint32_t of_role[3] = {0, 0, 0}, group = 0, roles = 0, role = 0;
     uint64_t nth;
 
     if (!draw_group(space, rng, genome, &group) || (identity > 0 && rng_uniform(rng) < identity))
-        return;
+        return space->n_dims;
     for (uint32_t i = 0; i < space->n_dims; i++)
         if (space->dims[i].group == group && can_change(space, genome, i))
             of_role[space->dims[i].role]++;
@@ -49,8 +54,26 @@ void mutate_genome(const struct space *space, struct rng *rng, double identity,
         if (space->dims[i].group == group && space->dims[i].role == role &&
             can_change(space, genome, i) && nth-- == 0) {
             space_resample(space, rng, genome, i);
-            return;
+            return i;
         }
+    return space->n_dims;
+}
+
+void mutate_genome(const struct space *space, struct rng *rng, double identity,
+                   struct genome *genome)
+{
+    struct genome *parent = space->ops->check != NULL ? genome_copy(genome) : NULL;
+    uint32_t gene = mutate_once(space, rng, identity, genome);
+
+    for (int tries = 1; parent != NULL && gene < space->n_dims; tries++) {
+        if (space_check(space, genome, NULL) == FARM_OK)
+            break;
+        genome->gene[gene] = parent->gene[gene];
+        if (tries == MUTATION_TRIES)
+            break;
+        gene = mutate_once(space, rng, 0, genome);
+    }
+    free(parent);
 }
 
 void mutate_each_gene(const struct space *space, struct rng *rng, double chance,

@@ -10,7 +10,8 @@
 
 /* Changes one gene of genome: a group (cell) is drawn; with chance `identity` nothing changes; otherwise one of the
  * roles that the group has (operation, hidden state, other) is drawn, then one active gene of it, and that gets
- * another value. Genes that have only one value are never drawn. */
+ * another value. Genes that have only one value are never drawn. A change that the space's own check refuses is taken
+ * back, and another one is drawn (a hundred times: then nothing changes). */
 void mutate_genome(const struct space *space, struct rng *rng, double identity,
                    struct genome *genome);
 

@@ -63,6 +63,7 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
 bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out);
 bool notation_end(struct notation_cursor *self);
 
-extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet, space_darts;
+extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet, space_darts,
+    space_nasbench101;
 
 #endif

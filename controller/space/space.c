@@ -10,8 +10,8 @@
 #include "skeleton.h"
 #include "tune.h"
 
-static const struct space_ops *const spaces[] = {&space_nasbench201, &space_amoebanet,
-                                                 &space_nasnet, &space_darts, NULL};
+static const struct space_ops *const spaces[] = {
+    &space_nasbench201, &space_amoebanet, &space_nasnet, &space_darts, &space_nasbench101, NULL};
 
 const struct space_ops *const *space_all(void)
 {
@@ -154,8 +154,12 @@ static double draw(const struct dim *d, struct rng *rng)
 
 void space_sample(const struct space *self, struct rng *rng, struct genome *genome)
 {
-    for (uint32_t i = 0; i < self->n_dims; i++)
-        genome->gene[i] = draw(&self->dims[i], rng);
+    for (int tries = 0; tries < 1000; tries++) {
+        for (uint32_t i = 0; i < self->n_dims; i++)
+            genome->gene[i] = draw(&self->dims[i], rng);
+        if (self->ops->check == NULL || self->ops->check(self, genome, NULL) == FARM_OK)
+            return;
+    }
 }
 
 void space_resample(const struct space *self, struct rng *rng, struct genome *genome, uint32_t i)
@@ -183,6 +187,9 @@ static bool is_met(const struct dim *condition, double value)
 
 bool space_active(const struct space *self, const struct genome *genome, uint32_t i)
 {
+    if (self->ops->active != NULL && i < self->n_dims - self->n_tuned &&
+        !self->ops->active(self, genome, i))
+        return false;
     for (int32_t p = self->dims[i].parent; p >= 0; p = self->dims[i].parent) {
         if (!is_met(&self->dims[i], genome->gene[p]))
             return false;
@@ -212,7 +219,7 @@ int space_check(const struct space *self, const struct genome *genome, struct wh
                        genome->n, self->ops->name, self->n_dims);
     for (uint32_t i = 0; i < self->n_dims && rc == FARM_OK; i++)
         rc = check_gene(&self->dims[i], genome->gene[i], i, why);
-    return rc;
+    return rc == FARM_OK && self->ops->check != NULL ? self->ops->check(self, genome, why) : rc;
 }
 
 int space_decode(const struct space *self, const struct genome *genome, struct graph **out,

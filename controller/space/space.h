@@ -79,8 +79,10 @@ struct cell_edge {
 struct cell_drawing {
     const char *title; /* a constant: "cell", "normal", "reduction" */
     uint32_t n_nodes, n_edges;
-    struct cell_node nodes[16];
-    struct cell_edge edges[32];
+    struct cell_node nodes[24];
+    const char *node_op
+        [24]; /* constants: what is done to the sum of the wires that come in; NULL: a state */
+    struct cell_edge edges[160];
 };
 
 struct space {
@@ -110,6 +112,10 @@ struct space_ops {
     /* Describes the which-th kind of cell; false when there is no such. May be NULL. */
     bool (*cell)(const struct space *self, const struct genome *genome, uint32_t which,
                  struct cell_drawing *out);
+    /* What ranges of single genes cannot say; NULL: nothing. FARM_EGENOME says what is wrong. */
+    int (*check)(const struct space *self, const struct genome *genome, struct why *why);
+    /* Whether another value of a gene may make another network, beyond its condition; NULL: always. */
+    bool (*active)(const struct space *self, const struct genome *genome, uint32_t gene);
     const void *own;  /* what these functions know of their space, when several spaces share them */
     const char *tune; /* what is tuned when the config says nothing; NULL: nothing */
 };
@@ -120,7 +126,8 @@ void space_close(struct space **self);
 /* NULL-terminated. */
 const struct space_ops *const *space_all(void);
 
-/* Uniform over every dimension (log-uniform for DIM_LOG_REAL). genome has n_dims genes. */
+/* Uniform over every dimension (log-uniform for DIM_LOG_REAL), and drawn again while the space's own check refuses what was
+ * drawn (a thousand times: the last one may be no point of a space that is nearly empty). genome has n_dims genes. */
 void space_sample(const struct space *self, struct rng *rng, struct genome *genome);
 /* Resamples gene i so that it differs from what it was, where the dimension has another value. */
 void space_resample(const struct space *self, struct rng *rng, struct genome *genome, uint32_t i);
