@@ -205,28 +205,42 @@ int export_cell_dot(const struct space *space, const struct genome *genome, cons
     return finished(f, &text, out);
 }
 
-/* node = op(from) + op(from), or op(from + from), or a concatenation, or nothing */
+/* The operations on edges into a node, with their sources. */
+static uint32_t put_terms(FILE *f, const struct cell_drawing *cell, uint32_t node,
+                          const char *between)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < cell->n_edges; i++)
+        if (cell->edges[i].to == node && cell->edges[i].op[0] != '\0')
+            fprintf(f, "%s%s(%s)", n++ > 0 ? between : "", cell->edges[i].op,
+                    cell->nodes[cell->edges[i].from].label);
+    return n;
+}
+
+static uint32_t n_wires(const struct cell_drawing *cell, uint32_t node)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < cell->n_edges; i++)
+        n += cell->edges[i].to == node && cell->edges[i].op[0] == '\0';
+    return n;
+}
+
+/* node = op(from) + op(from), or op(from + from), or a concatenation of wires and terms, or nothing */
 static void put_line(FILE *f, const struct cell_drawing *cell, uint32_t node)
 {
     const char *op = cell->node_op[node], *between = op != NULL ? " + " : ", ";
-    uint32_t n = 0;
-    bool wires = false;
+    uint32_t wires = n_wires(cell, node), n;
 
-    fprintf(f, "  %-7s =", cell->nodes[node].label);
-    for (uint32_t i = 0; i < cell->n_edges; i++) {
-        const struct cell_edge *e = &cell->edges[i];
-
-        if (e->to != node)
-            continue;
-        wires = e->op[0] == '\0';
-        if (wires && n++ == 0)
-            fprintf(f, " %s(%s", op != NULL ? op : "concat", cell->nodes[e->from].label);
-        else if (wires)
-            fprintf(f, "%s%s", between, cell->nodes[e->from].label);
-        else
-            fprintf(f, "%s %s(%s)", n++ > 0 ? " +" : "", e->op, cell->nodes[e->from].label);
-    }
-    fputs(n == 0 ? " 0\n" : wires ? ")\n" : "\n", f);
+    fprintf(f, "  %-7s = ", cell->nodes[node].label);
+    if (wires > 0)
+        fprintf(f, "%s(", op != NULL ? op : "concat");
+    n = put_terms(f, cell, node, wires > 0 ? between : " + ");
+    for (uint32_t i = 0; i < cell->n_edges && wires > 0; i++)
+        if (cell->edges[i].to == node && cell->edges[i].op[0] == '\0')
+            fprintf(f, "%s%s", n++ > 0 ? between : "", cell->nodes[cell->edges[i].from].label);
+    fputs(n == 0 ? "0\n" : wires > 0 ? ")\n" : "\n", f);
 }
 
 int export_cell_text(const struct space *space, const struct genome *genome, char **out)

@@ -64,6 +64,6 @@ bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out);
 bool notation_end(struct notation_cursor *self);
 
 extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet, space_darts,
-    space_nasbench101;
+    space_nasbench101, space_enas_macro;
 
 #endif

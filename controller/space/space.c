@@ -11,7 +11,8 @@
 #include "tune.h"
 
 static const struct space_ops *const spaces[] = {
-    &space_nasbench201, &space_amoebanet, &space_nasnet, &space_darts, &space_nasbench101, NULL};
+    &space_nasbench201, &space_amoebanet,  &space_nasnet, &space_darts,
+    &space_nasbench101, &space_enas_macro, NULL};
 
 const struct space_ops *const *space_all(void)
 {

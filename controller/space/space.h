@@ -82,7 +82,7 @@ struct cell_drawing {
     struct cell_node nodes[24];
     const char *node_op
         [24]; /* constants: what is done to the sum of the wires that come in; NULL: a state */
-    struct cell_edge edges[160];
+    struct cell_edge edges[320];
 };
 
 struct space {
