@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct space *open_space(const char *name)
 {
@@ -95,4 +96,88 @@ void check_same_state(const struct strategy *a, const struct strategy *b)
     ck_assert_mem_eq(left, right, left_len);
     free(left);
     free(right);
+}
+
+static double best_of(struct strategy *strategy, const struct space *space, uint64_t trials)
+{
+    struct genome *genome = genome_create(space->n_dims);
+    uint64_t parent;
+    double best = 0;
+
+    for (uint64_t t = 0; t < trials; t++) {
+        ck_assert_int_eq(strategy_ask(strategy, genome, &parent), FARM_OK);
+        ck_assert_int_eq(space_check(space, genome, NULL), FARM_OK);
+        ck_assert_int_eq(strategy_enter(strategy, t, genome), FARM_OK);
+        ck_assert_int_eq(tell(strategy, t, genome, OUTCOME_OK, score(space, genome)), FARM_OK);
+        best = fmax(best, score(space, genome));
+    }
+    free(genome);
+    return best;
+}
+
+double mean_best(const char *name, const char *options, const struct space *space, uint64_t trials,
+                 uint64_t seeds)
+{
+    double sum = 0;
+
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        struct strategy *strategy = made(name, options, space, seed);
+
+        sum += best_of(strategy, space, trials);
+        strategy_destroy(&strategy);
+    }
+    return sum / (double)seeds;
+}
+
+void check_beats_random(const char *name, const char *options, const char *space_name,
+                        uint64_t trials, uint64_t seeds)
+{
+    struct space *space = open_space(space_name);
+    double random = mean_best("random", "", space, trials, seeds);
+    double mine = mean_best(name, options, space, trials, seeds);
+
+    ck_assert_msg(mine > random + 0.1 * (1 - random), "on %s: %s reaches %.4f, random %.4f",
+                  space_name, name, mine, random);
+    space_close(&space);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void check_asks_within(const char *name, const char *options, uint64_t results, double seconds)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *strategy = made(name, options, space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    enum { ASKS = 10 };
+    double began, took = 0;
+    uint64_t parent;
+    struct rng rng;
+
+    rng_seed(&rng, 1);
+    for (uint64_t t = 0; t < results + ASKS; t++) {
+        began = cpu_seconds();
+        if (t < results)
+            space_sample(space, &rng, genome);
+        else
+            ck_assert_int_eq(strategy_ask(strategy, genome, &parent), FARM_OK);
+        took += t < results ? 0 : cpu_seconds() - began;
+        ck_assert_int_eq(strategy_enter(strategy, t, genome), FARM_OK);
+        ck_assert_int_eq(tell(strategy, t, genome, OUTCOME_OK, score(space, genome)), FARM_OK);
+    }
+    (void)fprintf(stderr, "%s: %.3f ms of processor an ask at %llu results\n", name,
+                  1e3 * took / ASKS, (unsigned long long)results);
+#ifndef NASFARM_SANITIZED
+    ck_assert_msg(took / ASKS <= seconds, "%.3f ms an ask", 1e3 * took / ASKS);
+#else
+    (void)seconds;
+#endif
+    free(genome);
+    strategy_destroy(&strategy);
+    space_close(&space);
 }

@@ -17,6 +17,14 @@ double score(const struct space *space, const struct genome *genome);
  * ten fails. What still runs at the end is lost with the farm. */
 void fold(struct strategy *strategy, const struct space *space, uint64_t from, uint64_t to,
           struct rng *rng);
+/* The mean over seeds of the best score among so many trials, each told before the next is asked. */
+double mean_best(const char *name, const char *options, const struct space *space, uint64_t trials,
+                 uint64_t seeds);
+/* By at least a tenth of what random search leaves. */
+void check_beats_random(const char *name, const char *options, const char *space_name,
+                        uint64_t trials, uint64_t seeds);
+/* On nasbench201: processor time of an ask behind a result, when there are so many results; a sanitizer may take longer. */
+void check_asks_within(const char *name, const char *options, uint64_t results, double seconds);
 void check_same_state(const struct strategy *a, const struct strategy *b);
 
 #endif

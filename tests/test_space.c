@@ -564,6 +564,27 @@ START_TEST(gives_every_parameter_one_name_whatever_the_rest_of_the_genome)
 }
 END_TEST
 
+START_TEST(a_share_of_the_range_and_back)
+{
+    static const struct dim log_real = {.kind = DIM_LOG_REAL, .lo = 0.001, .hi = 10},
+                            whole = {.kind = DIM_INTEGER, .lo = 3, .hi = 6},
+                            category = {.kind = DIM_CATEGORICAL, .choices = 5};
+
+    ck_assert_double_eq_tol(dim_at(&log_real, 0.75), 1, 1e-12);
+    ck_assert_double_eq_tol(dim_share(&log_real, 0.1), 0.5, 1e-12);
+    ck_assert_double_eq(dim_at(&log_real, 0), 0.001);
+    ck_assert_double_eq(dim_at(&log_real, 1), 10);
+    for (int v = 3; v <= 6; v++) { /* each has a quarter, and its share is the middle of it */
+        ck_assert_double_eq_tol(dim_share(&whole, v), (v - 3) / 4.0 + 0.125, 1e-12);
+        ck_assert_double_eq(dim_at(&whole, (v - 3) / 4.0), v);
+        ck_assert_double_eq(dim_at(&whole, (v - 3) / 4.0 + 0.249), v);
+    }
+    ck_assert_double_eq(dim_at(&whole, 1), 6);
+    ck_assert_double_eq(dim_at(&category, 0.5), 2);
+    ck_assert_double_eq(dim_share(&category, 4), 0.9);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("space");
@@ -594,6 +615,7 @@ int main(void)
     tcase_add_test(tc, keeps_four_pixels_a_side_unless_told_otherwise);
     tcase_add_test(tc, says_why_a_network_past_the_limits_is_none);
     tcase_add_test(tc, gives_every_parameter_one_name_whatever_the_rest_of_the_genome);
+    tcase_add_test(tc, a_share_of_the_range_and_back);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -17,6 +17,7 @@ static const struct {
     {"tournament", "population=20,sample=5,worst-of-all=1"},
     {"nsga2", "population=20"},
     {"local-search", "initial=5"},
+    {"tpe", "samples=8"},
 };
 #define N_ALL (sizeof all / sizeof all[0])
 static const char *const spaces[] = {"nasbench201", "amoebanet"};

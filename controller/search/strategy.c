@@ -12,8 +12,8 @@
 #define STATE_VERSION 1
 
 static const struct strategy_kind *const kinds[] = {
-    &strategy_evolution,  &strategy_random, &strategy_grid,
-    &strategy_tournament, &strategy_nsga2,  &strategy_local_search,
+    &strategy_evolution, &strategy_random,       &strategy_grid, &strategy_tournament,
+    &strategy_nsga2,     &strategy_local_search, &strategy_tpe,
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -41,7 +41,7 @@ static int read_options(struct strategy *self, const char *text, struct why *why
 
 static int unknown_strategy(const char *name, struct why *why)
 {
-    char known[120] = "";
+    char known[200] = "";
 
     for (size_t i = 0; i < N_KINDS; i++)
         number_options_add_known(known, sizeof known, kinds[i]->ops.name);

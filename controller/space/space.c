@@ -140,17 +140,45 @@ static double rounded(double v)
     return strtod(text, NULL);
 }
 
+bool dim_is_number(const struct dim *self)
+{
+    return self->kind != DIM_CATEGORICAL || self->ordered;
+}
+
+static double first_value(const struct dim *d)
+{
+    return d->kind == DIM_CATEGORICAL ? 0 : d->lo;
+}
+
+double dim_at(const struct dim *self, double share)
+{
+    double n = (double)dim_values(self), v = 0;
+
+    switch (self->kind) {
+    case DIM_CATEGORICAL:
+    case DIM_INTEGER: return first_value(self) + fmin(fmax(floor(share * n), 0), n - 1);
+    case DIM_REAL: v = self->lo + (self->hi - self->lo) * share; break;
+    case DIM_LOG_REAL: v = exp(log(self->lo) + (log(self->hi) - log(self->lo)) * share); break;
+    }
+    return fmin(fmax(rounded(v), self->lo), self->hi); /* also, exp(log(x)) may be a bit off x */
+}
+
+double dim_share(const struct dim *self, double value)
+{
+    if (dim_values(self) > 0)
+        return (value - first_value(self) + 0.5) / (double)dim_values(self);
+    if (!(self->hi > self->lo))
+        return 0.5;
+    if (self->kind == DIM_REAL)
+        return (value - self->lo) / (self->hi - self->lo);
+    return log(value / self->lo) / log(self->hi / self->lo);
+}
+
 static double draw(const struct dim *d, struct rng *rng)
 {
-    double v = 0;
+    uint64_t n = dim_values(d);
 
-    switch (d->kind) {
-    case DIM_CATEGORICAL: return (double)rng_below(rng, d->choices);
-    case DIM_INTEGER: return d->lo + (double)rng_below(rng, dim_values(d));
-    case DIM_REAL: v = d->lo + (d->hi - d->lo) * rng_uniform(rng); break;
-    case DIM_LOG_REAL: v = exp(log(d->lo) + (log(d->hi) - log(d->lo)) * rng_uniform(rng)); break;
-    }
-    return fmin(fmax(rounded(v), d->lo), d->hi); /* also, exp(log(x)) may be a bit off x */
+    return n > 0 ? first_value(d) + (double)rng_below(rng, n) : dim_at(d, rng_uniform(rng));
 }
 
 void space_sample(const struct space *self, struct rng *rng, struct genome *genome)

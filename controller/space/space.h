@@ -35,6 +35,13 @@ struct dim {
 const char *dim_text(const struct dim *self, double value, char room[32]);
 /* Whole values of a dimension; 0 when it is real. */
 uint64_t dim_values(const struct dim *self);
+/* Whether its values lie on a line: all but categories without an order. */
+bool dim_is_number(const struct dim *self);
+/* The value at a share 0 to 1 of the range, which whole values and categories cut into equal parts; of DIM_LOG_REAL the
+ * logarithm's. Real ones have six digits. */
+double dim_at(const struct dim *self, double share);
+/* And back; a whole value's share is the middle of its part. */
+double dim_share(const struct dim *self, double value);
 
 /* A number that a space can be told beside what struct space_config has for all: a width multiplier, a resolution. */
 struct space_option {
