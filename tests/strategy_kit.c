@@ -141,6 +141,14 @@ void check_beats_random(const char *name, const char *options, const char *space
     space_close(&space);
 }
 
+void check_serves(const char *name, const char *options, const char *space_name, uint64_t trials)
+{
+    struct space *space = open_space(space_name);
+
+    (void)mean_best(name, options, space, trials, 1);
+    space_close(&space);
+}
+
 static double cpu_seconds(void)
 {
     struct timespec t;

@@ -23,6 +23,8 @@ double mean_best(const char *name, const char *options, const struct space *spac
 /* By at least a tenth of what random search leaves. */
 void check_beats_random(const char *name, const char *options, const char *space_name,
                         uint64_t trials, uint64_t seeds);
+/* Whether what it proposes in so many trials is admitted by a space that refuses much. */
+void check_serves(const char *name, const char *options, const char *space_name, uint64_t trials);
 /* On nasbench201: processor time of an ask behind a result, when there are so many results; a sanitizer may take longer. */
 void check_asks_within(const char *name, const char *options, uint64_t results, double seconds);
 void check_same_state(const struct strategy *a, const struct strategy *b);

@@ -179,6 +179,7 @@ START_TEST(beats_random_search_on_an_easy_landscape)
 {
     check_beats_random("tpe", "", "nasbench201", 150, 10);
     check_beats_random("tpe", "", "nasbench201+hyperparameters", 150, 10);
+    check_serves("tpe", "", "nasbench101", 60);
 }
 END_TEST
 

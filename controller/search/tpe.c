@@ -216,13 +216,14 @@ static double ratio_at(const struct tpe *t, const double *x)
     return fmax(kde_density(&t->rest, x), TINY) / fmax(kde_density(&t->good, x), TINY);
 }
 
-/* Of all draws the one with the least ratio that is no trial yet; if all are trials, the least of them. */
+/* Of all draws that the space admits the one with the least ratio that is no trial yet; if all are trials, the least of
+ * them. */
 static void propose(struct strategy *self, struct genome *out)
 {
     struct tpe *t = self->state;
     int samples = (int)strategy_option_value(self, "samples");
     double width = strategy_option_value(self, "bandwidth"), least = INFINITY;
-    bool known = true;
+    bool any = false, known = true;
 
     for (int s = 0; s < samples; s++) {
         double ratio;
@@ -231,16 +232,20 @@ static void propose(struct strategy *self, struct genome *out)
         kde_draw(&t->good, &self->rng, width, t->x);
         write_genome(self->space, t->x, out);
         this_known = history_has(&t->history, out);
-        if (this_known && !known)
+        if ((this_known && any && !known) || space_check(self->space, out, NULL) != FARM_OK)
             continue;
         ratio = ratio_at(t, t->x);
-        if (s == 0 || (known && !this_known) || ratio < least) {
+        if (!any || (known && !this_known) || ratio < least) {
             least = ratio;
+            any = true;
             known = this_known;
             memcpy(t->best, t->x, self->space->n_dims * sizeof *t->x);
         }
     }
-    write_genome(self->space, t->best, out);
+    if (any)
+        write_genome(self->space, t->best, out);
+    else
+        space_sample(self->space, &self->rng, out);
 }
 
 static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
@@ -248,7 +253,7 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
     struct tpe *t = self->state;
     int rc = t->fitted ? FARM_OK : fit(self);
 
-    (void)parent;
+    *parent = UINT64_MAX;
     if (rc != FARM_OK)
         return rc;
     if (t->good.n == 0 || rng_uniform(&self->rng) < strategy_option_value(self, "random"))
