@@ -42,8 +42,8 @@ static int bad_value(const struct space_option *o, const char *value, struct why
     if (o->labels == NULL)
         return why_set(why, FARM_EINPUT, "option %s=%s: must be %s from %.9g to %.9g", o->name,
                        value, o->whole ? "a whole number" : "a number", o->lo, o->hi);
-    for (size_t i = 0; o->labels[i] != NULL; i++)
-        add_word(known, sizeof known, " ", o->labels[i]);
+    for (const char *const *label = o->labels(); *label != NULL; label++)
+        add_word(known, sizeof known, " ", *label);
     return why_set(why, FARM_EINPUT, "option %s=%s: must be one of%s", o->name, value, known);
 }
 
@@ -52,8 +52,8 @@ static int read_value(const struct space_option *o, const char *value, double *o
     char *end;
     double v;
 
-    for (size_t i = 0; o->labels != NULL && o->labels[i] != NULL; i++)
-        if (strcmp(o->labels[i], value) == 0) {
+    for (size_t i = 0; o->labels != NULL && o->labels()[i] != NULL; i++)
+        if (strcmp(o->labels()[i], value) == 0) {
             *out = (double)i;
             return FARM_OK;
         }
@@ -113,7 +113,7 @@ int options_write(struct space *self, struct why *why)
 
         (void)snprintf(number, sizeof number, "%.9g", self->option[i]);
         if (table[i].labels != NULL)
-            value = table[i].labels[(size_t)self->option[i]];
+            value = table[i].labels()[(size_t)self->option[i]];
         used += (size_t)snprintf(out + used, room - used, "%s%s=%s", used > 0 ? "," : "",
                                  table[i].name, value);
         if (used >= room)

@@ -37,6 +37,20 @@ bool skeleton_has_imagenet_stem(const struct space_config *config)
     return strcmp(config->stem, "imagenet") == 0;
 }
 
+int skeleton_refuse(const struct space_config *c, const char *what, struct why *why)
+{
+    const char *given = c->cells > 0                                    ? "cells"
+                        : c->stages > 0                                 ? "number of stages"
+                        : c->channels > 0 || c->stem_channels > 0       ? "channels to choose"
+                        : c->stem_stride > 0                            ? "stride to choose"
+                        : c->stem[0] != '\0' || c->skip_reduction_input ? "stem of cells"
+                                                                        : NULL;
+
+    return given == NULL
+               ? FARM_OK
+               : why_set(why, FARM_EINPUT, "%s has no %s: its options scale it", what, given);
+}
+
 int skeleton_only_plain(const struct space_config *config, struct why *why)
 {
     if (skeleton_has_imagenet_stem(config))
@@ -75,13 +89,9 @@ static uint32_t side_after_stem(const struct space_config *config, uint32_t side
     return side < 3 ? 0 : halved(halved((side - 3) / config->stem_stride + 1));
 }
 
-int skeleton_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
-                  struct why *why)
+int skeleton_check_data(const struct space_config *config, struct why *why)
 {
     const struct graph_shape *in = &config->input;
-    const struct skeleton_defaults *d;
-    uint32_t side, most;
-    int rc;
 
     if (in->h < 1 || in->h > LIMIT_SIDE || in->w < 1 || in->w > LIMIT_SIDE || in->c < 1 ||
         in->c > LIMIT_CHANNELS)
@@ -94,7 +104,19 @@ int skeleton_fill(struct space_config *config, const struct skeleton_defaults de
     if (!(config->drop_path >= 0 && config->drop_path < 1))
         return why_set(why, FARM_EINPUT, "a drop-path rate of %g: must be 0 or more and below 1",
                        (double)config->drop_path);
-    if ((rc = fill_stem(config, why)) != FARM_OK)
+    return FARM_OK;
+}
+
+int skeleton_fill(struct space_config *config, const struct skeleton_defaults defaults[3],
+                  struct why *why)
+{
+    const struct graph_shape *in = &config->input;
+    const struct skeleton_defaults *d;
+    uint32_t side, most;
+    int rc;
+
+    if ((rc = skeleton_check_data(config, why)) != FARM_OK ||
+        (rc = fill_stem(config, why)) != FARM_OK)
         return rc;
     side = side_after_stem(config, in->h < in->w ? in->h : in->w);
     if (side == 0)

@@ -8,6 +8,9 @@
 #include "limits.h"
 #include "space.h"
 
+/* Images, classes and the drop-path rate are within their limits, or FARM_EINPUT. */
+int skeleton_check_data(const struct space_config *config, struct why *why);
+
 struct skeleton_defaults {
     uint32_t channels, cells;
 };
@@ -21,6 +24,8 @@ int skeleton_fill(struct space_config *config, const struct skeleton_defaults de
                   struct why *why);
 
 bool skeleton_has_imagenet_stem(const struct space_config *config);
+/* For spaces that have no skeleton of cells: refuses all of its numbers. what is "a chain of blocks". */
+int skeleton_refuse(const struct space_config *config, const char *what, struct why *why);
 /* For spaces without reduction cells: refuses what only cells of the NASNet family can do. */
 int skeleton_only_plain(const struct space_config *config, struct why *why);
 
@@ -63,7 +68,8 @@ bool notation_label(struct notation_cursor *self, const char *const *labels, uin
 bool notation_digit(struct notation_cursor *self, uint32_t limit, double *out);
 bool notation_end(struct notation_cursor *self);
 
-extern const struct space_ops space_nasbench201, space_amoebanet, space_nasnet, space_darts,
-    space_nasbench101, space_enas_macro;
+#define SPACE(name) extern const struct space_ops space_##name;
+#include "space_list.h"
+#undef SPACE
 
 #endif

@@ -10,9 +10,11 @@
 #include "skeleton.h"
 #include "tune.h"
 
+#define SPACE(name) &space_##name,
 static const struct space_ops *const spaces[] = {
-    &space_nasbench201, &space_amoebanet,  &space_nasnet, &space_darts,
-    &space_nasbench101, &space_enas_macro, NULL};
+#include "space_list.h"
+    NULL};
+#undef SPACE
 
 const struct space_ops *const *space_all(void)
 {
@@ -21,7 +23,7 @@ const struct space_ops *const *space_all(void)
 
 static int unknown_space(const char *name, struct why *why)
 {
-    char known[240] = "";
+    char known[320] = "";
 
     for (size_t i = 0; spaces[i] != NULL; i++)
         add_word(known, sizeof known, i > 0 ? ", " : "", spaces[i]->name);

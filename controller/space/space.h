@@ -49,8 +49,8 @@ struct space_option {
     double lo, hi;    /* inclusive */
     bool whole;       /* no fractions */
     double fallback;  /* what it is when not given; by convention 0 where the data decides */
-    const char *const *labels; /* NULL-terminated names of 0, 1, ..., or NULL: a number */
-    const char *help;          /* one line, without the name, the range and the default */
+    const char *const *(*labels)(void); /* NULL-terminated names of 0, 1, ..., or NULL: a number */
+    const char *help;                   /* one line, without the name, the range and the default */
 };
 #define SPACE_OPTIONS_MAX 12
 
