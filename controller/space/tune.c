@@ -122,6 +122,19 @@ static void make_dim(const struct tunable *t, double lo, double hi, uint32_t gro
     }
 }
 
+/* "lo:hi"; false when it is something else. */
+static bool read_range(const char *text, double *lo, double *hi)
+{
+    char *end;
+
+    *lo = strtod(text, &end);
+    if (end == text || *end != ':')
+        return false;
+    text = end + 1;
+    *hi = strtod(text, &end);
+    return end != text && *end == '\0';
+}
+
 /* One "name" or "name=lo:hi" of len characters. */
 static int read_item(const char *text, size_t len, uint32_t group, struct dim *out, struct why *why)
 {
@@ -129,7 +142,7 @@ static int read_item(const char *text, size_t len, uint32_t group, struct dim *o
     size_t name_len = equals != NULL ? (size_t)(equals - text) : len;
     const struct tunable *t = find(text, name_len);
     double lo, hi;
-    int used = 0, rc;
+    int rc;
     char range[48] = "";
 
     if (t == NULL)
@@ -140,7 +153,7 @@ static int read_item(const char *text, size_t len, uint32_t group, struct dim *o
     if (equals != NULL) {
         if (len - name_len - 1 < sizeof range)
             memcpy(range, equals + 1, len - name_len - 1);
-        if (sscanf(range, "%lf:%lf%n", &lo, &hi, &used) != 2 || range[used] != '\0')
+        if (!read_range(range, &lo, &hi))
             lo = -1; /* refused below */
         if ((rc = check_range(t, lo, hi, why)) != FARM_OK)
             return rc;
