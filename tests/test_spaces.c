@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "evolution.h"
 #include "space.h"
+#include "variation.h"
 
 #define GENOMES 1000
 
@@ -117,8 +117,10 @@ START_TEST(mutates_to_a_neighbour_that_differs_in_one_active_gene)
         ck_assert(at < space->n_dims || space->n_dims == 0);
         ck_assert(space->n_dims == 0 || space_active(space, genome, at));
         changed[at]++;
-        graph = decoded(space, child);
-        graph_destroy(&graph);
+        if (space_check(space, child, NULL) == FARM_OK) {
+            graph = decoded(space, child);
+            graph_destroy(&graph);
+        }
         free(child);
     }
     for (uint32_t i = 0; i < space->n_dims; i++)
@@ -166,7 +168,7 @@ START_TEST(reads_back_its_own_notation)
 }
 END_TEST
 
-START_TEST(gives_a_parameter_one_shape_under_one_name)
+START_TEST(gives_parameters_short_names)
 {
     struct space *space = opened(space_number(_i), images[0]);
     struct genome *genome = genome_create(space->n_dims);
@@ -180,7 +182,7 @@ START_TEST(gives_a_parameter_one_shape_under_one_name)
         for (uint32_t n = 0; n < graph->n_nodes; n++)
             ck_assert_uint_le(strlen(graph_name(graph, n)), 58);
         graph_destroy(&graph);
-        mutate_genome(space, &rng, 0, genome);
+        space_sample(space, &rng, genome);
     }
     free(genome);
     space_close(&space);
@@ -235,9 +237,10 @@ START_TEST(scales_by_points_that_double_the_multiply_adds)
     bool paper = false;
 
     for (uint32_t i = 0; i < space->dims[1].choices; i++) {
-        double a, b, c;
+        char *at = NULL;
+        double a = strtod(space->dims[1].labels[i], &at), b = strtod(at + 1, &at),
+               c = strtod(at + 1, NULL);
 
-        ck_assert_int_eq(sscanf(space->dims[1].labels[i], "%lf/%lf/%lf", &a, &b, &c), 3);
         ck_assert(a >= 1 && b >= 1 && c >= 1);
         ck_assert_msg(fabs(a * b * b * c * c - 2) <= 0.1, "%s", space->dims[1].labels[i]);
         paper = paper || strcmp(space->dims[1].labels[i], "1.20/1.10/1.15") == 0;
@@ -384,7 +387,7 @@ int main(void)
     tcase_add_loop_test(tc, decodes_any_genome, 0, n_spaces());
     tcase_add_loop_test(tc, mutates_to_a_neighbour_that_differs_in_one_active_gene, 0, n_spaces());
     tcase_add_loop_test(tc, reads_back_its_own_notation, 0, n_spaces());
-    tcase_add_loop_test(tc, gives_a_parameter_one_shape_under_one_name, 0, n_spaces());
+    tcase_add_loop_test(tc, gives_parameters_short_names, 0, n_spaces());
     tcase_add_test(tc, has_as_many_points_as_the_papers_say);
     tcase_add_test(tc, counts_seven_thousand_units_of_once_for_all_to_the_fifth);
     tcase_add_test(tc, scales_by_points_that_double_the_multiply_adds);
