@@ -102,35 +102,44 @@ struct strip {
     int c;
 };
 
+/* A copy in registers: else every store could have changed the strip itself. */
+#define KEEP(all) const struct strip kept_strip = *(all), *const s = &kept_strip
+
 /* Whole vectors, then what is left. */
 #define EACH_VECTOR(f, ...)                                                                        \
     do {                                                                                           \
         int c0 = 0;                                                                                \
         for (; c0 + LANES <= s->c; c0 += LANES)                                                    \
-            f(__VA_ARGS__, true, s, c0);                                                           \
-        if (c0 < s->c)                                                                             \
-            f(__VA_ARGS__, false, s, c0);                                                          \
+            f(__VA_ARGS__, ALL, s, c0);                                                            \
+        if (HAS_HALVES && s->c - c0 == LANES / 2)                                                  \
+            f(__VA_ARGS__, HALF, s, c0);                                                           \
+        else if (c0 < s->c)                                                                        \
+            f(__VA_ARGS__, SOME, s, c0);                                                           \
     } while (0)
 
-INLINE vec get(const bool whole, const float *from, struct lanes lanes)
+INLINE vec get(const enum width w, const float *from, struct lanes lanes)
 {
-    return whole ? LOAD(from) : load_lanes(from, lanes);
+    return w == ALL ? LOAD(from) : load_lanes(from, w, lanes);
 }
 
-INLINE void set(const bool whole, float *to, vec value, bool add, struct lanes lanes)
+INLINE void set(const enum width w, float *to, vec value, bool add, struct lanes lanes)
 {
     if (add)
-        value += get(whole, to, lanes);
-    if (whole)
+        value += get(w, to, lanes);
+    if (w == ALL)
         *(vec *)to = value;
     else
-        store_lanes(to, value, lanes);
+        store_lanes(to, value, w, lanes);
 }
 
+/* The compiler shall not work out the address of every weight beforehand: they are small steps from one. */
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
+
 /* Forward. sum[l] are the outputs whose l * stride + q'th taps are now read. */
-INLINE void slide(const int taps, const int stride, const int height, const bool whole,
-                  const struct strip *s, int c0)
+INLINE void slide(const int taps, const int stride, const int height, const enum width w,
+                  const struct strip *all, int c0)
 {
+    KEEP(all);
     const int live = (taps + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
     const bool few = taps <= 3 && REGISTERS >= 32;
     const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
@@ -138,7 +147,7 @@ INLINE void slide(const int taps, const int stride, const int height, const bool
     vec bias = {0}, sum[7][4], kept[9];
 
     if (s->bias != NULL)
-        bias = get(whole, s->bias + c0, lanes);
+        bias = get(w, s->bias + c0, lanes);
     UNROLL for (int i = 0; i < 9; i++) if (few) kept[i] = LOAD(packed + i * LANES);
     UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) sum[l][t] = bias;
     for (int m = 0; m < s->columns + live - 1; m++) {
@@ -147,6 +156,8 @@ INLINE void slide(const int taps, const int stride, const int height, const bool
             int column = m * stride + q;
             ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
+            if (!few)
+                HIDE(packed);
             if (column < s->lo || column >= s->hi)
                 continue;
             UNROLL for (int r = 0; r < in_rows; r++)
@@ -155,7 +166,7 @@ INLINE void slide(const int taps, const int stride, const int height, const bool
 
                 if (s->in[r] == NULL)
                     continue;
-                x = get(whole, s->in[r] + at, lanes);
+                x = get(w, s->in[r] + at, lanes);
                 UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
                 {
                     const int i = r - t * stride, j = l * stride + q;
@@ -170,7 +181,7 @@ INLINE void slide(const int taps, const int stride, const int height, const bool
             ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
 
             UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
-                set(whole, s->out + (at + t * s->out_row), sum[live - 1][t], s->add, lanes);
+                set(w, s->out + (at + t * s->out_row), sum[live - 1][t], s->add, lanes);
         }
         UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++)
             sum[l][t] = sum[l - 1][t];
@@ -180,8 +191,9 @@ INLINE void slide(const int taps, const int stride, const int height, const bool
 
 /* Weight gradient. dy[l] is the column whose l * stride + q'th taps are now read; `across` of the taps are summed. */
 INLINE void gather(const int taps, const int across, const int stride, const int height,
-                   const bool whole, const struct strip *s, int c0)
+                   const enum width w, const struct strip *all, int c0)
 {
+    KEEP(all);
     const int live = (across + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
     float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
     struct lanes lanes = lanes_of(s->c - c0);
@@ -198,8 +210,7 @@ INLINE void gather(const int taps, const int across, const int stride, const int
         {
             dy[0][t] = (vec){0};
             if (m < s->columns && t < s->rows)
-                dy[0][t] =
-                    get(whole, s->dy + s->out_at + m * s->out_step + t * s->out_row + c0, lanes);
+                dy[0][t] = get(w, s->dy + s->out_at + m * s->out_step + t * s->out_row + c0, lanes);
         }
         UNROLL for (int q = 0; q < stride; q++)
         {
@@ -214,7 +225,7 @@ INLINE void gather(const int taps, const int across, const int stride, const int
 
                 if (s->in[r] == NULL)
                     continue;
-                x = get(whole, s->in[r] + at, lanes);
+                x = get(w, s->in[r] + at, lanes);
                 UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
                 {
                     const int i = r - t * stride, j = l * stride + q;
@@ -231,9 +242,10 @@ INLINE void gather(const int taps, const int across, const int stride, const int
 
 /* Input gradient with stride 2: in is dy, out is dx, whose first row is that of tap 0 of dy's row `back`. sum[j] are the
  * pixels that are tap j of dy's column m. */
-INLINE void spread(const int taps, const int height, const bool whole, const struct strip *s,
+INLINE void spread(const int taps, const int height, const enum width w, const struct strip *all,
                    int c0)
 {
+    KEEP(all);
     const int back = (taps - 1) / 2, in_rows = back + height / 2;
     const bool few = taps <= 3 && REGISTERS >= 32;
     const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
@@ -244,6 +256,8 @@ INLINE void spread(const int taps, const int height, const bool whole, const str
     UNROLL for (int j = 0; j < taps; j++) UNROLL for (int t = 0; t < height; t++) sum[j][t] =
         (vec){0};
     for (int m = floor_div(s->column, 2) - back; 2 * m < s->columns; m++) {
+        if (!few)
+            HIDE(packed);
         if (m >= s->lo && m < s->hi)
             UNROLL for (int r = 0; r < in_rows; r++)
             {
@@ -251,7 +265,7 @@ INLINE void spread(const int taps, const int height, const bool whole, const str
 
                 if (s->in[r] == NULL)
                     continue;
-                x = get(whole, s->in[r] + s->in_at + m * s->in_step + c0, lanes);
+                x = get(w, s->in[r] + s->in_at + m * s->in_step + c0, lanes);
                 UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < taps; j++)
                 {
                     const int i = t - 2 * (r - back);
@@ -266,7 +280,7 @@ INLINE void spread(const int taps, const int height, const bool whole, const str
             ptrdiff_t at = s->out_at + (2 * m + j) * s->out_step + c0;
 
             UNROLL for (int t = 0; t < height; t++) if (t >= s->row && t < s->rows)
-                set(whole, s->out + (at + t * s->out_row), sum[j][t], s->add, lanes);
+                set(w, s->out + (at + t * s->out_row), sum[j][t], s->add, lanes);
         }
         UNROLL for (int t = 0; t < height; t++)
         {
@@ -278,7 +292,7 @@ INLINE void spread(const int taps, const int height, const bool whole, const str
 
 /* ---- windows of any other form: one row of taps at a time ------------------------------------------------- */
 
-INLINE void slide_any(const int stride, const bool whole, const struct strip *s, int c0)
+INLINE void slide_any(const int stride, const enum width w, const struct strip *s, int c0)
 {
     const float *packed = s->packed + (ptrdiff_t)c0 * s->taps;
     struct lanes lanes = lanes_of(s->c - c0);
@@ -287,16 +301,16 @@ INLINE void slide_any(const int stride, const bool whole, const struct strip *s,
         vec sum = {0};
 
         if (s->bias != NULL)
-            sum = get(whole, s->bias + c0, lanes);
+            sum = get(w, s->bias + c0, lanes);
         for (int j = 0, column = m * stride; s->in[0] != NULL && j < s->across; j++, column++)
             if (column >= s->lo && column < s->hi)
-                sum += get(whole, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
+                sum += get(w, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
                        LOAD(packed + j * LANES);
-        set(whole, s->out + (s->out_at + m * s->out_step + c0), sum, s->add, lanes);
+        set(w, s->out + (s->out_at + m * s->out_step + c0), sum, s->add, lanes);
     }
 }
 
-INLINE void gather_any(const int stride, const bool whole, const struct strip *s, int c0)
+INLINE void gather_any(const int stride, const enum width w, const struct strip *s, int c0)
 {
     float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
     struct lanes lanes = lanes_of(s->c - c0);
@@ -306,23 +320,23 @@ INLINE void gather_any(const int stride, const bool whole, const struct strip *s
 
         for (int m = 0, column = j; m < s->columns; m++, column += stride)
             if (column >= s->lo && column < s->hi)
-                sum += get(whole, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
-                       get(whole, s->dy + (s->out_at + m * s->out_step + c0), lanes);
+                sum += get(w, s->in[0] + (s->in_at + column * s->in_step + c0), lanes) *
+                       get(w, s->dy + (s->out_at + m * s->out_step + c0), lanes);
         *(vec *)(sums + j * LANES) = sum;
     }
 }
 
-INLINE void spread_any(const int stride, const bool whole, const struct strip *s, int c0)
+INLINE void spread_any(const int stride, const enum width w, const struct strip *s, int c0)
 {
     const float *packed = s->packed + (ptrdiff_t)c0 * s->taps;
     struct lanes lanes = lanes_of(s->c - c0);
 
     for (int m = s->lo; m < s->hi; m++) {
-        vec x = get(whole, s->in[0] + (s->in_at + m * s->in_step + c0), lanes);
+        vec x = get(w, s->in[0] + (s->in_at + m * s->in_step + c0), lanes);
 
         for (int j = 0, column = m * stride; j < s->across; j++, column++)
             if (column >= s->column && column < s->columns)
-                set(whole, s->out + (s->out_at + column * s->out_step + c0),
+                set(w, s->out + (s->out_at + column * s->out_step + c0),
                     x * LOAD(packed + j * LANES), true, lanes);
     }
 }
@@ -613,7 +627,7 @@ void ISA(depthwise_pack)(float *packed, const float *weight, const struct window
         for (int tap = 0; tap < taps; tap++, packed += LANES) {
             const float *from = weight + (ptrdiff_t)(mirrored ? taps - 1 - tap : tap) * s->c + c0;
 
-            *(vec *)packed = load_lanes(from, lanes_of(s->c - c0));
+            *(vec *)packed = load_lanes(from, SOME, lanes_of(s->c - c0));
         }
 }
 
@@ -621,7 +635,7 @@ void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
 {
     for (int c0 = 0; c0 < s->c; c0 += LANES)
         for (int tap = 0; tap < s->kh * s->kw; tap++, sums += LANES)
-            set(false, dw + (ptrdiff_t)tap * s->c + c0, LOAD(sums), true, lanes_of(s->c - c0));
+            set(SOME, dw + (ptrdiff_t)tap * s->c + c0, LOAD(sums), true, lanes_of(s->c - c0));
 }
 
 /* Forward of one class of one image, or an input gradient that is mirrored. */

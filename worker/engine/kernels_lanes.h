@@ -1,5 +1,6 @@
 /* kernels_lanes.h - a vector of which only the first n lanes are in memory, for one instruction set; private to
- * worker/engine. Nothing past them is touched; they are read as 0. */
+ * worker/engine. Nothing past them is touched; they are read as 0. Half a vector of the widest is common (8, 24 channels),
+ * and costs less than a mask. */
 #ifndef NASFARM_KERNELS_LANES_H
 #define NASFARM_KERNELS_LANES_H
 
@@ -19,6 +20,9 @@ struct lanes {
 #endif
 };
 
+enum width { ALL, HALF, SOME };
+#define HAS_HALVES (LANES == 16)
+
 /* More than LANES are LANES. */
 INLINE struct lanes lanes_of(int n)
 {
@@ -32,9 +36,12 @@ INLINE struct lanes lanes_of(int n)
 #endif
 }
 
-INLINE vec load_lanes(const float *from, struct lanes lanes)
+INLINE vec load_lanes(const float *from, const enum width w, struct lanes lanes)
 {
+    (void)w;
 #if LANES == 16
+    if (w == HALF)
+        return (vec)_mm512_zextps256_ps512(_mm256_loadu_ps(from));
     return (vec)_mm512_maskz_loadu_ps(lanes.mask, from);
 #elif LANES == 8
     return (vec)_mm256_maskload_ps(from, lanes.mask);
@@ -47,10 +54,14 @@ INLINE vec load_lanes(const float *from, struct lanes lanes)
 #endif
 }
 
-INLINE void store_lanes(float *to, vec value, struct lanes lanes)
+INLINE void store_lanes(float *to, vec value, const enum width w, struct lanes lanes)
 {
+    (void)w;
 #if LANES == 16
-    _mm512_mask_storeu_ps(to, lanes.mask, (__m512)value);
+    if (w == HALF)
+        _mm256_storeu_ps(to, _mm512_castps512_ps256((__m512)value));
+    else
+        _mm512_mask_storeu_ps(to, lanes.mask, (__m512)value);
 #elif LANES == 8
     _mm256_maskstore_ps(to, lanes.mask, (__m256)value);
 #else
