@@ -131,8 +131,9 @@ static const struct {
     {"best nowhere", 2, "nowhere"},
     {"replay nowhere", 2, "nowhere"},
     {"export nowhere best", 2, "as what?"},
-    {"export nowhere best --dot --svg", 2, "choose one of --dot, --svg and --json"},
-    {"export nowhere best --json --cell", 2, "--json is of the whole network"},
+    {"export nowhere best --dot --svg", 2, "choose one of --dot, --svg, --json"},
+    {"export nowhere best --json --cell", 2, "--cell goes with --dot and --svg"},
+    {"export nowhere best --genotype --keep-batch-norm", 2, "--keep-batch-norm goes with --onnx"},
     {"export nowhere best --dot", 2, "nowhere"},
     {"version --loud", 2, "unknown argument \"--loud\""},
     {"help nonsense", 2, "there is no command \"nonsense\""},
@@ -202,7 +203,9 @@ START_TEST(a_search_runs_resumes_replays_and_exports)
            "run already holds a search: go on with `nasfarm resume run`");
     expect("show run 40", 2, "there is no trial 40: the run has 0 .. 39");
     expect("show run seven", 2, "\"seven\" is no trial");
+    expect("export run 3 --genotype", 0, "|+|");
     expect("export run 3 --weights w", 2, "no weights yet");
+    expect("export run 3 --onnx x", 2, "no weights yet");
     expect("resume run --trials 5", 2, "5");
     expect("resume run", 0, "All trials are recorded already");
     expect("resume run --trials 60", 0, "The best network found is trial");

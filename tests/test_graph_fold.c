@@ -8,6 +8,7 @@
 #include "bench_nets.h"
 #include "graph_fold.h"
 #include "net.h"
+#include "net_kit.h"
 #include "space.h"
 
 #define BATCH 2
@@ -23,30 +24,9 @@ static struct net *net_of(const struct graph *g)
     return net;
 }
 
-/* As after a training: off zero and one, variances positive. */
-static void disturb(struct net *net, struct rng *rng)
-{
-    for (size_t i = 0; i < net_n_params(net); i++) {
-        struct net_param *p = net_param(net, i);
-        bool variance = strlen(p->name) > 4 && strcmp(p->name + strlen(p->name) - 4, ".var") == 0;
-
-        for (size_t j = 0; j < p->n; j++)
-            p->value[j] = variance ? 0.5f + (float)rng_uniform(rng)
-                                   : p->value[j] + 0.1f * (float)rng_normal(rng);
-    }
-}
-
-static struct net_param *find(struct net *net, const char *name)
-{
-    for (size_t i = 0; i < net_n_params(net); i++)
-        if (strcmp(net_param(net, i)->name, name) == 0)
-            return net_param(net, i);
-    return NULL;
-}
-
 static const float *value_of(void *ctx, const char *name, size_t n)
 {
-    const struct net_param *p = find(ctx, name);
+    const struct net_param *p = net_kit_find(ctx, name);
 
     return p != NULL && p->n == n ? p->value : NULL;
 }
@@ -75,7 +55,7 @@ static struct net *net_of_folded(const struct folded *f)
 
     ck_assert_uint_eq(net_n_params(net), f->n_params);
     for (size_t i = 0; i < f->n_params; i++) {
-        struct net_param *p = find(net, f->params[i].is.name);
+        struct net_param *p = net_kit_find(net, f->params[i].is.name);
 
         ck_assert_msg(p != NULL, "%s", f->params[i].is.name);
         ck_assert_uint_eq(p->n, f->params[i].is.n);
@@ -107,7 +87,7 @@ static uint32_t check_folding(const struct graph *g, const char *what)
     uint32_t left;
 
     rng_seed(&rng, 7);
-    disturb(old, &rng);
+    net_kit_disturb(old, &rng);
     ck_assert_msg(graph_fold(&f, g, value_of, old, &why) == FARM_OK, "%s: %s", what, why.text);
     same_costs(g, f->graph, what);
     new = net_of_folded(f);

@@ -15,7 +15,7 @@ const struct command cli_commands[] = {
     {"best", "DIR", "the best network found, and its test", cmd_best},
     {"replay", "DIR", "derive the whole search again from its journal and compare, bit for bit",
      cmd_replay},
-    {"export", "DIR TRIAL|best", "a network as DOT, SVG or JSON; its trained weights", cmd_export},
+    {"export", "DIR TRIAL|best", "a network as ONNX, DOT, SVG or JSON; its weights", cmd_export},
     {"version", "", "which version this is", cmd_version},
     {"help", "[COMMAND]", "this list, or a command's options", cmd_help},
     {0},

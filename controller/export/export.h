@@ -1,13 +1,14 @@
-/* export.h - a network as text that people and other programs read: DOT, SVG, JSON, and the cell in a few lines.
+/* export.h - a network for people and other programs: DOT, SVG, JSON, the cell in a few lines; trained, as ONNX.
  *
  * It is:     translations of a graph, or of a genome's cell. Every *out is malloc'd and the caller's.
- * It is not: a format that is read back (graph_pack() is), weights, or a file: the caller writes it where it likes.
+ * It is not: a format that is read back (graph_pack() is), or a file: the caller writes it where it likes.
  */
 #ifndef NASFARM_EXPORT_H
 #define NASFARM_EXPORT_H
 
 #include "graph.h"
 #include "space.h"
+#include "weights.h"
 
 /* The whole network as a DOT digraph: a node per operation, with the shape of its output. title may be "". */
 int export_graph_dot(const struct graph *self, const char *title, char **out);
@@ -27,5 +28,22 @@ int export_svg(const char *dot, char **out, size_t *len, struct why *why);
 
 /* One JSON object in one line, the form that external evaluators get too: see graph_json.h. */
 int export_json(const struct graph *self, char **out);
+
+/* What an ONNX file says of itself. */
+struct export_onnx_about {
+    const char *name, *doc; /* of the graph; of the model, for people */
+    struct {
+        const char *key, *value;
+    } properties[12];
+    size_t n_properties;
+    bool
+        keep_batch_norm; /* as nodes of their own; otherwise folded where that can be (graph_fold.h) */
+};
+/* A trained network for inference as ONNX, opset 13. Input "image" (N, c, h, w), float32, pixels as the data set's file has
+ * them: the standardisation is part of the model. Output "logits" (N, classes). N is free.
+ * FARM_ENOTFOUND when this program was built without ONNX's schema; FARM_EINPUT when weights are not the graph's. */
+int export_onnx(const struct graph *self, struct weights *weights,
+                const struct export_onnx_about *about, uint8_t **bytes, size_t *len,
+                struct why *why);
 
 #endif
