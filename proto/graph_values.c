@@ -138,16 +138,34 @@ static void count_uses(struct walk *w)
     }
 }
 
+/* A pointwise convolution from few channels to many: what statistics of its output need is sooner had from its input. */
+static bool widens(const struct walk *w, uint32_t i)
+{
+    const struct graph_node *n = &w->graph->nodes[i];
+    uint32_t c = w->graph->nodes[graph_inputs(w->graph, i)[0]].shape.c;
+
+    return n->op == GRAPH_CONV && n->kernel_h == 1 && n->kernel_w == 1 && n->stride == 1 &&
+           n->pad_y == 0 && n->pad_x == 0 && n->groups == 1 && !n->bias &&
+           c <= GRAPH_FEW_CHANNELS && n->channels >= 3 * c;
+}
+
 /* May its weights take up a batch norm that alone reads it? */
 static bool folds(const struct walk *w, uint32_t i)
 {
     enum graph_op op = w->graph->nodes[i].op;
 
-    return !w->training && (op == GRAPH_CONV || op == GRAPH_LINEAR);
+    return w->training ? widens(w, i) : op == GRAPH_CONV || op == GRAPH_LINEAR;
+}
+
+/* An activation of which the output says all that backward asks of the input. */
+static bool is_cut(enum graph_op op)
+{
+    return op == GRAPH_RELU || op == GRAPH_RELU6;
 }
 
 /* Does value i become part of the step of value `in`, which it alone reads? An activation behind a batch norm does; at
- * inference a batch norm behind a convolution or linear layer too, and an activation behind that. */
+ * inference a batch norm behind a convolution or linear layer too, and an activation behind that; in training these behind
+ * convolutions that widen. */
 static bool fuses(const struct walk *w, uint32_t i, uint32_t in)
 {
     const struct graph_value *maker = &w->values[in];
@@ -156,8 +174,11 @@ static bool fuses(const struct walk *w, uint32_t i, uint32_t in)
         return false;
     if (w->graph->nodes[i].op == GRAPH_BATCH_NORM)
         return folds(w, in) && maker->norm == 0;
-    return graph_is_activation(w->graph->nodes[i].op) &&
-           (w->graph->nodes[in].op == GRAPH_BATCH_NORM || folds(w, in));
+    if (!graph_is_activation(w->graph->nodes[i].op))
+        return false;
+    if (w->training && maker->norm != 0)
+        return is_cut(w->graph->nodes[i].op);
+    return w->graph->nodes[in].op == GRAPH_BATCH_NORM || (!w->training && folds(w, in));
 }
 
 /* In node order, so that a norm is folded before the activation behind it is looked at. */

@@ -8,14 +8,17 @@
  * computed once. Zeros stay zeros through these, and are nothing in a sum.
  *
  * In one pass: an activation that alone reads a batch norm; at inference also a batch norm that alone reads a convolution or
- * a linear layer (its weights take it up: "folded"), and an activation that alone reads one of these.
+ * a linear layer (its weights take it up: "folded"), and an activation that alone reads one of these. In training, so is a batch norm that
+ * alone reads a pointwise convolution without bias from at most GRAPH_FEW_CHANNELS channels to three times as many or more,
+ * and a ReLU or ReLU6 that alone reads that.
  */
 #ifndef NASFARM_GRAPH_VALUES_H
 #define NASFARM_GRAPH_VALUES_H
 
 #include "graph.h"
 
-#define GRAPH_NO UINT32_MAX
+#define GRAPH_NO           UINT32_MAX
+#define GRAPH_FEW_CHANNELS 64u
 
 struct graph_value {
     uint32_t
@@ -29,7 +32,7 @@ struct graph_value {
     uint32_t pure, next_pure; /* inside: the parameterless operations that read this value */
 };
 
-/* Fills values[0..n_nodes). training: with an auxiliary head, and nothing folded. */
+/* Fills values[0..n_nodes). training: with an auxiliary head. */
 void graph_values(const struct graph *graph, bool training, struct graph_value *values);
 
 /* The node that stands for this one. */

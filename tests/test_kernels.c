@@ -660,6 +660,209 @@ START_TEST(batch_norm_is_the_plain_formula)
 }
 END_TEST
 
+/* In one pass what convolution, sum and activation are in three, to the bit. */
+static void check_pointwise(const struct kernels *k, int pixels, int c, int outs, enum act act)
+{
+    struct window s = window_of(1, 1, pixels, c, outs, 1, 1, 1, 1, 1, 0, 0);
+    struct sizes n = sizes_of(&s);
+    float *x = filled(n.x), *bias = coin() ? filled((size_t)outs) : NULL, *got, *want;
+    struct conv conv = conv_of(k, &s, filled(n.w));
+    bool add = coin();
+
+    got = add ? filled(n.y) : constant(n.y, NAN);
+    want = constant(n.y, NAN);
+    for (size_t i = 0; i < n.y && add; i++)
+        got[i] *= 5;
+    k->conv_forward(want, x, conv.forward, bias, &s, conv.scratch);
+    if (add)
+        k->accumulate(want, got, n.y);
+    k->act_forward(want, want, act, n.y);
+    k->conv_pointwise(got, add, x, conv.forward, bias, act, &s, conv.scratch);
+    for (size_t i = 0; i < n.y; i++)
+        assert_equal(got[i], want[i]);
+    forget();
+}
+
+START_TEST(a_pointwise_convolution_ends_with_sum_and_activation)
+{
+    static const enum act acts[] = {ACT_NONE, ACT_RELU, ACT_RELU6};
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (int i = 0; i < 60; i++)
+        check_pointwise(kernels, draw(1, 60), draw(1, 40), draw(1, 100), acts[i % 3]);
+}
+END_TEST
+
+/* A batch norm folded into a pointwise convolution, a few pixels a call. */
+struct folded_run {
+    struct norm_run norm;
+    struct conv conv, mix;
+    struct covariance v;
+    float *scaled, *scratch;
+};
+
+static struct folded_run folded_run_of(const struct kernels *k, int pixels, int c, int outs,
+                                       const float *weight, bool relu)
+{
+    struct window s = window_of(1, 1, pixels, c, outs, 1, 1, 1, 1, 1, 0, 0),
+                  m = window_of(1, 1, pixels, c, c, 1, 1, 1, 1, 1, 0, 0);
+    size_t bytes = k->covariance_bytes(c, outs);
+    struct folded_run r = {.norm = norm_run_of(k, (size_t)pixels, outs, relu),
+                           .conv = conv_of(k, &s, weight),
+                           .mix = conv_of(k, &m, constant((size_t)c * (size_t)c, 0)),
+                           .scaled = constant((size_t)c * (size_t)outs, NAN),
+                           .scratch = constant(k->covariance_scratch(c), NAN)};
+    void *state = malloc(bytes); /* doubles first: no odd address */
+
+    ck_assert_ptr_nonnull(state);
+    held[n_held++] = state;
+    memset(state, 0xff, bytes); /* NaN */
+    r.v = k->covariance_at(state, c, outs);
+    return r;
+}
+
+/* NOLINTBEGIN(readability-non-const-parameter): running writes to mean and var */
+static void folded_train(struct folded_run *r, float *y, const float *u, const float *weight,
+                         const float *gamma, const float *beta, float *mean, float *var)
+{
+    const struct kernels *k = r->norm.k;
+    struct norm_running running = {mean, var, 0.1f};
+    size_t c = (size_t)r->v.c, outs = (size_t)r->v.k;
+
+    EACH_PIECE(&r->norm, i, n)
+    {
+        if (i == 0)
+            k->covariance_begin(&r->v, u, n);
+        k->covariance_moments(&r->v, u + i * c, n, r->scratch);
+    }
+    k->covariance_coefficients(&r->v, &r->norm.norm, weight, gamma, beta, &running, r->norm.pixels,
+                               1e-5f);
+    k->mul_forward(r->scaled, weight, r->norm.norm.scale, 1, c, outs);
+    k->conv_pack(r->conv.forward, r->scaled, &r->conv.s, CONV_PACKED_FORWARD);
+    k->conv_pack(r->conv.input, r->scaled, &r->conv.s, CONV_PACKED_INPUT);
+    k->conv_pointwise(y, false, u, r->conv.forward, r->norm.norm.shift, r->norm.act, &r->conv.s,
+                      r->conv.scratch);
+}
+/* NOLINTEND(readability-non-const-parameter) */
+
+/* g is dy first. */
+static void folded_backward(struct folded_run *r, float *du, float *dw, float *dgamma, float *dbeta,
+                            float *g, const float *y, const float *u, const float *weight)
+{
+    const struct kernels *k = r->norm.k;
+    size_t outs = (size_t)r->v.k;
+
+    k->norm_backward_begin(&r->norm.norm);
+    EACH_PIECE(&r->norm, i, n)
+    k->norm_backward_cut(&r->norm.norm, g + i * outs, y + i * outs, r->norm.act, n);
+    conv_weight(&r->conv, dw, NULL, g, u);
+    k->conv_backward_input(du, true, g, r->conv.input, &r->conv.s, r->conv.scratch);
+    k->covariance_backward_finish(&r->v, &r->norm.norm, dw, weight, dgamma, dbeta, r->norm.pixels);
+    k->conv_pack(r->mix.forward, r->v.mix, &r->mix.s, CONV_PACKED_FORWARD);
+    k->conv_pointwise(du, true, u, r->mix.forward, r->v.offset, ACT_NONE, &r->mix.s,
+                      r->mix.scratch);
+}
+
+/* What the plain formula gives of x = u weight, which the folded norm never has. */
+struct plain_folded {
+    float *x;
+    struct plain_norm norm;
+    double *du, *dw;
+};
+
+static struct plain_folded plain_folded(const struct window *s, const float *u, const float *weight,
+                                        float *dy, const float *gamma, const float *beta, bool relu,
+                                        const struct plain_norm *before, const float *du)
+{
+    struct sizes n = sizes_of(s);
+    struct plain p = {widened(constant(n.y, 0), n.y), widened(du, n.x),
+                      widened(constant(n.w, 0), n.w),
+                      widened(constant((size_t)s->k, 0), (size_t)s->k)};
+    struct plain_folded f = {.du = p.dx, .dw = p.dw};
+
+    plain_convolution(&p, s, u, weight, constant(n.y, 0));
+    f.x = rounded(p.y, n.y);
+    f.norm = plain_batch_norm(before, f.x, dy, gamma, beta, false, (size_t)s->ow, (size_t)s->k);
+    for (size_t i = 0; i < n.y && relu; i++) /* a rounding could carry these over the kink */
+        if (fabsf(f.norm.y[i]) < 1e-2f)
+            dy[i] = 0;
+    f.norm = plain_batch_norm(before, f.x, dy, gamma, beta, relu, (size_t)s->ow, (size_t)s->k);
+    plain_convolution(&p, s, u, weight, f.norm.dx);
+    return f;
+}
+
+static void check_folded(const struct kernels *kernels, int pixels, int c, int outs, bool affine,
+                         bool relu)
+{
+    struct window s = window_of(1, 1, pixels, c, outs, 1, 1, 1, 1, 1, 0, 0);
+    struct sizes n = sizes_of(&s);
+    size_t k = (size_t)outs;
+    float *u = filled(n.x), *weight = filled(n.w), *dy = filled(n.y), *du = filled(n.x);
+    float *gamma = affine ? filled(k) : NULL, *beta = affine ? filled(k) : NULL,
+          *dw = constant(n.w, 0), scale = (float)sqrt(pixels);
+    struct plain_norm got = {constant(n.y, NAN), constant(n.y, 0), filled(k),
+                             filled(k),          filled(k),        filled(k)};
+    struct folded_run r = folded_run_of(kernels, pixels, c, outs, weight, relu);
+    struct plain_folded want;
+
+    for (size_t i = 0; i < n.x; i++)
+        u[i] = u[i] * 2 + 5;
+    want = plain_folded(&s, u, weight, dy, gamma, beta, relu, &got, du);
+    folded_train(&r, got.y, u, weight, gamma, beta, got.running_mean, got.running_var);
+    assert_close(got.y, want.norm.y, n.y, 10 * c, "folded y", &s);
+    assert_close(got.running_mean, want.norm.running_mean, k, c, "running mean", &s);
+    assert_close(got.running_var, want.norm.running_var, k, 10 * c, "running var", &s);
+    folded_backward(&r, du, dw, affine ? got.dgamma : NULL, affine ? got.dbeta : NULL, dy, got.y, u,
+                    weight);
+    assert_close(du, rounded(want.du, n.x), n.x, 20 * sqrt(outs), "folded du", &s);
+    assert_close(dw, rounded(want.dw, n.w), n.w, 20 * (double)scale, "folded dw", &s);
+    if (affine) {
+        assert_close(got.dgamma, want.norm.dgamma, k, 20 * (double)scale, "dgamma", &s);
+        assert_close(got.dbeta, want.norm.dbeta, k, (double)scale, "dbeta", &s);
+    }
+    forget();
+}
+
+START_TEST(a_folded_batch_norm_is_the_plain_formula)
+{
+    const struct kernels *kernels = kernels_named(isas[_i]);
+
+    if (kernels == NULL)
+        return;
+    for (int i = 0; i < 40; i++) {
+        int c = i % 4 == 0 ? 16 : draw(1, 40);
+
+        check_folded(kernels, draw(2 * c, 900), c, draw(3 * c, 4 * c), i % 2 == 0, i % 4 < 2);
+    }
+}
+END_TEST
+
+/* At an end of ReLU6 no gradient passes; the rest is summed up. */
+START_TEST(a_gradient_is_cut_where_an_activation_ends)
+{
+    const float y[] = {0, 1, 6, 5.5f, 0, 6, 3, 0};
+    float g[] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const float want[] = {0, 2, 0, 8, 0, 0, 64, 0};
+    const struct kernels *kernels = kernels_named(isas[_i]);
+    struct norm_run r;
+
+    if (kernels == NULL)
+        return;
+    r = norm_run_of(kernels, 4, 2, false);
+    kernels->norm_backward_begin(&r.norm);
+    kernels->norm_backward_cut(&r.norm, g, y, ACT_RELU6, 4);
+    for (int i = 0; i < 8; i++)
+        assert_equal(g[i], want[i]);
+    for (int i = 2; i < r.norm.width; i++)
+        r.norm.sum[i % 2] += r.norm.sum[i];
+    ck_assert_double_eq(r.norm.sum[0], 64);
+    ck_assert_double_eq(r.norm.sum[1], 10);
+    forget();
+}
+END_TEST
+
 /* A pool's taps inside the image, in their order; `at` is the offset within the image. */
 #define EACH_TAP(s, oy, ox, ch, body)                                                              \
     for (int i_ = 0; i_ < (s)->kh; i_++)                                                           \
@@ -1410,6 +1613,9 @@ int main(void)
     tcase_set_timeout(tcase, 110);
     tcase_add_loop_test(tcase, convolution_is_the_plain_loop, 0, PARTS);
     tcase_add_loop_test(tcase, batch_norm_is_the_plain_formula, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_pointwise_convolution_ends_with_sum_and_activation, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_folded_batch_norm_is_the_plain_formula, 0, N_ISAS);
+    tcase_add_loop_test(tcase, a_gradient_is_cut_where_an_activation_ends, 0, N_ISAS);
     tcase_add_loop_test(tcase, pools_are_the_plain_loops, 0, N_ISAS);
     tcase_add_loop_test(tcase, a_global_average_is_the_plain_mean, 0, N_ISAS);
     tcase_add_loop_test(tcase, linear_layers_are_the_plain_loops, 0, N_ISAS);

@@ -307,7 +307,8 @@ START_TEST(batch_norms_that_are_added_share_the_gradient_of_the_sum)
 }
 END_TEST
 
-/* Of an inverted residual block neither the wide convolution's output nor what the depthwise one reads is kept. */
+/* Of an inverted residual block neither the wide convolution's output nor what the depthwise one reads is kept, nor is a
+ * gradient of the former: the norm is folded, its statistics are those of the narrow input. */
 START_TEST(the_wide_values_of_inverted_residuals_are_not_kept)
 {
     struct graph *g = graph_8x8();
@@ -319,15 +320,44 @@ START_TEST(the_wide_values_of_inverted_residuals_are_not_kept)
     x = graph_conv(g, x, 24, 3, 1, 1, 24, "depthwise");
     x = graph_activation(g, GRAPH_RELU6, graph_batch_norm(g, x, true, "b2"));
     p = plan_of(g, graph_conv(g, x, 4, 1, 1, 1, 1, "narrow"), true);
-    check_steps(p,
-                "conv conv* | conv* batch_norm+act* conv | batch_norm+act* conv global_avg_pool");
-    ck_assert(p->steps[1].backward);
-    ck_assert(!p->steps[2].backward); /* the copy */
+    check_steps(p, "conv | conv+act* conv | batch_norm+act* conv global_avg_pool");
+    ck_assert_uint_eq(p->norms[p->steps[1].norm].conv, p->steps[1].index);
+    ck_assert_uint_eq(p->steps[0].first_reader, p->steps[1].norm);
+    ck_assert_uint_eq(p->norms[p->steps[1].norm].g.at, PLAN_NONE);
     ck_assert_uint_eq(p->steps[1].y.image, 0);
-    ck_assert_uint_gt(p->steps[4].y.image,
+    ck_assert_uint_eq(p->steps[1].dy.image, 0);
+    ck_assert_uint_gt(p->steps[2].y.image,
                       0); /* two halves of the block read the depthwise one's */
     plan_destroy(&p);
     graph_destroy(&g);
+}
+END_TEST
+
+/* Not where nothing is won: few more channels, many channels, a window, a stride, a bias, another reader. */
+START_TEST(only_norms_behind_convolutions_that_widen_are_folded_in_training)
+{
+    static const struct graph_node nodes[] = {
+        {.op = GRAPH_CONV, .channels = 12, .kernel_h = 1, .kernel_w = 1},
+        {.op = GRAPH_CONV, .channels = 11, .kernel_h = 1, .kernel_w = 1},
+        {.op = GRAPH_CONV, .channels = 12, .kernel_h = 3, .kernel_w = 3},
+        {.op = GRAPH_CONV, .channels = 12, .kernel_h = 1, .kernel_w = 1, .stride = 2},
+        {.op = GRAPH_CONV, .channels = 12, .kernel_h = 1, .kernel_w = 1, .groups = 2},
+        {.op = GRAPH_CONV, .channels = 12, .kernel_h = 1, .kernel_w = 1, .bias = true},
+    };
+
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+        struct graph *g = graph_8x8();
+        uint32_t x = graph_conv(g, 0, 4, 3, 1, 1, 1, "x");
+        uint32_t y = graph_add(g, &nodes[i], &x, 1, "y");
+        struct plan *p;
+
+        y = graph_relu(g, graph_batch_norm(g, y, true, "norm"));
+        p = plan_of(g, graph_conv(g, y, 4, 1, 1, 1, 1, "z"), true);
+        ck_assert_int_eq(p->norms[0].conv != PLAN_NO, i == 0);
+        ck_assert_int_eq(p->norms[0].g.at == PLAN_NONE, i == 0);
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
 }
 END_TEST
 
@@ -517,6 +547,7 @@ int main(void)
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
     tcase_add_test(t, batch_norms_that_are_added_share_the_gradient_of_the_sum);
     tcase_add_test(t, the_wide_values_of_inverted_residuals_are_not_kept);
+    tcase_add_test(t, only_norms_behind_convolutions_that_widen_are_folded_in_training);
     tcase_add_test(t, sums_that_only_a_concatenation_reads_are_not_kept);
     tcase_add_test(t, memory_is_used_again);
     tcase_add_test(t, groups_fit_the_cache);

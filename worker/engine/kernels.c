@@ -9,6 +9,7 @@
 
 #define DECLARE(isa)                                                                               \
     void kernels_conv_##isa(struct kernels *table);                                                \
+    void kernels_covariance_##isa(struct kernels *table);                                          \
     void kernels_norm_##isa(struct kernels *table);                                                \
     void kernels_plain_##isa(struct kernels *table);                                               \
     void kernels_pool_##isa(struct kernels *table);                                                \
@@ -27,6 +28,7 @@ DECLARE(generic)
         (table).isa = #set;                                                                        \
         (table).lanes = (n);                                                                       \
         kernels_conv_##set(&(table));                                                              \
+        kernels_covariance_##set(&(table));                                                        \
         kernels_norm_##set(&(table));                                                              \
         kernels_plain_##set(&(table));                                                             \
         kernels_pool_##set(&(table));                                                              \

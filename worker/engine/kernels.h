@@ -54,6 +54,18 @@ struct norm {
     float *k0, *k1, *k2; /* dx = k0 g + k1 (x - centre) + k2 */
 };
 
+/* The same of the input u of a pointwise convolution x = u * weight from c channels to k that only a batch norm reads, where
+ * x itself is never had: kernels_covariance.c. */
+struct covariance {
+    int c, k;
+    double *mean, *pairs; /* sums first */
+    double *row;          /* inside */
+    float *centre;
+    float *spread; /* (c, k): the sum of (u - mean) (x - mean) */
+    float *mix,
+        *offset; /* (c, c), (c): du += u * mix + offset, once the norm's gradient is complete */
+};
+
 enum norm_put {
     NORM_PUT,      /* overwrites */
     NORM_PUT_PAST, /* likewise, past the caches: it is large, and will not be read soon */
@@ -91,6 +103,11 @@ struct kernels {
                       enum conv_part part);
     void (*conv_forward)(float *y, const float *x, const float *packed, const float *bias,
                          const struct window *shape, float *scratch);
+    /* y = act(x * weight + bias), or of (y + that), in one pass: of 1x1 windows without stride, padding and groups; act is
+     * none, ReLU or ReLU6. */
+    void (*conv_pointwise)(float *y, bool add, const float *x, const float *packed,
+                           const float *bias, enum act act, const struct window *shape,
+                           float *scratch);
     /* dx = (add: +=) conv^T(dy) */
     void (*conv_backward_input)(float *dx, bool add, const float *dy, const float *packed,
                                 const struct window *shape, float *scratch);
@@ -129,6 +146,30 @@ struct kernels {
     /* dx = (add: +=) its gradient; dx may be g */
     void (*norm_backward_input)(const struct norm *n, float *dx, bool add, const float *g,
                                 const float *x, size_t pixels);
+
+    /* A batch norm folded into a pointwise convolution in training. Forward:
+     *     covariance_begin(first u), covariance_moments(every u), covariance_coefficients(),
+     *     conv_pointwise(every u, weight times the norm's scale, bias: its shift)
+     * and backward, of every image, with these weights:
+     *     norm_backward_begin(), norm_backward_cut(dy becomes g), conv_backward_weight(g, u), conv_backward_input(g)
+     * then covariance_backward_finish(), which makes dw (the sum of g and u by now) the gradient; and du += what mix and
+     * offset say. Of the norm's state scale, shift and sums are used. scratch: covariance_scratch() floats. */
+    size_t (*covariance_bytes)(int c, int k);                      /* of a state */
+    struct covariance (*covariance_at)(void *state, int c, int k); /* a view of it */
+    size_t (*covariance_scratch)(int c);
+    void (*covariance_begin)(const struct covariance *v, const float *u, size_t pixels);
+    void (*covariance_moments)(const struct covariance *v, const float *u, size_t pixels,
+                               float *scratch);
+    void (*covariance_coefficients)(const struct covariance *v, const struct norm *n,
+                                    const float *weight, const float *gamma, const float *beta,
+                                    const struct norm_running *running, size_t pixels,
+                                    float epsilon);
+    void (*covariance_backward_finish)(const struct covariance *v, const struct norm *n, float *dw,
+                                       const float *weight, float *dgamma, float *dbeta,
+                                       size_t pixels);
+    /* g = 0 where y, the norm's output after the activation (none, ReLU or ReLU6), is at an end; takes the sums of g. */
+    void (*norm_backward_cut)(const struct norm *n, float *g, const float *y, enum act act,
+                              size_t pixels);
 
     /* y = act(x); y may be x. e^x is to 2e-7 of its size, and 87 where |x| is more. */
     void (*act_forward)(float *y, const float *x, enum act act, size_t n);

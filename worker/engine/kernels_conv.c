@@ -12,6 +12,7 @@
 #include "kernels_reach.h"
 #include "kernels_tile.h"
 
+#include <math.h>
 #include <string.h>
 
 static size_t round_up(size_t n)
@@ -301,10 +302,17 @@ static ptrdiff_t *taps_in(float *scratch)
     return (ptrdiff_t *)(void *)next_line(scratch);
 }
 
+/* What is done with a sum of products before it is stored. */
+struct ending {
+    const float *bias; /* or NULL */
+    bool add;
+    float most; /* as of a product */
+};
+
 /* out, `row` floats from one pixel to the next and `pitch` from one run to the next */
-static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, bool add,
-                          const struct view *v, const ptrdiff_t *taps, const float *packed,
-                          const float *bias, int k, int c)
+static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, const struct ending *end,
+                          const struct view *v, const ptrdiff_t *taps, const float *packed, int k,
+                          int c)
 {
     struct product p = {.a_row = v->pixel,
                         .taps = taps,
@@ -315,8 +323,9 @@ static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, bool add,
                         .b_panel = (ptrdiff_t)v->n_taps * v->depth * LANES,
                         .out_row = row,
                         .out_panel = LANES,
-                        .bias = bias,
-                        .add = add,
+                        .bias = end->bias,
+                        .add = end->add,
+                        .most = end->most,
                         .n = 1};
 
     for (int i = 0; i < v->runs; i++) {
@@ -326,25 +335,33 @@ static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, bool add,
     }
 }
 
-static void convolve(float *y, bool add, const float *x, const float *packed, const float *bias,
-                     const struct window *s, float *scratch)
+/* Not with Winograd's. */
+static void convolve_directly(float *y, const float *x, const float *packed,
+                              const struct ending *end, const struct window *s, float *scratch)
 {
     ptrdiff_t *taps = taps_in(scratch);
     float *image = scratch + taps_size(s);
 
-    if (ISA(winograd_fits)(s)) {
-        ISA(winograd)(y, add, x, packed, bias, s, scratch);
-        return;
-    }
     for (int i = 0; i < s->n;) {
         struct window one = is_pointwise(s) ? long_row(s, i) : *s;
         struct view v = view_of(taps, image, &one, x);
 
-        multiply_view(y, s->k, (ptrdiff_t)v.run * s->k, add, &v, taps, packed, bias, s->k, s->c);
+        multiply_view(y, s->k, (ptrdiff_t)v.run * s->k, end, &v, taps, packed, s->k, s->c);
         x += (size_t)one.h * (size_t)one.w * (size_t)s->c;
         y += (size_t)one.oh * (size_t)one.ow * (size_t)s->k;
         i += is_pointwise(s) ? one.w / (s->h * s->w) : 1;
     }
+}
+
+static void convolve(float *y, bool add, const float *x, const float *packed, const float *bias,
+                     const struct window *s, float *scratch)
+{
+    struct ending end = {bias, add, 0};
+
+    if (ISA(winograd_fits)(s))
+        ISA(winograd)(y, add, x, packed, bias, s, scratch);
+    else
+        convolve_directly(y, x, packed, &end, s, scratch);
 }
 
 static size_t convolve_packed(const struct window *s)
@@ -415,6 +432,7 @@ static void run_phase(float *dx, bool add, const struct phase *p, const struct w
                       const float *image, int image_w, const float *packed, ptrdiff_t *taps)
 {
     int joined = p->u.back == 1 ? p->u.n : 1; /* neighbours in dy are one run */
+    struct ending end = {NULL, add, 0};
     struct view v = {image,
                      (s->h - p->a + s->stride - 1) / s->stride,
                      (s->w - p->b + s->stride - 1) / s->stride,
@@ -434,7 +452,7 @@ static void run_phase(float *dx, bool add, const struct phase *p, const struct w
                 ((ptrdiff_t)(p->v.at - i * p->v.back) * image_w + p->u.at - (j - 1) * p->u.back) *
                 s->k;
     multiply_view(dx + ((ptrdiff_t)p->a * s->w + p->b) * s->c, (ptrdiff_t)s->stride * s->c,
-                  (ptrdiff_t)s->stride * s->w * s->c, add, &v, taps, packed, NULL, s->c, s->k);
+                  (ptrdiff_t)s->stride * s->w * s->c, &end, &v, taps, packed, s->c, s->k);
 }
 
 static void backward_input_strided(float *dx, bool add, const float *dy, const float *packed,
@@ -761,6 +779,16 @@ static void conv_forward(float *y, const float *x, const float *packed, const fl
         convolve(y, false, x, packed, bias, s, scratch);
 }
 
+static void conv_pointwise(float *y, bool add, const float *x, const float *packed,
+                           const float *bias, enum act act, const struct window *s, float *scratch)
+{
+    struct ending end = {bias, add, 0};
+
+    if (act != ACT_NONE)
+        end.most = act == ACT_RELU6 ? 6 : INFINITY;
+    convolve_directly(y, x, packed, &end, s, scratch);
+}
+
 static void conv_backward_input(float *dx, bool add, const float *dy, const float *packed,
                                 const struct window *s, float *scratch)
 {
@@ -808,6 +836,7 @@ void ISA(kernels_conv)(struct kernels *table)
     table->conv_floats = conv_floats;
     table->conv_pack = conv_pack;
     table->conv_forward = conv_forward;
+    table->conv_pointwise = conv_pointwise;
     table->conv_backward_input = conv_backward_input;
     table->conv_backward_weight = conv_backward_weight;
     table->conv_weight_finish = conv_weight_finish;

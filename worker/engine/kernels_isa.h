@@ -34,6 +34,7 @@ static inline vec vec_all(float f)
 #define INLINE static inline __attribute__((always_inline))
 
 void ISA(kernels_conv)(struct kernels *table);
+void ISA(kernels_covariance)(struct kernels *table);
 void ISA(kernels_norm)(struct kernels *table);
 void ISA(kernels_plain)(struct kernels *table);
 void ISA(kernels_pool)(struct kernels *table);

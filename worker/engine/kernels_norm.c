@@ -128,8 +128,16 @@ INLINE void store_past(float *to, vec v)
         int i_ = 0;                                                                                \
         for (; i_ + 4 * LANES <= (width); i_ += 4 * LANES)                                         \
             TILE(4, false, 0, i_);                                                                 \
-        for (; i_ + LANES <= (width); i_ += LANES)                                                 \
+        if (i_ + 3 * LANES <= (width)) {                                                           \
+            TILE(3, false, 0, i_);                                                                 \
+            i_ += 3 * LANES;                                                                       \
+        } else if (i_ + 2 * LANES <= (width)) {                                                    \
+            TILE(2, false, 0, i_);                                                                 \
+            i_ += 2 * LANES;                                                                       \
+        } else if (i_ + LANES <= (width)) {                                                        \
             TILE(1, false, 0, i_);                                                                 \
+            i_ += LANES;                                                                           \
+        }                                                                                          \
         if (i_ < (width))                                                                          \
             TILE(1, true, (size_t)((width)-i_), i_);                                               \
     } while (0)
@@ -236,6 +244,32 @@ INLINE void backward_tile(const int vecs, const bool partial, size_t cols, const
                 add_up(n->sum + at + v * LANES, (const float *)&sum[v], LANES);
                 add_up(n->square + at + v * LANES, (const float *)&dot[v], LANES);
             }
+    }
+}
+
+/* g where y lies between the ends of the activation, else 0; and the sums of g. */
+INLINE void cut_tile(const int vecs, const bool partial, size_t cols, const struct norm *n, int at,
+                     float *g, const float *y, const enum act act, struct rows rows)
+{
+    y += at;
+    g += at;
+    for (size_t done = 0; done < rows.count; done += CHUNK) {
+        size_t end = rows.count - done < CHUNK ? rows.count - done : CHUNK;
+        vec sum[TILE_VECS];
+
+        EACH(v) sum[v] = (vec){0};
+        for (size_t r = 0; r < end; r++, y += rows.pitch, g += rows.pitch)
+            EACH(v)
+            {
+                vec u = LOAD(g + v * LANES);
+
+                if (act != ACT_NONE) {
+                    u = act_back(u, LOAD(y + v * LANES), act);
+                    STORE(g + v * LANES, u);
+                }
+                sum[v] += u;
+            }
+        EACH(v) add_up(n->sum + at + v * LANES, (const float *)&sum[v], LANES);
     }
 }
 
@@ -428,6 +462,33 @@ static void norm_backward(const struct norm *n, float *g, enum norm_put put, con
 #endif
 }
 
+INLINE void cut_all(const struct norm *n, float *g, const float *y, const enum act act,
+                    size_t pixels)
+{
+    int rest;
+    struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
+    size_t end = rows.count * rows.pitch;
+
+#define TILE_(vecs, partial, cols, at) cut_tile(vecs, partial, cols, n, at, g, y, act, rows)
+#define LAST_(vecs, partial, cols, at)                                                             \
+    cut_tile(vecs, partial, cols, n, at, g + end, y + end, act, last)
+    WALK(n->width, TILE_);
+    WALK(rest, LAST_);
+#undef TILE_
+#undef LAST_
+}
+
+/* An activation's output says which side of its kinks the input was on. */
+static void norm_backward_cut(const struct norm *n, float *g, const float *y, enum act act,
+                              size_t pixels)
+{
+    switch (act) {
+    case ACT_RELU: cut_all(n, g, y, ACT_RELU, pixels); break;
+    case ACT_RELU6: cut_all(n, g, y, ACT_RELU6, pixels); break;
+    default: cut_all(n, g, g, ACT_NONE, pixels); break;
+    }
+}
+
 /* dx = scale (g - mean(g) - xhat mean(g xhat)),  xhat = (x - mean) inv_std */
 static void norm_backward_finish(const struct norm *n, float *dgamma, float *dbeta, size_t pixels)
 {
@@ -477,6 +538,7 @@ void ISA(kernels_norm)(struct kernels *table)
     table->norm_forward = norm_forward;
     table->norm_backward_begin = norm_backward_begin;
     table->norm_backward = norm_backward;
+    table->norm_backward_cut = norm_backward_cut;
     table->norm_backward_finish = norm_backward_finish;
     table->norm_backward_input = norm_backward_input;
 }

@@ -1,5 +1,6 @@
 /* kernels_tile.c - sums of products in registers, for one instruction set (kernels_tile.h). */
 #include "kernels_tile.h"
+#include "kernels_act.h"
 
 #include <string.h>
 
@@ -82,22 +83,31 @@ INLINE void put_pair(float *out, ptrdiff_t row, vec first, vec second, bool add)
     *(half *)(out + row) = h[1];
 }
 
-/* A tile that could not be stored as it is: narrower than its vectors, with a bias, or split. */
+static void cut(float *y, int n, float most)
+{
+    for (int i = 0; i < n; i++) {
+        y[i] = y[i] < 0 ? 0 : y[i];
+        y[i] = y[i] > most ? most : y[i];
+    }
+}
+
+/* A tile that could not be stored as it is: narrower than its vectors, or split. */
 static void put_tile(const struct product *p, float *out, const float *bias, const float *sums,
                      int rows, int vecs, int cols, int split)
 {
     int t = 0;
 
-    if (split == 2 && cols == LANES / 2 && bias == NULL)
+    if (split == 2 && cols == LANES / 2 && bias == NULL && !(p->most > 0))
         for (; t + 2 <= rows; t += 2, sums += 2 * LANES, out += 2 * p->out_row)
             put_pair(out, p->out_row, *(const vec *)sums, *(const vec *)(sums + LANES), p->add);
     for (; t < rows; t++, out += p->out_row)
         for (int v = 0; v < vecs; v++, sums += LANES) {
             vec y = joined(*(const vec *)sums, split);
-            int left = cols - v * LANES;
+            int left = cols - v * LANES < LANES ? cols - v * LANES : LANES;
 
-            put(out + v * p->out_panel, y, left < LANES ? left : LANES,
-                bias != NULL ? bias + v * LANES : NULL, p->add);
+            put(out + v * p->out_panel, y, left, bias != NULL ? bias + v * LANES : NULL, p->add);
+            if (p->most > 0)
+                cut(out + v * p->out_panel, left, p->most);
         }
 }
 
@@ -151,10 +161,16 @@ INLINE void tile(const bool sums, const int split, const int V, const int T,
             (vec *)(out + t * p->out_row + v * p->out_panel) = sum[t * V + v];
         return;
     }
-    if (split == 1 && cols == V * LANES && bias == NULL) {
+    if (split == 1 && cols == V * LANES) {
+        if (bias != NULL)
+            UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
+                *(const vec *)(bias + v * LANES);
         if (p->add)
             UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
                 *(vec *)(out + t * p->out_row + v * p->out_panel);
+        if (p->most > 0)
+            UNROLL for (int i = 0; i < T * V; i++) sum[i] =
+                vec_at_most(vec_all(p->most), vec_at_least((vec){0}, sum[i]));
         UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) *
             (vec *)(out + t * p->out_row + v * p->out_panel) = sum[t * V + v];
         return;

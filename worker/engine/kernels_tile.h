@@ -28,6 +28,7 @@ struct product {
     ptrdiff_t out_row, out_panel;
     const float *bias; /* of the first column, or NULL; product_rows only */
     bool add;          /* to what is in out; product_sums always does */
+    float most;        /* 0, or then a ReLU that ends at this: 6, or infinity; product_rows only */
     /* so many products of the same form, and floats from one to the next */
     int n;
     ptrdiff_t a_next, b_next, out_next;

@@ -92,12 +92,34 @@ static void act_behind(const struct run *r, float *y)
         r->k->act_forward(y, y, r->step->act, n_y(r));
 }
 
+/* A batch norm is folded into its weights. */
+static bool takes_up_norm(const struct plan_step *step)
+{
+    return step->node.op == GRAPH_CONV && step->norm != PLAN_NO;
+}
+
 static void conv_forward(const struct run *r, float *y, const float *x, uint64_t packed)
 {
     struct window w = window_of(r);
 
+    if (r->net->plan->training && takes_up_norm(r->step)) {
+        r->k->conv_pointwise(y, false, x, floats_at(r->arena, packed), bias_of(r), r->step->act, &w,
+                             r->scratch);
+        return;
+    }
     r->k->conv_forward(y, x, floats_at(r->arena, packed), bias_of(r), &w, r->scratch);
     act_behind(r, y);
+}
+
+/* Of a convolution that took up a norm: dy is from here on the gradient before the activation. */
+static void cut_gradient(const struct run *r)
+{
+    const struct plan_step *step = r->step;
+    struct norm n = norm_of(r->net, &r->net->plan->norms[step->norm]);
+
+    r->k->norm_backward_cut(&n, array_at(r->arena, step->dy, r->first),
+                            array_at(r->arena, step->recompute ? step->y_back : step->y, r->first),
+                            step->act, n_y(r) / (size_t)n.c);
 }
 
 static void conv_backward(const struct run *r)
@@ -105,6 +127,8 @@ static void conv_backward(const struct run *r)
     struct window w = window_of(r);
     float *dx = dx_of(r, 0);
 
+    if (r->step->norm != PLAN_NO)
+        cut_gradient(r);
     r->k->conv_backward_weight(floats_at(r->arena, r->step->sums),
                                r->step->node.bias ? r->p[1].grad : NULL, dy_of(r), x_back(r, 0), &w,
                                r->scratch);
@@ -149,18 +173,15 @@ static void gather(const struct run *r)
 
     for (uint32_t m = r->step->first_reader; m != PLAN_NO; m = norms[m].next) {
         struct plan_array g;
-        struct norm n;
 
         if (norms[m].gather == PLAN_GRAD_NONE)
             continue;
-        n = norm_of(r->net, &norms[m]);
         g.at = norms[m].g.at;
         g.image = norms[m].g.image / r->step->split;
-        r->k->norm_backward_input(
-            &n, array_at(r->arena, r->step->dy, r->first), norms[m].gather == PLAN_GRAD_ADD,
-            array_at(r->arena, g, r->first),
-            array_at(r->arena, r->step->recompute ? r->step->y_back : r->step->y, r->first),
-            n_y(r) / (size_t)norms[m].c);
+        norm_gather(r->net, &norms[m], array_at(r->arena, r->step->dy, r->first),
+                    array_at(r->arena, g, r->first),
+                    array_at(r->arena, r->step->recompute ? r->step->y_back : r->step->y, r->first),
+                    r->n * r->step->y_values / r->step->node.shape.c);
     }
 }
 
@@ -536,28 +557,43 @@ void step_backward(const struct run *r)
 
 /* ---- around the groups of a segment ---- */
 
-static void pack(struct net *net, const struct plan_step *step, uint64_t to, enum conv_part part)
+/* Weights (rows, k) times the scale of the norm that they take up. */
+static void scale_weights(struct net *net, const struct plan_step *step, float *scaled)
 {
-    if (to != PLAN_NONE)
-        net->kernels->conv_pack(floats_at(net->arena, to),
-                                net->params[net->node_param[step->index]].value, &step->window,
-                                part);
+    const struct net_param *p = &net->params[net->node_param[step->index]];
+    struct norm n = norm_of(net, &net->plan->norms[step->norm]);
+
+    net->kernels->mul_forward(scaled, p->value, n.scale, 1, p->n / (size_t)n.c, (size_t)n.c);
 }
 
-/* Weights (rows, k) of a convolution or linear layer times the norm's scale; its bias goes where the norm's shift was. */
+/* Weights as a convolution reads them. */
+static void pack(struct net *net, const struct plan_step *step, uint64_t to, enum conv_part part)
+{
+    const float *weight = net->params[net->node_param[step->index]].value;
+    float *scaled = floats_at(net->arena, net->plan->scratch);
+
+    if (to == PLAN_NONE)
+        return;
+    if (takes_up_norm(step)) {
+        scale_weights(net, step, scaled);
+        weight = scaled;
+    }
+    net->kernels->conv_pack(floats_at(net->arena, to), weight, &step->window, part);
+}
+
+/* Inferring, a convolution or linear layer takes up a norm; its bias goes where the norm's shift was. */
 static void pack_folded(struct net *net, const struct plan_step *step)
 {
     const struct net_param *p = &net->params[net->node_param[step->index]];
     struct norm n = norm_of(net, &net->plan->norms[step->norm]);
     bool linear = step->node.op == GRAPH_LINEAR;
-    float *packed = floats_at(net->arena, step->packed);
-    float *scaled = linear ? packed : floats_at(net->arena, net->plan->scratch);
 
-    net->kernels->mul_forward(scaled, p[0].value, n.scale, 1, p[0].n / (size_t)n.c, (size_t)n.c);
     for (int i = 0; i < n.c; i++)
         n.shift[i] += ((step->node.bias ? p[1].value[i] : 0) - n.centre[i]) * n.scale[i];
-    if (!linear)
-        net->kernels->conv_pack(packed, scaled, &step->window, CONV_PACKED_FORWARD);
+    if (linear)
+        scale_weights(net, step, floats_at(net->arena, step->packed));
+    else
+        pack(net, step, step->packed, CONV_PACKED_FORWARD);
 }
 
 void step_begin_forward(struct net *net, const struct plan_step *step)
@@ -566,7 +602,7 @@ void step_begin_forward(struct net *net, const struct plan_step *step)
         return;
     if (step->norm != PLAN_NO && !net->plan->training)
         norm_recall(net, &net->plan->norms[step->norm]);
-    if (step->norm != PLAN_NO && step->node.op != GRAPH_BATCH_NORM)
+    if (step->norm != PLAN_NO && step->node.op != GRAPH_BATCH_NORM && !net->plan->training)
         pack_folded(net, step);
     else if (step->node.op == GRAPH_CONV)
         pack(net, step, step->packed, CONV_PACKED_FORWARD);

@@ -19,7 +19,8 @@
  * readers, too. All this is bounded: plan_values.c says by what.
  *
  * graph_values.h says which nodes need no work, and which run in one pass. The terms of a sum that nobody else reads share
- * the gradient of the sum. A batch norm that is folded scales the weights when they are packed; the rest is a bias. Packed
+ * the gradient of the sum. A batch norm that is folded scales the weights when they are packed; the rest is a bias. In
+ * training that is so behind convolutions that widen: such a norm's statistics are taken of what the convolution reads. Packed
  * weights are resident (each has a place of its own, so that they can be kept from one forward to the next) when that was
  * asked for, or when all of them are few; otherwise segments share the room for them.
  */
@@ -108,6 +109,11 @@ struct plan_norm {
     int c;
     struct plan_array g;   /* gradient of its output before the activation; full */
     uint64_t state;        /* offset of coefficients and sums: see net_norm.c */
+    uint32_t conv;         /* training: the node into which it is folded; PLAN_NO: it is a step */
+    int conv_c;            /* channels of that one's input, x here */
+    struct window mix;     /* from x to its gradient, see kernels_covariance.c */
+    uint64_t covariance;   /* offset of a state */
+    uint64_t packed_mix;   /* of weights of mix */
     uint32_t last;         /* step in whose backward g is complete; PLAN_NO: it has no backward */
     enum plan_grad gather; /* how its part of the gradient of x is put */
     bool affine;

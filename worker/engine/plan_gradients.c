@@ -6,7 +6,8 @@
  *
  * The gradient of a batch norm's output (before the activation) gathers in full, since the sums over it must be complete
  * before the first image of the gradient of its input can be had. That is made when the step that wrote this input begins
- * its own backward ("gather").
+ * its own backward ("gather"). A norm that is folded into a convolution needs no such place: the most of its gradient goes
+ * on as any convolution's does, the rest is gathered likewise.
  */
 #include "plan_inside.h"
 
@@ -70,7 +71,8 @@ static void plan_gather(struct planner *p, uint32_t s)
         norm->gather = *slot == PLAN_NO ? PLAN_GRAD_FIRST : PLAN_GRAD_ADD;
         if (*slot == PLAN_NO)
             *slot = new_slot(p, value, s);
-        touch(p, p->norm_slot[m], s);
+        if (norm->conv == PLAN_NO)
+            touch(p, p->norm_slot[m], s);
     }
 }
 
@@ -97,6 +99,12 @@ static void pass_to_norm(struct planner *p, uint32_t s, struct plan_input *in)
     touch(p, *slot, s);
 }
 
+/* Is its gradient changed in place, by the activation? */
+static bool is_cut(const struct value *v)
+{
+    return v->folded != 0 && v->act != ACT_NONE;
+}
+
 static void pass_to_input(struct planner *p, uint32_t s, uint32_t k)
 {
     const struct plan_step *step = &p->plan->steps[s];
@@ -111,7 +119,7 @@ static void pass_to_input(struct planner *p, uint32_t s, uint32_t k)
         return;
     if (*slot != PLAN_NO) { /* it lives on until its producer's backward, which is later */
         in->grad = PLAN_GRAD_ADD;
-    } else if (step->node.op == GRAPH_ADD && uses == 1) {
+    } else if (step->node.op == GRAPH_ADD && uses == 1 && !is_cut(v)) {
         *slot = own;
         if (maker != PLAN_NO)
             p->todo[maker].shares = true;
@@ -159,10 +167,13 @@ void plan_gradients(struct planner *p)
         if (p->error != FARM_OK)
             return;
         touch(p, *slot_of(p, s), s);
-        if (step->norm != PLAN_NO)
+        if (step->node.op == GRAPH_BATCH_NORM) {
             pass_to_norm(p, s, &plan->inputs[step->first_input]);
-        for (uint32_t k = 0; k < step->n_inputs && step->norm == PLAN_NO && p->error == FARM_OK;
-             k++)
+            continue;
+        }
+        for (uint32_t k = 0; k < step->n_inputs && p->error == FARM_OK; k++)
             pass_to_input(p, s, k);
+        if (step->norm != PLAN_NO)
+            plan->norms[step->norm].last = s;
     }
 }

@@ -553,7 +553,7 @@ static void tell_inputs(struct planner *p, uint32_t s)
         }
         if (in->grad == PLAN_GRAD_NONE)
             continue;
-        if (step->norm != PLAN_NO)
+        if (step->node.op == GRAPH_BATCH_NORM)
             in->dx = gradient_at(p, p->norm_slot[step->norm]);
         else
             in->dx = gradient_at(p, computed_once(v) ? v->slot : p->todo[maker].slot);
@@ -629,9 +629,24 @@ static void tell_all(struct planner *p, uint64_t pool)
     plan->aux_dlogits = plan->training && p->graph->aux != 0 ? gradient_at(p, aux->slot) : none;
 }
 
+static uint64_t norm_scratch(const struct planner *p, const struct plan_norm *norm)
+{
+    uint64_t moments, mix;
+
+    if (norm->conv == PLAN_NO)
+        return 0;
+    moments = p->kernels->covariance_scratch(norm->conv_c) * sizeof(float);
+    mix = p->kernels->conv_floats(&norm->mix, CONV_SCRATCH) * sizeof(float);
+    return moments > mix ? moments : mix;
+}
+
 static uint64_t scratch_bytes(const struct planner *p)
 {
     uint64_t most = 0;
+
+    for (uint32_t m = 0; m < p->plan->n_norms; m++)
+        if (norm_scratch(p, &p->plan->norms[m]) > most)
+            most = norm_scratch(p, &p->plan->norms[m]);
 
     for (uint32_t s = 0; s < p->plan->n_steps; s++) {
         const struct plan_step *step = &p->plan->steps[s];
@@ -646,6 +661,18 @@ static uint64_t scratch_bytes(const struct planner *p)
     return most;
 }
 
+static void place_norm(struct planner *p, struct plan_norm *norm)
+{
+    const struct kernels *k = p->kernels;
+
+    take(&p->plan->bytes, &norm->state, round_up(k->norm_bytes(norm->c)));
+    if (norm->conv == PLAN_NO)
+        return;
+    take(&p->plan->bytes, &norm->covariance, round_up(k->covariance_bytes(norm->conv_c, norm->c)));
+    take(&p->plan->bytes, &norm->packed_mix,
+         round_up(k->conv_floats(&norm->mix, CONV_PACKED_FORWARD) * sizeof(float)));
+}
+
 int plan_places(struct planner *p)
 {
     struct plan *plan = p->plan;
@@ -658,8 +685,7 @@ int plan_places(struct planner *p)
     plan->activation_bytes = full + pool.arrays;
     plan->bytes = full + pool.bytes;
     for (uint32_t m = 0; m < plan->n_norms; m++)
-        take(&plan->bytes, &plan->norms[m].state,
-             round_up(p->kernels->norm_bytes(plan->norms[m].c)));
+        place_norm(p, &plan->norms[m]);
     take(&plan->bytes, &plan->scratch, scratch_bytes(p));
     if (plan->resident)
         place_resident(p);

@@ -67,8 +67,9 @@ static bool room_for_input(struct planner *p)
            planner_grow(p, &p->input_step, n, &p->cap_inputs, sizeof *p->input_step);
 }
 
-/* A batch norm says once who it is, and is entered with what it reads. */
-static void add_norm(struct planner *p, uint32_t i, uint32_t x)
+/* A batch norm says once who it is, and is entered with what it reads, or what the convolution reads into which it is
+ * folded. */
+static void add_norm(struct planner *p, uint32_t i, uint32_t x, uint32_t conv)
 {
     struct plan *plan = p->plan;
     const struct graph_node *n = &p->graph->nodes[i];
@@ -81,11 +82,20 @@ static void add_norm(struct planner *p, uint32_t i, uint32_t x)
                                         .next = PLAN_NO,
                                         .c = (int)n->shape.c,
                                         .g = none,
+                                        .conv = PLAN_NO,
                                         .last = PLAN_NO,
                                         .affine = n->affine,
                                         .epsilon = n->rate};
     if (!plan->training)
         return;
+    if (conv != i) {
+        const struct graph_shape *in = &p->graph->nodes[x].shape;
+
+        plan->norms[m].conv = conv;
+        plan->norms[m].conv_c = (int)in->c;
+        plan->norms[m].mix = window_of(&p->graph->nodes[conv], in);
+        plan->norms[m].mix.k = (int)in->c;
+    }
     plan->norms[m].next = p->values[x].first_reader;
     p->values[x].first_reader = m;
 }
@@ -192,7 +202,7 @@ static void add_step(struct planner *p, uint32_t i, uint32_t level)
         uint32_t norm = v->folded != 0 ? v->folded : i;
 
         if (p->values[norm].norm == PLAN_NO)
-            add_norm(p, norm, p->input_value[step.first_input]);
+            add_norm(p, norm, p->input_value[step.first_input], i);
         step.norm = p->values[norm].norm;
     }
     fill_step(p, &step, i);
@@ -388,6 +398,8 @@ static void mark_needed(struct planner *p)
         step->backward = plan->training && v->wants_grad && sends_back(p, s);
         v->n_back += step->backward;
         if (step->backward && step->first_reader != PLAN_NO) /* gradients of norms come by it */
+            todo->needed = true;
+        if (step->backward && v->folded != 0 && step->act != ACT_NONE) /* its slope */
             todo->needed = true;
         if (todo->needed && computed_once(v) && !v->full && !v->thin && !recomputable(step))
             v->full = true;

@@ -45,7 +45,7 @@ static void find_readers(struct planner *p)
             if (op == GRAPH_ADD && in->zero)
                 continue;
             in->read_by_other |= op != GRAPH_CONCAT;
-            in->read_by_norm |= op == GRAPH_BATCH_NORM && p->plan->training;
+            in->read_by_norm |= (op == GRAPH_BATCH_NORM || v->folded != 0) && p->plan->training;
         }
     }
 }
@@ -173,7 +173,7 @@ static void find_level(struct planner *p, uint32_t i, uint32_t least)
         if (p->values[in].ready > level)
             level = p->values[in].ready;
     }
-    if (n->op == GRAPH_BATCH_NORM && p->plan->training && !v->zero)
+    if ((n->op == GRAPH_BATCH_NORM || v->folded != 0) && p->plan->training && !v->zero)
         level++;
     if (n->op == GRAPH_LINEAR && (p->plan->training || p->group > 1))
         level++; /* with more images at a time, since its input is small */
