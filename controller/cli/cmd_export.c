@@ -15,7 +15,7 @@ enum form { FORM_NONE, FORM_DOT = 'd', FORM_JSON = 'j', FORM_SVG = 's', FORM_GEN
 struct export_args {
     const char *dir, *trial, *out, *weights, *onnx;
     enum form form;
-    bool cell, network, keep_batch_norm;
+    bool cell, network, outline, keep_batch_norm;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -32,6 +32,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'c': args->cell = true; return 0;
     case 'n': args->network = true; return 0;
+    case 'l': args->outline = args->network = true; return 0;
     case 'o': args->out = arg; return 0;
     case 'w': args->weights = arg; return 0;
     case 'x': args->onnx = arg; return 0;
@@ -65,7 +66,6 @@ static int render(const struct export_args *args, const struct look *look,
 {
     struct graph *graph = NULL;
     char *dot = NULL;
-    bool cell = args->cell || (args->form == FORM_SVG && !args->network);
     int rc = space_decode(look->space, genome, &graph, why);
     if (rc != FARM_OK)
         return rc;
@@ -74,8 +74,10 @@ static int render(const struct export_args *args, const struct look *look,
     else if (args->form == FORM_JSON)
         rc = export_json(graph, out);
     else
-        rc = cell ? export_cell_dot(look->space, genome, title, &dot)
-                  : export_graph_dot(graph, title, &dot);
+        rc = args->cell ? export_cell_dot(look->space, genome, title, &dot)
+             : args->form == FORM_SVG && !args->network
+                 ? export_picture_dot(look->space, genome, title, &dot)
+                 : export_graph_dot(graph, title, args->outline, &dot);
     graph_destroy(&graph);
     if (rc == FARM_ENOTFOUND)
         return why_set(why, rc, "space %s has no cells to draw; take --network",
@@ -226,11 +228,12 @@ int cmd_export(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"dot", FORM_DOT, NULL, 0, "graphviz's language (the network, or --cell)", 0},
-        {"svg", FORM_SVG, NULL, 0, "a picture (the cell, or --network); needs graphviz's library",
-         0},
+        {"svg", FORM_SVG, NULL, 0,
+         "a picture (of the cell if there is one, or --network); needs graphviz's library", 0},
         {"json", FORM_JSON, NULL, 0, "the network as external evaluators get it", 0},
         {"cell", 'c', NULL, 0, "draw the cell", 0},
         {"network", 'n', NULL, 0, "draw the whole network", 0},
+        {"outline", 'l', NULL, 0, "draw the whole network, a box a block", 0},
         {"genotype", FORM_GENOTYPE, NULL, 0,
          "the architecture in the notation of its space, which nasfarm import reads", 0},
         {"onnx", 'x', "FILE", 0,

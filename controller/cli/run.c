@@ -267,7 +267,7 @@ static void save_picture(const struct run *self, const struct genome *genome, co
     char path[600], *dot = NULL, *svg = NULL;
     size_t len = 0;
     struct why why;
-    if (export_cell_dot(experiment_space(self->experiment), genome, title, &dot) != FARM_OK)
+    if (export_picture_dot(experiment_space(self->experiment), genome, title, &dot) != FARM_OK)
         return;
     bool drawn = export_svg(dot, &svg, &len, &why) == FARM_OK;
     if (!drawn)

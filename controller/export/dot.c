@@ -1,119 +1,11 @@
-/* dot.c - drawings as DOT text, and cells as lines for a terminal. */
+/* dot.c - cells as DOT text, and as lines for a terminal. */
+#include "dot_text.h"
 #include "export.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FONT "fontname=\"Helvetica\""
-
-/* A quoted DOT string; control characters become spaces. */
-static void put_quoted(FILE *f, const char *text)
-{
-    fputc('"', f);
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', f);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, f);
-    }
-    fputc('"', f);
-}
-
-static void put_head(FILE *f, const char *title)
-{
-    fputs("digraph nasfarm {\n  graph [rankdir=TB, ranksep=0.35, nodesep=0.25, " FONT
-          ", fontsize=14, label=",
-          f);
-    put_quoted(f, title);
-    fputs(", labelloc=t];\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, " FONT
-          ", fontsize=11, margin=\"0.12,0.05\", height=0.3];\n"
-          "  edge [color=\"#555555\", arrowsize=0.6];\n",
-          f);
-}
-
-/* Closes the stream; the text is the caller's only when all of it was written. */
-static int finished(FILE *f, char **text, char **out)
-{
-    int bad = ferror(f);
-
-    if (fclose(f) != 0 || bad) {
-        free(*text);
-        return FARM_ENOMEM;
-    }
-    *out = *text;
-    return FARM_OK;
-}
-
-static const char *colour_of(enum graph_op op)
-{
-    switch (op) {
-    case GRAPH_CONV:
-    case GRAPH_LINEAR: return "#cfe2f3";
-    case GRAPH_MAX_POOL:
-    case GRAPH_AVG_POOL:
-    case GRAPH_GLOBAL_AVG_POOL: return "#d9ead3";
-    case GRAPH_ADD:
-    case GRAPH_MUL:
-    case GRAPH_CONCAT: return "#fff2cc";
-    case GRAPH_INPUT: return "#ead1dc";
-    default: return "#f3f3f3";
-    }
-}
-
-static void put_window(FILE *f, const struct graph_node *n)
-{
-    fprintf(f, " %" PRIu32 "x%" PRIu32, n->kernel_h, n->kernel_w);
-    if (n->stride > 1)
-        fprintf(f, " /%" PRIu32, n->stride);
-    if (n->dilation > 1)
-        fprintf(f, " dilated %" PRIu32, n->dilation);
-    if (n->groups > 1)
-        fprintf(f, ", %" PRIu32 " groups", n->groups);
-}
-
-/* Behind the operation's name, what else tells it from others. */
-static void put_attributes(FILE *f, const struct graph_node *n)
-{
-    switch (n->op) {
-    case GRAPH_CONV:
-    case GRAPH_MAX_POOL:
-    case GRAPH_AVG_POOL: put_window(f, n); break;
-    case GRAPH_SLICE: fprintf(f, " from %" PRIu32, n->offset); break;
-    case GRAPH_CHANNEL_SHUFFLE: fprintf(f, ", %" PRIu32 " groups", n->groups); break;
-    case GRAPH_RESIZE: fprintf(f, " (%s)", graph_resize_mode_name(n->mode)); break;
-    default: break;
-    }
-}
-
-static void put_node(FILE *f, const struct graph *g, uint32_t i)
-{
-    const struct graph_node *n = &g->nodes[i];
-
-    fprintf(f, "  n%" PRIu32 " [fillcolor=\"%s\", tooltip=", i, colour_of(n->op));
-    put_quoted(f, graph_name(g, i));
-    fprintf(f, ", label=\"%s", graph_op_name(n->op));
-    put_attributes(f, n);
-    fprintf(f, "%s\\n%" PRIu32 "x%" PRIu32 "x%" PRIu32 "\"];\n",
-            i != 0 && i == g->aux ? " (auxiliary output)" : "", n->shape.h, n->shape.w, n->shape.c);
-    for (uint32_t k = 0; k < n->n_inputs; k++)
-        fprintf(f, "  n%" PRIu32 " -> n%" PRIu32 ";\n", graph_inputs(g, i)[k], i);
-}
-
-int export_graph_dot(const struct graph *self, const char *title, char **out)
-{
-    char *text = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
-
-    if (f == NULL)
-        return FARM_ENOMEM;
-    put_head(f, title);
-    for (uint32_t i = 0; i < self->n_nodes; i++)
-        put_node(f, self, i);
-    fputs("}\n", f);
-    return finished(f, &text, out);
-}
 
 /* "c_{k-2}" as c with a subscript; other labels hold letters and digits only. */
 static void put_state_label(FILE *f, const char *label)
@@ -124,7 +16,7 @@ static void put_state_label(FILE *f, const char *label)
         fprintf(f, "<%.*s<SUB>%.*s</SUB>>", (int)(open - label), label, (int)strcspn(open + 2, "}"),
                 open + 2);
     else
-        put_quoted(f, label);
+        dot_quoted(f, label);
 }
 
 static const char *colour_of_label(const char *op)
@@ -149,7 +41,7 @@ static void put_state(FILE *f, uint32_t cell, uint32_t i, const struct cell_node
     fprintf(f, "    c%" PRIu32 "s%" PRIu32 " [", cell, i);
     if (op != NULL) {
         fprintf(f, "fillcolor=\"%s\", label=", colour_of_label(op));
-        put_quoted(f, op);
+        dot_quoted(f, op);
     } else {
         fprintf(f, "%s, label=", looks[node->role]);
         put_state_label(f, node->label);
@@ -167,7 +59,7 @@ static void put_edge(FILE *f, uint32_t cell, uint32_t i, const struct cell_edge 
     }
     fprintf(f, "    c%" PRIu32 "e%" PRIu32 " [fillcolor=\"%s\", label=", cell, i,
             colour_of_label(edge->op));
-    put_quoted(f, edge->op);
+    dot_quoted(f, edge->op);
     fprintf(f,
             "];\n    c%" PRIu32 "s%" PRIu32 " -> c%" PRIu32 "e%" PRIu32 " [arrowhead=none];\n"
             "    c%" PRIu32 "e%" PRIu32 " -> c%" PRIu32 "s%" PRIu32 ";\n",
@@ -177,7 +69,7 @@ static void put_edge(FILE *f, uint32_t cell, uint32_t i, const struct cell_edge 
 static void put_cell(FILE *f, uint32_t which, const struct cell_drawing *cell)
 {
     fprintf(f, "  subgraph cluster_%" PRIu32 " {\n    label=", which);
-    put_quoted(f, cell->title);
+    dot_quoted(f, cell->title);
     fputs("; color=\"#bbbbbb\"; style=rounded; margin=12;\n", f);
     for (uint32_t i = 0; i < cell->n_nodes; i++)
         put_state(f, which, i, &cell->nodes[i], cell->node_op[i]);
@@ -198,11 +90,11 @@ int export_cell_dot(const struct space *space, const struct genome *genome, cons
         return FARM_ENOTFOUND;
     if ((f = open_memstream(&text, &len)) == NULL)
         return FARM_ENOMEM;
-    put_head(f, title);
+    dot_head(f, title);
     for (uint32_t which = 0; space->ops->cell(space, genome, which, &cell); which++)
         put_cell(f, which, &cell);
     fputs("}\n", f);
-    return finished(f, &text, out);
+    return dot_finish(f, &text, out);
 }
 
 /* The operations on edges into a node, with their sources. */
@@ -260,5 +152,5 @@ int export_cell_text(const struct space *space, const struct genome *genome, cha
             if (cell.nodes[i].role != CELL_INPUT)
                 put_line(f, &cell, i);
     }
-    return finished(f, &text, out);
+    return dot_finish(f, &text, out);
 }

@@ -10,15 +10,21 @@
 #include "space.h"
 #include "weights.h"
 
-/* The whole network as a DOT digraph: a node per operation, with the shape of its output. title may be "". */
-int export_graph_dot(const struct graph *self, const char *title, char **out);
+/* The whole network as a DOT digraph, as it runs at inference. A box is what runs as one (a convolution with its batch norm and
+ * activation), a frame is a block or cell, equal ones that follow one another are drawn once; edges say where the shape
+ * changes. outline: only the blocks. title may be "". */
+int export_graph_dot(const struct graph *self, const char *title, bool outline, char **out);
 
 /* The cells of a genome that space_check() accepted, as one DOT digraph, a cluster each: states, and between them
  * their operations. FARM_ENOTFOUND when the space has no cells to draw. */
 int export_cell_dot(const struct space *space, const struct genome *genome, const char *title,
                     char **out);
 
-/* The same for a terminal:   normal
+/* The one picture to show first: the cells, or the network's outline where the space has none. */
+int export_picture_dot(const struct space *space, const struct genome *genome, const char *title,
+                       char **out);
+
+/* The cells for a terminal:   normal
  *                              2 = sep_conv_3x3(c_{k-1}) + avg_pool_3x3(c_{k-2})   */
 int export_cell_text(const struct space *space, const struct genome *genome, char **out);
 
