@@ -402,7 +402,9 @@ START_TEST(so_is_every_other_strategy)
                   {"tournament", "population=20,sample=5"},
                   {"nsga2", "population=20"},
                   {"local-search", "initial=3"},
-                  {"tpe", "samples=8"}};
+                  {"tpe", "samples=8"},
+                  {"reinforce", "batch=7,ppo=1"},
+                  {"reinforce-lstm", "batch=7,hidden=10"}};
 
     check_fold("nasbench201", others[_i].name, others[_i].options, 0, 0);
 }
@@ -1000,7 +1002,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, an_evolution_cut_off_anywhere_is_the_fold_of_its_journal);
     tcase_add_test(tc, so_is_one_of_two_cells);
-    tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 6);
+    tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 8);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again_under_constraints);
     tcase_add_test(tc, a_known_network_is_drawn_again_as_often_as_the_configuration_says);

@@ -1,9 +1,9 @@
 /* grid.c - every point of a space once, in order: the last dimension fastest; real dimensions at some levels. An
  * inactive gene stays at its first value, so that no network comes twice for it. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "levels.h"
 #include "strategy_kind.h"
 
 struct grid {
@@ -11,31 +11,9 @@ struct grid {
     bool ended;
 };
 
-/* How many values a dimension has on this grid. */
 static uint64_t n_levels(const struct strategy *self, const struct dim *d)
 {
-    switch (d->kind) {
-    case DIM_CATEGORICAL: return d->choices;
-    case DIM_INTEGER: return (uint64_t)(d->hi - d->lo) + 1;
-    case DIM_REAL:
-    case DIM_LOG_REAL: break;
-    }
-    return d->hi > d->lo ? (uint64_t)strategy_option_value(self, "levels") : 1;
-}
-
-/* Evenly from lo to hi; on the logarithm where that is what is drawn from. */
-static double level(const struct dim *d, uint64_t digit, uint64_t n)
-{
-    double share = n > 1 ? (double)digit / (double)(n - 1) : 0.5;
-
-    if (d->kind == DIM_CATEGORICAL)
-        return (double)digit;
-    if (d->kind == DIM_INTEGER)
-        return d->lo + (double)digit;
-    if (digit == 0 || digit + 1 == n)
-        return digit == 0 ? d->lo : d->hi;
-    return d->kind == DIM_REAL ? d->lo + (d->hi - d->lo) * share
-                               : d->lo * pow(d->hi / d->lo, share);
+    return levels_of(d, UINT64_MAX, (uint64_t)strategy_option_value(self, "levels"));
 }
 
 static int create(struct strategy *self)
@@ -64,7 +42,7 @@ static void write_genome(const struct strategy *self, struct genome *out)
 
     for (uint32_t i = 0; i < self->space->n_dims; i++)
         out->gene[i] =
-            level(&self->space->dims[i], g->digit[i], n_levels(self, &self->space->dims[i]));
+            level_value(&self->space->dims[i], g->digit[i], n_levels(self, &self->space->dims[i]));
 }
 
 /* Counts on by one in the digits of the dimensions that are active; false at the end. Digits behind the one that moves
@@ -89,7 +67,7 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
 {
     struct grid *g = self->state;
 
-    (void)parent;
+    *parent = UINT64_MAX;
     if (g->ended)
         return FARM_EEXHAUSTED;
     write_genome(self, out);

@@ -1,6 +1,7 @@
 /* state.c - see state.h. */
 #include "state.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,31 @@ double state_take_double(struct state_bytes *self)
 
     memcpy(&v, &bits, sizeof v);
     return v;
+}
+
+void state_put_floats(struct state_bytes *self, const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        uint8_t b[4];
+
+        memcpy(&bits, &v[i], sizeof bits);
+        for (int k = 0; k < 4; k++)
+            b[k] = (uint8_t)(bits >> (8 * k));
+        state_put(self, b, sizeof b);
+    }
+}
+
+void state_take_floats(struct state_bytes *self, float *v, size_t n)
+{
+    const uint8_t *b = n <= SIZE_MAX / 4 ? state_take(self, 4 * n) : NULL;
+
+    for (size_t i = 0; b != NULL && i < n; i++, b += 4) {
+        uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+
+        memcpy(&v[i], &bits, sizeof bits);
+        self->failed = self->failed || !isfinite(v[i]);
+    }
 }
 
 void state_put_genome(struct state_bytes *self, const struct genome *genome)

@@ -20,6 +20,9 @@ const uint8_t *state_take(struct state_bytes *self, size_t len); /* NULL: not so
 uint64_t state_take_u64(struct state_bytes *self);
 void state_put_double(struct state_bytes *self, double v);
 double state_take_double(struct state_bytes *self);
+void state_put_floats(struct state_bytes *self, const float *v, size_t n);
+/* One that is not finite is failed. */
+void state_take_floats(struct state_bytes *self, float *v, size_t n);
 void state_put_genome(struct state_bytes *self, const struct genome *genome);
 /* malloc'd; NULL, and failed is set, when there is no genome of this space. */
 struct genome *state_take_genome(struct state_bytes *self, const struct space *space);
