@@ -1,128 +1,236 @@
-/* bench_kernels.c - how fast the kernels are on one core, beside the fastest that this core multiplies and adds.
+/* bench_kernels.c - how fast the kernels are on one core, beside the fastest that this core multiplies, adds, reads and writes.
  *
- * Convolutions: the share of that peak, in percent, of the forward pass, the input gradient and the weight gradient, by
- * the operations of the plain loops: 3x3 windows with many channels are done with a quarter of these, and pass 100.
+ * Convolutions: forward, input gradient, weight gradient. Dense ones as their share of that peak, in percent, by the
+ * operations of the plain loops: 3x3 windows with many channels are done with a quarter of these, and pass 100. Depthwise
+ * ones in GFLOP/s, and below that what they would do if they only read and wrote what they must (a pass that does nothing
+ * else, over as many floats, in the same run). What is in brackets is below the goal of its kind.
  * First with as many images a call as the second-level cache has room for, as the engine calls them; then batch 32.
- * Pools and batch norm wait for memory, so GB/s of what they must at least read and write, of batch 32. Each number is the
- * median of several runs, in processor time, with warm code and whatever of the data the caches keep.
+ * 1x1 convolutions and linear layers beside OpenBLAS. Pools and batch norm wait for memory, so GB/s of what they must at
+ * least read and write, of batch 32. Each number is the median of several runs, in processor time, with warm code and
+ * whatever of the data the caches keep.
  *
- *   usage: bench_kernels [WORD]      only the kinds whose name contains WORD; NASFARM_ISA chooses the table
+ *   usage: bench_kernels [--markdown] [WORD]   only the kinds whose name contains WORD; NASFARM_ISA chooses the table
  */
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench_case.h"
+#include "bench_gemm.h"
 #include "kernels.h"
 #include "peak.h"
 
-enum { BATCH = 32, RUNS = 5 };
-#define RUN_S 0.003
+#define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
 
-static double now_s(void)
+/* Percent of the peak; GFLOP/s, or what memory allows where that is less. Of 16 channels and more. */
+static const double dense_goal[3] = {90, 80, 80};
+#define DEPTHWISE_GOAL 60
+#define GOAL_CHANNELS  16
+
+static const struct kernels *k;
+static const char *word; /* only what contains it; NULL: everything */
+static double peak;      /* GFLOP/s */
+
+static bool wanted(const char *name)
 {
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return word == NULL || strstr(name, word) != NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
+/* ---- convolutions ------------------------------------------------------------------------------------------ */
 
-    return (x > y) - (x < y);
-}
-
-/* ---- one case ------------------------------------------------------------------------------------------ */
-
-struct bench {
-    const struct kernels *k;
-    struct window s;
-    float *x, *y, *dx, *dy, *w, *forward, *input, *sums, *scratch, *gamma, *beta, *running;
-    void *state; /* of a norm */
-    int32_t *argmax;
+/* The usual networks' layers, of as many channels in as out. */
+static const struct kind {
+    const char *name;
+    int kernel, stride, dilation;
+    bool depthwise;
+} kinds[] = {
+    {"dense 3x3", 3, 1, 1, false},         {"dense 1x1", 1, 1, 1, false},
+    {"dense 5x5", 5, 1, 1, false},         {"dense 7x7", 7, 1, 1, false},
+    {"dense 3x3 by 2", 3, 2, 1, false},    {"dense 3x3 dilated", 3, 1, 2, false},
+    {"depthwise 3x3", 3, 1, 1, true},      {"depthwise 5x5", 5, 1, 1, true},
+    {"depthwise 7x7", 7, 1, 1, true},      {"depthwise 3x3 by 2", 3, 2, 1, true},
+    {"depthwise 5x5 by 2", 5, 2, 1, true}, {"depthwise 3x3 dilat.", 3, 1, 2, true},
 };
 
-static float *filled(size_t n)
-{
-    float *a = aligned_alloc(64, (n * sizeof *a + 127) & ~(size_t)63);
+/* Sides and channels as networks for small images have them. */
+static const struct place {
+    int side, c;
+} places[] = {{32, 8},  {32, 16}, {32, 24}, {32, 32}, {16, 16}, {16, 24},
+              {16, 32}, {16, 64}, {8, 32},  {8, 64},  {8, 128}};
 
-    if (a == NULL) {
-        (void)fprintf(stderr, "bench_kernels: out of memory for %zu floats\n", n);
-        exit(1);
-    }
-    for (size_t i = 0; i < n; i++)
-        a[i] = (float)(i * 2654435761u % 1000) * 1e-3f - 0.5f;
-    return a;
+static struct window window_of(const struct kind *kind, const struct place *place)
+{
+    struct window s = bench_window(place->side, place->c, place->c, kind->kernel, kind->stride,
+                                   kind->depthwise ? place->c : 1);
+
+    s.dilation = kind->dilation;
+    s.pad_y = s.pad_x = kind->dilation * (kind->kernel - 1) / 2;
+    return s;
 }
 
-static struct bench bench_of(const struct kernels *k, const struct window *s)
+/* GFLOP/s of three passes, or of what only reads and writes as much. */
+static void measure(double gflops[3], void (*const calls[3])(struct bench *),
+                    const struct window *s)
 {
-    size_t nx = (size_t)s->n * (size_t)(s->h * s->w) * (size_t)s->c;
-    size_t ny = (size_t)s->n * (size_t)(s->oh * s->ow) * (size_t)s->k;
-    size_t nw = (size_t)(s->kh * s->kw) * (size_t)(s->c / s->groups) * (size_t)s->k;
-    size_t c = (size_t)s->c;
-    struct bench b = {.k = k, .s = *s};
+    struct bench b = bench_of(k, s);
 
-    b.x = filled(nx), b.dx = filled(nx), b.y = filled(ny), b.dy = filled(ny);
-    b.w = filled(nw), b.scratch = filled(k->conv_floats(s, CONV_SCRATCH));
-    b.forward = filled(k->conv_floats(s, CONV_PACKED_FORWARD));
-    b.input = filled(k->conv_floats(s, CONV_PACKED_INPUT));
-    b.sums = filled(k->conv_floats(s, CONV_SUMS));
-    k->conv_pack(b.forward, b.w, s, CONV_PACKED_FORWARD);
-    k->conv_pack(b.input, b.w, s, CONV_PACKED_INPUT);
-    b.gamma = filled(c), b.beta = filled(c);
-    b.running = filled(2 * c);
-    b.state = filled(k->norm_bytes(s->c) / sizeof(float) + 1);
-    (void)memset(b.state, 0, k->norm_bytes(s->c));
-    b.argmax = aligned_alloc(64, (ny * sizeof *b.argmax + 127) & ~(size_t)63);
-    return b;
+    for (int i = 0; i < 3; i++)
+        gflops[i] = bench_flops(s) / 1e9 / bench_seconds(calls[i], &b);
+    bench_release(&b);
 }
 
-static void bench_release(struct bench *b)
+/* Three numbers, each in brackets when it is below its goal. */
+static void three_cells(const double value[3], const double goal[3])
 {
-    free(b->x), free(b->dx), free(b->y), free(b->dy), free(b->w), free(b->scratch);
-    free(b->forward), free(b->input), free(b->sums);
-    free(b->gamma), free(b->beta), free(b->running), free(b->state), free(b->argmax);
+    char text[3][16];
+
+    for (int i = 0; i < 3; i++)
+        (void)snprintf(text[i], sizeof text[i], value[i] < goal[i] ? "(%.0f)" : "%.0f", value[i]);
+    bench_cell("%s %s %s", text[0], text[1], text[2]);
 }
 
-/* Seconds of one call: the median of RUNS runs of at least RUN_S each. */
-static double seconds(void (*call)(struct bench *), struct bench *b)
+static void dense_cell(const struct window *s)
 {
-    double run[RUNS], start, once;
-    long calls;
+    static const double none[3] = {0};
+    double value[3];
 
-    call(b);
-    start = now_s();
-    call(b);
-    once = now_s() - start;
-    calls = once < RUN_S ? (long)(RUN_S / once) + 1 : 1;
-    for (int i = 0; i < RUNS; i++) {
-        start = now_s();
-        for (long j = 0; j < calls; j++)
-            call(b);
-        run[i] = (now_s() - start) / (double)calls;
-    }
-    qsort(run, RUNS, sizeof run[0], by_value);
-    return run[RUNS / 2];
+    measure(value, bench_passes, s);
+    for (int i = 0; i < 3; i++)
+        value[i] *= 100 / peak;
+    three_cells(value, s->c < GOAL_CHANNELS ? none : dense_goal);
 }
 
-static void conv_forward(struct bench *b)
+static void depthwise_cells(const struct kind *kind, int images)
 {
-    b->k->conv_forward(b->y, b->x, b->forward, NULL, &b->s, b->scratch);
+    static const double none[3] = {0};
+    double bounds[sizeof places / sizeof *places][3];
+
+    bench_row("%s, GFLOP/s", kind->name);
+    for
+        EACH(i, places)
+        {
+            struct window s = window_of(kind, &places[i]);
+            double value[3], goal[3];
+
+            s.n = images > 0 ? images : bench_near_images(&s);
+            measure(bounds[i], bench_streams, &s);
+            measure(value, bench_passes, &s);
+            for (int j = 0; j < 3; j++)
+                goal[j] = bounds[i][j] < DEPTHWISE_GOAL ? bounds[i][j] : DEPTHWISE_GOAL;
+            three_cells(value, s.c < GOAL_CHANNELS ? none : goal);
+        }
+    bench_row_end();
+    bench_row("  its memory bound");
+    for
+        EACH(i, places) three_cells(bounds[i], none);
+    bench_row_end();
 }
 
-static void conv_input(struct bench *b)
+/* images 0: as many as are near */
+static void convolution_table(int images)
 {
-    b->k->conv_backward_input(b->dx, false, b->dy, b->input, &b->s, b->scratch);
+    bench_heading("channels, image", 14);
+    for
+        EACH(i, places)
+    bench_cell("%d, %dx%d", places[i].c, places[i].side, places[i].side);
+    bench_row_end();
+    for
+        EACH(j, kinds)
+        {
+            if (!wanted(kinds[j].name))
+                continue;
+            if (kinds[j].depthwise) {
+                depthwise_cells(&kinds[j], images);
+                continue;
+            }
+            bench_row("%s, %%", kinds[j].name);
+            for
+                EACH(i, places)
+                {
+                    struct window s = window_of(&kinds[j], &places[i]);
+
+                    s.n = images > 0 ? images : bench_near_images(&s);
+                    dense_cell(&s);
+                }
+            bench_row_end();
+        }
 }
 
-static void conv_weight(struct bench *b)
+/* Stems, and 1x1 windows that widen and narrow. */
+static const struct {
+    const char *name;
+    int side, c, k, kernel;
+} others[] = {
+    {"stem 3x3", 28, 1, 16, 3},
+    {"stem 3x3", 32, 3, 16, 3},
+    {"stem 3x3", 32, 3, 32, 3},
+    {"dense 1x1 widening", 32, 16, 96, 1},
+    {"dense 1x1 narrowing", 32, 96, 16, 1},
+    {"dense 1x1 widening", 16, 32, 192, 1},
+    {"dense 1x1 narrowing", 16, 192, 32, 1},
+    {"dense 1x1 widening", 4, 160, 960, 1},
+    {"dense 1x1 widening", 4, 320, 1280, 1},
+};
+
+static bool any_other(void)
 {
-    b->k->conv_backward_weight(b->sums, NULL, b->dy, b->x, &b->s, b->scratch);
+    bool any = false;
+
+    for
+        EACH(i, others) any = any || wanted(others[i].name);
+    return any;
 }
+
+static void other_table(void)
+{
+    if (!any_other())
+        return;
+    bench_heading("others, %", 14);
+    bench_cell("near");
+    bench_cell("%d images", BENCH_BATCH);
+    bench_row_end();
+    for
+        EACH(i, others)
+        {
+            struct window s =
+                bench_window(others[i].side, others[i].c, others[i].k, others[i].kernel, 1, 1);
+
+            if (!wanted(others[i].name))
+                continue;
+            bench_row("%s %d -> %d, %dx%d", others[i].name, s.c, s.k, s.h, s.w);
+            s.n = bench_near_images(&s);
+            dense_cell(&s);
+            s.n = BENCH_BATCH;
+            dense_cell(&s);
+            bench_row_end();
+        }
+}
+
+static bool any_convolution(void)
+{
+    bool any = any_other();
+
+    for
+        EACH(i, kinds) any = any || wanted(kinds[i].name);
+    return any;
+}
+
+static void convolutions(void)
+{
+    if (!any_convolution())
+        return;
+    printf("\nForward, input gradient, weight gradient; dense ones in %% of the peak, goals %.0f, "
+           "%.0f and %.0f; depthwise "
+           "ones in GFLOP/s, goal %d,\nor its memory bound where that is less. In brackets: below "
+           "the goal (from %d "
+           "channels on).\n\nAs many images a call as a core's cache holds:\n",
+           dense_goal[0], dense_goal[1], dense_goal[2], DEPTHWISE_GOAL, GOAL_CHANNELS);
+    convolution_table(0);
+    printf("\n%d images a call:\n", BENCH_BATCH);
+    convolution_table(BENCH_BATCH);
+    other_table();
+}
+
+/* ---- batch norm and pools ----------------------------------------------------------------------------------- */
 
 static size_t bn_pixels(const struct bench *b)
 {
@@ -184,135 +292,6 @@ static void avg_backward(struct bench *b)
     b->k->avg_pool_backward(b->dx, b->dy, &b->s);
 }
 
-/* ---- the tables ---------------------------------------------------------------------------------------- */
-
-#define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
-
-static struct window same(int side, int c, int k, int kernel, int stride, int groups)
-{
-    int out = (side + stride - 1) / stride, pad = (kernel - 1) / 2;
-    struct window s = {BATCH,  side,   side,   c, out,    out, k,
-                       kernel, kernel, stride, 1, groups, pad, pad};
-
-    return s;
-}
-
-/* Images whose inputs, or outputs, are 256 KB: with their gradients and the weights, what a core's cache holds. */
-static int near_images(const struct window *s)
-{
-    int in = s->h * s->w * s->c, out = s->oh * s->ow * s->k, images = 65536 / (in > out ? in : out);
-
-    return images < 1 ? 1 : (images > BATCH ? BATCH : images);
-}
-
-/* Forward, input gradient, weight gradient in percent of the peak. A stem's input wants no gradient. */
-static void conv_cell(const struct kernels *k, const struct window *s, double peak)
-{
-    static void (*const calls[])(struct bench *) = {conv_forward, conv_input, conv_weight};
-    struct bench b = bench_of(k, s);
-    int products = s->kh * s->kw * (s->c / s->groups);
-    double flops = 2.0 * s->n * s->oh * s->ow * s->k * products;
-
-    for
-        EACH(i, calls)
-        {
-            if (i == 1 && s->c <= 3)
-                printf("   -");
-            else
-                printf(" %3.0f", 100 * flops / seconds(calls[i], &b) / 1e9 / peak);
-        }
-    (void)fflush(stdout);
-    bench_release(&b);
-}
-
-/* One row: nearby images, then a batch. */
-static void conv_row(const struct kernels *k, const char *name, struct window s, double peak)
-{
-    printf("%-20s %4d -> %-4d %2dx%-2d  %2d: ", name, s.c, s.k, s.h, s.w, near_images(&s));
-    s.n = near_images(&s);
-    conv_cell(k, &s, peak);
-    printf("   %2d: ", BATCH);
-    s.n = BATCH;
-    conv_cell(k, &s, peak);
-    printf("\n");
-}
-
-static bool wanted(const char *word, const char *name)
-{
-    return word == NULL || strstr(name, word) != NULL;
-}
-
-/* The usual networks' layers, of as many channels in as out. */
-static const struct kind {
-    const char *name;
-    int kernel, stride, dilation;
-    bool depthwise;
-} kinds[] = {
-    {"dense 3x3", 3, 1, 1, false},         {"dense 1x1", 1, 1, 1, false},
-    {"dense 5x5", 5, 1, 1, false},         {"dense 7x7", 7, 1, 1, false},
-    {"dense 3x3 by 2", 3, 2, 1, false},    {"dense 3x3 dilated", 3, 1, 2, false},
-    {"depthwise 3x3", 3, 1, 1, true},      {"depthwise 5x5", 5, 1, 1, true},
-    {"depthwise 7x7", 7, 1, 1, true},      {"depthwise 3x3 by 2", 3, 2, 1, true},
-    {"depthwise 5x5 by 2", 5, 2, 1, true}, {"depthwise 3x3 dilat.", 3, 1, 2, true},
-};
-
-/* Sides and channels as networks for small images have them. */
-static const struct {
-    int side, c;
-} places[] = {{32, 8},  {32, 16}, {32, 24}, {32, 32}, {16, 16}, {16, 24},
-              {16, 32}, {16, 64}, {8, 32},  {8, 64},  {8, 128}};
-
-/* Stems, and 1x1 windows that widen and narrow. */
-static const struct {
-    const char *name;
-    int side, c, k, kernel;
-} others[] = {
-    {"stem 3x3", 28, 1, 16, 3},
-    {"stem 3x3", 32, 3, 16, 3},
-    {"stem 3x3", 32, 3, 32, 3},
-    {"dense 1x1 widening", 32, 16, 96, 1},
-    {"dense 1x1 narrowing", 32, 96, 16, 1},
-    {"dense 1x1 widening", 16, 32, 192, 1},
-    {"dense 1x1 narrowing", 16, 192, 32, 1},
-    {"dense 1x1 widening", 4, 160, 960, 1},
-    {"dense 1x1 widening", 4, 320, 1280, 1},
-};
-
-/* All sides and channels of one kind. */
-static void conv_rows(const struct kernels *k, const struct kind *kind, double peak)
-{
-    for
-        EACH(i, places)
-        {
-            int c = places[i].c;
-            struct window s =
-                same(places[i].side, c, c, kind->kernel, kind->stride, kind->depthwise ? c : 1);
-
-            s.dilation = kind->dilation;
-            s.pad_y = s.pad_x = kind->dilation * (kind->kernel - 1) / 2;
-            conv_row(k, kind->name, s, peak);
-        }
-}
-
-static void convolutions(const struct kernels *k, const char *word, double peak)
-{
-    printf("%% of the peak: forward, input gradient, weight gradient; so many images a call\n");
-    for
-        EACH(i, kinds)
-        {
-            if (wanted(word, kinds[i].name))
-                conv_rows(k, &kinds[i], peak);
-        }
-    for
-        EACH(i, others)
-        {
-            if (wanted(word, others[i].name))
-                conv_row(k, others[i].name,
-                         same(others[i].side, others[i].c, others[i].k, others[i].kernel, 1, 1),
-                         peak);
-        }
-}
-
 /* name, the call, and how often it at least passes over x, y (floats) and argmax */
 static const struct pass {
     const char *name;
@@ -334,47 +313,55 @@ static const struct pass {
 static const int sides[] = {32, 16, 8};
 static const int channels[] = {8, 12, 16, 24, 32, 64, 128};
 
-static void memory_row(const struct kernels *k, const struct pass *pass, int side)
+static void memory_row(const struct pass *pass, int side)
 {
-    printf("%-26s %4dx%-2d     ", pass->name, side, side);
+    bench_row("%s, %dx%d", pass->name, side, side);
     for
         EACH(i, channels)
         {
             int c = channels[i];
-            struct window s = same(side, c, c, pass->kernel, pass->stride, 1);
+            struct window s = bench_window(side, c, c, pass->kernel, pass->stride, 1);
             struct bench b = bench_of(k, &s);
             double floats = (double)pass->x * s.h * s.w + (double)pass->y * s.oh * s.ow;
 
             max_forward(&b); /* an argmax to go back by */
-            printf(" %6.1f", 4 * floats * c * BATCH / seconds(pass->call, &b) / 1e9);
+            bench_cell("%.1f", 4 * floats * c * BENCH_BATCH / bench_seconds(pass->call, &b) / 1e9);
             bench_release(&b);
         }
-    printf("\n");
-    (void)fflush(stdout);
+    bench_row_end();
 }
 
-static void memory_bound(const struct kernels *k, const char *word)
+static void memory_table(void)
 {
-    printf("GB/s                         channels:");
+    bool any = false;
+
     for
-        EACH(i, channels)
-        {
-            printf(" %6d", channels[i]);
-        }
-    printf("\n");
+        EACH(i, passes) any = any || wanted(passes[i].name);
+    if (!any)
+        return;
+    printf("\nGB/s of what must at least be read and written, %d images:\n", BENCH_BATCH);
+    bench_heading("channels", 6);
+    for
+        EACH(i, channels) bench_cell("%d", channels[i]);
+    bench_row_end();
     for (size_t i = 0; i < sizeof passes / sizeof passes[0] * 3; i++)
-        if (wanted(word, passes[i / 3].name))
-            memory_row(k, &passes[i / 3], sides[i % 3]);
+        if (wanted(passes[i / 3].name))
+            memory_row(&passes[i / 3], sides[i % 3]);
 }
 
 int main(int argc, char **argv)
 {
-    const struct kernels *k = kernels_get();
-    const char *word = argc > 1 ? argv[1] : NULL;
-    double peak = peak_gflops(k->isa);
-
+    if (argc > 1 && strcmp(argv[1], "--markdown") == 0) {
+        bench_markdown();
+        argc--, argv++;
+    }
+    word = argc > 1 ? argv[1] : NULL;
+    k = kernels_get();
+    peak = peak_gflops(k->isa);
     printf("%s, %d lanes: %.1f GFLOP/s of multiply-adds at most\n", k->isa, k->lanes, peak);
-    convolutions(k, word, peak);
-    memory_bound(k, word);
+    convolutions();
+    if (wanted("OpenBLAS"))
+        bench_gemm(k);
+    memory_table();
     return 0;
 }

@@ -15,6 +15,8 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* ---- multiply-adds ----------------------------------------------------------------------------------------- */
+
 /* 12 sums that wait only for themselves: enough for the latency of two units, few enough for 16 registers.
  * Floating point operations done in `turns`. */
 #define CHAINS 12
@@ -79,4 +81,44 @@ double peak_gflops(const char *isa)
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------- */
+
+#define STREAM_PARTS 64
+#define STREAM(isa, features, lanes)                                                               \
+    __attribute__((features)) static float stream_##isa(float *restrict to, size_t n_to,           \
+                                                        const float *restrict from, size_t n_from) \
+    {                                                                                              \
+        typedef float vec __attribute__((vector_size(4 * (lanes)), aligned(4), may_alias));        \
+        const size_t block = 4 * (lanes);                                                          \
+        size_t reads = n_from / STREAM_PARTS / block, writes = n_to / STREAM_PARTS / block;        \
+        vec sum[4] = {{0}};                                                                        \
+                                                                                                   \
+        for (int part = 0; part < STREAM_PARTS; part++) {                                          \
+            for (size_t i = 0; i < reads; i++, from += block)                                      \
+                _Pragma("GCC unroll 4") for (size_t k = 0; k < 4; k++) sum[k] +=                   \
+                    *(const vec *)(from + k * (lanes));                                            \
+            for (size_t i = 0; i < writes; i++, to += block)                                       \
+                _Pragma("GCC unroll 4") for (size_t k = 0; k < 4; k++) *                           \
+                    (vec *)(to + k * (lanes)) = sum[k];                                            \
+        }                                                                                          \
+        return sum[0][0] + sum[1][0] + sum[2][0] + sum[3][0];                                      \
+    }
+#if defined(__x86_64__)
+STREAM(avx512, target("avx512f,prefer-vector-width=512"), 16)
+STREAM(avx2, target("avx2"), 8)
+#endif
+STREAM(narrow, noinline, 4)
+
+float stream_floats(const char *isa, float *to, size_t n_to, const float *from, size_t n_from)
+{
+#if defined(__x86_64__)
+    if (strcmp(isa, "avx512") == 0)
+        return stream_avx512(to, n_to, from, n_from);
+    if (strcmp(isa, "avx2") == 0)
+        return stream_avx2(to, n_to, from, n_from);
+#endif
+    (void)isa;
+    return stream_narrow(to, n_to, from, n_from);
 }

@@ -8,6 +8,7 @@ usage: train_vs_torch.py [--speed]    images a second, memory, start-up
        train_vs_torch.py --slots      two processes on two cores against one
        train_vs_torch.py --hand       what is run of PyTorch against a module written by hand
        train_vs_torch.py --profile    where PyTorch's time goes, by its own operations
+       train_vs_torch.py --kernels    each kernel alone (bench_kernels): share of the core's peak, of its memory, beside OpenBLAS
        train_vs_torch.py --all        all of it; --update PAGE: and into docs/performance.md; --check: exit 1 on a missed goal
 
 Every measurement is a process of its own, pinned to one core (--core), with one thread: ours, PyTorch, ours, PyTorch ... A
@@ -369,6 +370,20 @@ def run_slots(bench):
     return finish(bench, rows, missed)
 
 
+# ---- kernels -----------------------------------------------------------------------------------------------------
+
+
+def run_kernels(bench):
+    """each kernel alone: share of the core's peak, of its memory, beside OpenBLAS"""
+    program = os.path.join(os.path.dirname(bench.args.train_step), "bench_kernels")
+    if not os.access(program, os.X_OK):
+        return skip("kernels", f"{program} is not there: build it")
+    command = [program] + (["--markdown"] if bench.args.markdown else [])
+    process = subprocess.run(["taskset", "-c", str(bench.core)] + command, capture_output=True, text=True, check=True)
+    print(process.stdout, end="", flush=True)
+    return 0
+
+
 def update(path, name, bench, text):
     """Puts what was printed between the page's two marks of that name; what was skipped leaves the page as it is."""
     if "SKIPPED: " in text:
@@ -378,7 +393,7 @@ def update(path, name, bench, text):
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
     if begin not in page or end not in page:
         sys.exit(f"train_vs_torch: {path} has no place for '{name}'")
-    if bench.python and name != "slots":
+    if bench.python and name not in ("slots", "kernels"):
         text = f"PyTorch {bench.torch_version}.\n\n" + text
     missed = "\nMISSED: "
     text = text.replace(missed, "\n\nMissed: ", 1).replace(missed, "\nMissed: ")
@@ -400,7 +415,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--double", action="store_true", help="--parity: PyTorch in float64, too")
     parser.add_argument("--all", action="store_true", help="everything, one after the other")
-    modes = {"speed": run_speed, "parity": run_parity, "mnist": run_mnist, "cifar": run_cifar, "slots": run_slots, "hand": run_hand, "profile": run_profile}
+    modes = {"speed": run_speed, "parity": run_parity, "mnist": run_mnist, "cifar": run_cifar, "slots": run_slots, "hand": run_hand,
+             "profile": run_profile, "kernels": run_kernels}
     for name in modes:
         parser.add_argument("--" + name, action="store_true", help=modes[name].__doc__)
     args = parser.parse_args()
@@ -413,7 +429,7 @@ def main():
         print(f"PyTorch {bench.torch_version}, one thread")
     else:
         skip("PyTorch's side", "no Python here imports torch and numpy (Debian: apt-get install python3-torch)")
-        asked = [name for name in asked if name in ("speed", "slots")]  # what says something without it
+        asked = [name for name in asked if name in ("speed", "slots", "kernels")]  # what says something without it
     failed = False
     for name in asked:
         print(f"\n== {modes[name].__doc__.splitlines()[0]}\n", flush=True)
