@@ -135,158 +135,213 @@ INLINE void set(const enum width w, float *to, vec value, bool add, struct lanes
 /* The compiler shall not work out the address of every weight beforehand: they are small steps from one. */
 #define HIDE(pointer) __asm__("" : "+r"(pointer))
 
-/* Forward. sum[l] are the outputs whose l * stride + q'th taps are now read. */
-INLINE void slide(const int taps, const int stride, const int height, const enum width w,
-                  const struct strip *all, int c0)
+/* Of one vector: outputs, sum[l][t] being row t of those whose l * stride + q'th taps are read in one column; weights in
+ * registers, if there are enough. */
+struct lane_sums {
+    vec sum[8][4], kept[9];
+    const float *packed;
+};
+
+#define FEW(taps) ((taps) <= 3 && REGISTERS >= 32)
+
+INLINE vec weight_of(const struct lane_sums *v, const int taps, const int i, const int j)
+{
+    return FEW(taps) ? v->kept[i * taps + j] : LOAD(v->packed + (i * taps + j) * LANES);
+}
+
+INLINE void begin(struct lane_sums *v, const int taps, const int live, const int height,
+                  const float *packed, vec bias)
+{
+    v->packed = packed;
+    UNROLL for (int i = 0; i < 9; i++) if (FEW(taps)) v->kept[i] = LOAD(packed + i * LANES);
+    UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) v->sum[l][t] =
+        bias;
+}
+
+/* x, of row r, is tap r - t * stride of output row t. */
+INLINE void add_row(struct lane_sums *v, const int taps, const int stride, const int height,
+                    const int q, const int r, vec x)
+{
+    const int live = (taps + stride - 1) / stride;
+
+    UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
+    {
+        const int i = r - t * stride, j = l * stride + q;
+
+        if (i >= 0 && i < taps && j < taps)
+            v->sum[l][t] += x * weight_of(v, taps, i, j);
+    }
+}
+
+/* The next column's sums are the last one's, one tap further. */
+INLINE void move_up(struct lane_sums *v, const int live, const int height, vec bias)
+{
+    UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++) v->sum[l][t] =
+        v->sum[l - 1][t];
+    UNROLL for (int t = 0; t < height; t++) v->sum[0][t] = bias;
+}
+
+/* Forward, `vecs` vectors at once. */
+INLINE void slide(const int taps, const int stride, const int height, const int vecs,
+                  const enum width w, const struct strip *all, int c0)
 {
     KEEP(all);
     const int live = (taps + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
-    const bool few = taps <= 3 && REGISTERS >= 32;
-    const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
     struct lanes lanes = lanes_of(s->c - c0);
-    vec bias = {0}, sum[7][4], kept[9];
+    struct lane_sums v[2];
+    vec bias[2] = {{0}};
 
-    if (s->bias != NULL)
-        bias = get(w, s->bias + c0, lanes);
-    UNROLL for (int i = 0; i < 9; i++) if (few) kept[i] = LOAD(packed + i * LANES);
-    UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) sum[l][t] = bias;
+    UNROLL for (int u = 0; u < vecs; u++)
+    {
+        if (s->bias != NULL)
+            bias[u] = get(w, s->bias + c0 + u * LANES, lanes);
+        begin(&v[u], taps, live, height, s->packed + ((ptrdiff_t)c0 + u * LANES) * taps * taps,
+              bias[u]);
+    }
     for (int m = 0; m < s->columns + live - 1; m++) {
+        ptrdiff_t to = s->out_at + (m - live + 1) * s->out_step + c0;
+
         UNROLL for (int q = 0; q < stride; q++)
         {
             int column = m * stride + q;
             ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
-            if (!few)
-                HIDE(packed);
-            if (column < s->lo || column >= s->hi)
-                continue;
-            UNROLL for (int r = 0; r < in_rows; r++)
-            {
-                vec x;
-
-                if (s->in[r] == NULL)
-                    continue;
-                x = get(w, s->in[r] + at, lanes);
-                UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
-                {
-                    const int i = r - t * stride, j = l * stride + q;
-
-                    if (i >= 0 && i < taps && j < taps)
-                        sum[l][t] +=
-                            x * (few ? kept[i * taps + j] : LOAD(packed + (i * taps + j) * LANES));
-                }
-            }
+            if (!FEW(taps))
+                HIDE(v[0].packed);
+            if (column >= s->lo && column < s->hi)
+                UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
+                    UNROLL for (int u = 0; u < vecs; u++)
+                        add_row(&v[u], taps, stride, height, q, r,
+                                get(w, s->in[r] + at + u * LANES, lanes));
         }
-        if (m >= live - 1) {
-            ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
-
-            UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
-                set(w, s->out + (at + t * s->out_row), sum[live - 1][t], s->add, lanes);
-        }
-        UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++)
-            sum[l][t] = sum[l - 1][t];
-        UNROLL for (int t = 0; t < height; t++) sum[0][t] = bias;
+        UNROLL for (int t = 0; t < height; t++) if (m >= live - 1 && t < s->rows)
+            UNROLL for (int u = 0; u < vecs; u++) set(w, s->out + (to + t * s->out_row + u * LANES),
+                                                      v[u].sum[live - 1][t], s->add, lanes);
+        UNROLL for (int u = 0; u < vecs; u++) move_up(&v[u], live, height, bias[u]);
     }
 }
 
-/* Weight gradient. dy[l] is the column whose l * stride + q'th taps are now read; `across` of the taps are summed. */
+/* Of one vector: sums of taps, dy[l] being the column whose l * stride + q'th taps are now read. */
+struct lane_taps {
+    vec dy[7][4], sum[30];
+};
+
+/* x, of row r, times each row of dy whose tap it is. */
+INLINE void add_products(struct lane_taps *v, const int taps, const int across, const int stride,
+                         const int height, const int q, const int r, vec x)
+{
+    const int live = (across + stride - 1) / stride;
+
+    UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
+    {
+        const int i = r - t * stride, j = l * stride + q;
+
+        if (i >= 0 && i < taps && j < across)
+            v->sum[i * across + j] += x * v->dy[l][t];
+    }
+}
+
+/* Column m of dy; outside there is none. */
+INLINE void next_column(struct lane_taps *v, const struct strip *s, const int live,
+                        const int height, const enum width w, int m, ptrdiff_t at,
+                        struct lanes lanes)
+{
+    UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++) v->dy[l][t] =
+        v->dy[l - 1][t];
+    UNROLL for (int t = 0; t < height; t++)
+    {
+        v->dy[0][t] = (vec){0};
+        if (m < s->columns && t < s->rows)
+            v->dy[0][t] =
+                get(w, s->dy + (s->out_at + m * s->out_step + t * s->out_row + at), lanes);
+    }
+}
+
+/* Weight gradient; `across` taps of each row are summed. */
 INLINE void gather(const int taps, const int across, const int stride, const int height,
-                   const enum width w, const struct strip *all, int c0)
+                   const int vecs, const enum width w, const struct strip *all, int c0)
 {
     KEEP(all);
     const int live = (across + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
     float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
+    const ptrdiff_t next = (ptrdiff_t)s->taps * LANES;
     struct lanes lanes = lanes_of(s->c - c0);
-    vec dy[7][4], sum[30];
+    struct lane_taps v[2] = {{.dy = {{{0}}}}};
 
-    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++)
-        sum[i * across + j] = LOAD(sums + (i * s->across + j) * LANES);
-    UNROLL for (int l = 0; l < live; l++) UNROLL for (int t = 0; t < height; t++) dy[l][t] =
-        (vec){0};
+    UNROLL for (int u = 0; u < vecs; u++) UNROLL for (int i = 0; i < taps; i++)
+        UNROLL for (int j = 0; j < across; j++) v[u]
+            .sum[i * across + j] = LOAD(sums + u * next + (i * s->across + j) * LANES);
     for (int m = 0; m < s->columns + live - 1; m++) {
-        UNROLL for (int l = live - 1; l > 0; l--) UNROLL for (int t = 0; t < height; t++) dy[l][t] =
-            dy[l - 1][t];
-        UNROLL for (int t = 0; t < height; t++)
-        {
-            dy[0][t] = (vec){0};
-            if (m < s->columns && t < s->rows)
-                dy[0][t] = get(w, s->dy + s->out_at + m * s->out_step + t * s->out_row + c0, lanes);
-        }
+        UNROLL for (int u = 0; u < vecs; u++)
+            next_column(&v[u], s, live, height, w, m, c0 + u * LANES, lanes);
         UNROLL for (int q = 0; q < stride; q++)
         {
             int column = m * stride + q;
             ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
-            if (column < s->lo || column >= s->hi)
-                continue;
-            UNROLL for (int r = 0; r < in_rows; r++)
-            {
-                vec x;
-
-                if (s->in[r] == NULL)
-                    continue;
-                x = get(w, s->in[r] + at, lanes);
-                UNROLL for (int t = 0; t < height; t++) UNROLL for (int l = 0; l < live; l++)
-                {
-                    const int i = r - t * stride, j = l * stride + q;
-
-                    if (i >= 0 && i < taps && j < across)
-                        sum[i * across + j] += x * dy[l][t];
-                }
-            }
+            if (column >= s->lo && column < s->hi)
+                UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
+                    UNROLL for (int u = 0; u < vecs; u++)
+                        add_products(&v[u], taps, across, stride, height, q, r,
+                                     get(w, s->in[r] + at + u * LANES, lanes));
         }
     }
-    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++) *
-        (vec *)(sums + (i * s->across + j) * LANES) = sum[i * across + j];
+    UNROLL for (int u = 0; u < vecs; u++) UNROLL for (int i = 0; i < taps; i++)
+            UNROLL for (int j = 0; j < across; j++) *
+        (vec *)(sums + u * next + (i * s->across + j) * LANES) = v[u].sum[i * across + j];
 }
 
-/* Input gradient with stride 2: in is dy, out is dx, whose first row is that of tap 0 of dy's row `back`. sum[j] are the
- * pixels that are tap j of dy's column m. */
+/* x, of dy's row r, is added to dx's row t by tap t - 2 (r - back): sum[j] are the pixels that are tap j of its column. */
+INLINE void add_spread(struct lane_sums *v, const int taps, const int height, const int r, vec x)
+{
+    const int back = (taps - 1) / 2;
+
+    UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < taps; j++)
+    {
+        const int i = t - 2 * (r - back);
+
+        if (i >= 0 && i < taps)
+            v->sum[j][t] += x * weight_of(v, taps, i, j);
+    }
+}
+
+/* Two columns of dx are complete, and stored; the next column of dy is two further. */
+INLINE void store_spread(struct lane_sums *v, const int taps, const int height, const enum width w,
+                         const struct strip *s, int column, ptrdiff_t at, struct lanes lanes)
+{
+    UNROLL for (int j = 0; j < 2; j++) if (column + j >= s->column && column + j < s->columns)
+    {
+        ptrdiff_t to = s->out_at + (column + j) * s->out_step + at;
+
+        UNROLL for (int t = 0; t < height; t++) if (t >= s->row && t < s->rows)
+            set(w, s->out + (to + t * s->out_row), v->sum[j][t], s->add, lanes);
+    }
+    UNROLL for (int t = 0; t < height; t++)
+    {
+        UNROLL for (int j = 0; j < taps; j++) v->sum[j][t] =
+            j + 2 < taps ? v->sum[j + 2][t] : (vec){0};
+    }
+}
+
+/* Input gradient with stride 2: in is dy, out is dx, whose first row is that of tap 0 of dy's row `back`. */
 INLINE void spread(const int taps, const int height, const enum width w, const struct strip *all,
                    int c0)
 {
     KEEP(all);
     const int back = (taps - 1) / 2, in_rows = back + height / 2;
-    const bool few = taps <= 3 && REGISTERS >= 32;
-    const float *packed = s->packed + (ptrdiff_t)c0 * taps * taps;
     struct lanes lanes = lanes_of(s->c - c0);
-    vec sum[8][4], kept[9];
+    struct lane_sums v;
 
-    UNROLL for (int i = 0; i < 9; i++) if (few) kept[i] = LOAD(packed + i * LANES);
-    UNROLL for (int j = 0; j < taps; j++) UNROLL for (int t = 0; t < height; t++) sum[j][t] =
-        (vec){0};
+    begin(&v, taps, taps, height, s->packed + (ptrdiff_t)c0 * taps * taps, (vec){0});
     for (int m = floor_div(s->column, 2) - back; 2 * m < s->columns; m++) {
-        if (!few)
-            HIDE(packed);
+        ptrdiff_t at = s->in_at + m * s->in_step + c0;
+
+        if (!FEW(taps))
+            HIDE(v.packed);
         if (m >= s->lo && m < s->hi)
-            UNROLL for (int r = 0; r < in_rows; r++)
-            {
-                vec x;
-
-                if (s->in[r] == NULL)
-                    continue;
-                x = get(w, s->in[r] + s->in_at + m * s->in_step + c0, lanes);
-                UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < taps; j++)
-                {
-                    const int i = t - 2 * (r - back);
-
-                    if (i >= 0 && i < taps)
-                        sum[j][t] +=
-                            x * (few ? kept[i * taps + j] : LOAD(packed + (i * taps + j) * LANES));
-                }
-            }
-        UNROLL for (int j = 0; j < 2; j++) if (2 * m + j >= s->column && 2 * m + j < s->columns)
-        {
-            ptrdiff_t at = s->out_at + (2 * m + j) * s->out_step + c0;
-
-            UNROLL for (int t = 0; t < height; t++) if (t >= s->row && t < s->rows)
-                set(w, s->out + (at + t * s->out_row), sum[j][t], s->add, lanes);
-        }
-        UNROLL for (int t = 0; t < height; t++)
-        {
-            UNROLL for (int j = 0; j < taps; j++) sum[j][t] =
-                j + 2 < taps ? sum[j + 2][t] : (vec){0};
-        }
+            UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
+                add_spread(&v, taps, height, r, get(w, s->in[r] + at, lanes));
+        store_spread(&v, taps, height, w, s, 2 * m, c0, lanes);
     }
 }
 
@@ -387,7 +442,7 @@ static void skip_taps(struct strip *s, int n)
     }
 #define SUM(taps, n, stride)                                                                       \
     do {                                                                                           \
-        EACH_VECTOR(gather, taps, n, stride, GATHER_##taps);                                       \
+        EACH_VECTOR(gather, taps, n, stride, GATHER_##taps, 1);                                    \
         skip_taps(s, n);                                                                           \
     } while (0)
 #define SUM_3_1(n) SUM(3, n, 1)
@@ -399,7 +454,7 @@ static void skip_taps(struct strip *s, int n)
 #define DEFINE_SLIDE(taps, stride)                                                                 \
     static void slide_##taps##_##stride(const struct strip *s)                                     \
     {                                                                                              \
-        EACH_VECTOR(slide, taps, stride, SLIDE_##taps);                                            \
+        EACH_VECTOR(slide, taps, stride, SLIDE_##taps, 1);                                         \
     }
 #define DEFINE_SPREAD(taps)                                                                        \
     static void spread_##taps(const struct strip *s)                                               \
@@ -421,6 +476,19 @@ DEFINE(7)
 DEFINE_ANY(slide)
 DEFINE_ANY(gather)
 DEFINE_ANY(spread)
+
+#if LANES == 16
+/* Where a pixel is an even number of cache lines, every second, or third, of them would come from the same part of the
+ * second-level cache: twice as slow. So two vectors at once, of fewer rows. At stride 1 there is enough to do meanwhile. */
+#define DEFINE_PAIRS(name, ...)                                                                    \
+    static void name##_pairs(const struct strip *s)                                                \
+    {                                                                                              \
+        for (int c0 = 0; c0 < s->c; c0 += 2 * LANES)                                               \
+            name(3, __VA_ARGS__, 2, ALL, s, c0);                                                   \
+    }
+DEFINE_PAIRS(slide, 2, 2)
+DEFINE_PAIRS(gather, 3, 2, 2)
+#endif
 
 /* Made for one window, for so many rows of output at once. */
 struct walk {
@@ -444,12 +512,19 @@ static const struct walk walks[3][3][2] = {
 };
 
 /* NULL: none was made for these. */
-static const struct walk *walk_of(enum pass pass, const struct axis *y, const struct axis *x)
+static const struct walk *walk_of(enum pass pass, const struct axis *y, const struct axis *x, int c)
 {
     int taps = y->taps;
 
     if (taps != x->taps || y->stride > 2 || taps < 3 || taps > 7 || taps % 2 == 0)
         return NULL;
+#if LANES == 16
+    static const struct walk pairs[2] = {[SLIDE] = {slide_pairs, 2}, [GATHER] = {gather_pairs, 2}};
+
+    if (pass != SPREAD && taps == 3 && y->stride == 2 && c % (2 * LANES) == 0)
+        return &pairs[pass];
+#endif
+    (void)c;
     return &walks[pass][(taps - 3) / 2][y->stride - 1];
 }
 
@@ -641,7 +716,7 @@ void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
 /* Forward of one class of one image, or an input gradient that is mirrored. */
 static void slide_image(struct job *j, float *out, bool add, const float *in, const float *packed)
 {
-    const struct walk *walk = walk_of(SLIDE, &j->y, &j->x);
+    const struct walk *walk = walk_of(SLIDE, &j->y, &j->x, j->strip.c);
 
     j->strip.out = out;
     j->strip.add = add;
@@ -654,7 +729,7 @@ static void slide_image(struct job *j, float *out, bool add, const float *in, co
 
 static void spread_image(struct job *j, float *out, bool add, const float *in, const float *packed)
 {
-    const struct walk *walk = walk_of(SPREAD, &j->y, &j->x);
+    const struct walk *walk = walk_of(SPREAD, &j->y, &j->x, j->strip.c);
 
     j->strip.out = out;
     j->strip.add = add;
@@ -712,7 +787,7 @@ static bool writes_all(const struct window *s)
     struct axis rows = rows_of(s, 0), columns = columns_of(s, 0);
 
     return gcd(s->stride, s->dilation) == 1 &&
-           (is_mirrored(s) || walk_of(SPREAD, &rows, &columns) != NULL);
+           (is_mirrored(s) || walk_of(SPREAD, &rows, &columns, s->c) != NULL);
 }
 
 void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
@@ -740,7 +815,7 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
         {
             struct axis rows = rows_of(s, a), columns = columns_of(s, b);
             struct job j = job_of(&rows, &columns, s->w, s->ow, s->c);
-            const struct walk *walk = walk_of(GATHER, &rows, &columns);
+            const struct walk *walk = walk_of(GATHER, &rows, &columns, s->c);
 
             j.strip.sums = sums;
             j.strip.dy = dy;
