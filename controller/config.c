@@ -8,7 +8,7 @@
 
 #include "experiment.h"
 
-enum kind { TEXT, U64, U32, REAL, REAL32, FLAG };
+enum kind { TEXT, U64, U32, REAL, REAL32, FLAG, DEFINITION };
 
 /* One field: most is the largest number, or the size of a text's array. */
 struct field {
@@ -52,6 +52,7 @@ static const struct field space_fields[] = {
     {"stem", TEXT, S(stem), sizeof((struct space_config *)NULL)->stem},
     {"stem_channels", U32, S(stem_channels), LIMIT_CHANNELS},
     {"skip_reduction_input", FLAG, S(skip_reduction_input), 0},
+    {"definition", DEFINITION, S(definition), SPACE_DEFINITION_MAX + 1.0},
     {"options", TEXT, S(options), sizeof((struct space_config *)NULL)->options},
     {"tune", TEXT, S(tune), sizeof((struct space_config *)NULL)->tune},
     {0},
@@ -141,10 +142,14 @@ static json_t *field_to_json(const struct field *f, const uint8_t *base)
     uint32_t u32;
     double real;
     float real32;
+    const char *kept;
     bool flag;
 
     switch (f->kind) {
     case TEXT: return json_string((const char *)(base + f->at));
+    case DEFINITION:
+        memcpy(&kept, base + f->at, sizeof kept);
+        return json_string(kept != NULL ? kept : "");
     case U64: memcpy(&u64, base + f->at, sizeof u64); return whole(u64);
     case U32: memcpy(&u32, base + f->at, sizeof u32); return json_integer(u32);
     case REAL: memcpy(&real, base + f->at, sizeof real); return json_real(real);
@@ -210,8 +215,8 @@ static int read_whole(const json_t *value, uint64_t *out)
     return *out == UINT64_MAX && strcmp(text, "18446744073709551615") != 0 ? FARM_EINPUT : FARM_OK;
 }
 
-static int read_text(const struct part *part, const struct field *f, const json_t *value,
-                     uint8_t *to, struct why *why)
+static int check_text(const struct part *part, const struct field *f, const json_t *value,
+                      struct why *why)
 {
     char must[60];
 
@@ -219,8 +224,31 @@ static int read_text(const struct part *part, const struct field *f, const json_
     if (!json_is_string(value) || json_string_length(value) >= (size_t)f->most ||
         strlen(json_string_value(value)) != json_string_length(value))
         return bad_field(part, f, must, why);
-    memcpy(to, json_string_value(value), json_string_length(value) + 1);
     return FARM_OK;
+}
+
+static int read_text(const struct part *part, const struct field *f, const json_t *value,
+                     uint8_t *to, struct why *why)
+{
+    int rc = check_text(part, f, value, why);
+
+    if (rc == FARM_OK)
+        memcpy(to, json_string_value(value), json_string_length(value) + 1);
+    return rc;
+}
+
+/* "" is none. */
+static int read_definition(const struct part *part, const struct field *f, const json_t *value,
+                           uint8_t *to, struct why *why)
+{
+    const char *kept = NULL;
+    int rc = check_text(part, f, value, why);
+
+    if (rc == FARM_OK && json_string_length(value) > 0 &&
+        (kept = space_keep_definition(json_string_value(value))) == NULL)
+        rc = why_set(why, FARM_ENOMEM, "out of memory for a definition of a space");
+    memcpy(to, &kept, sizeof kept);
+    return rc;
 }
 
 static int read_real(const struct part *part, const struct field *f, const json_t *value,
@@ -249,6 +277,7 @@ static int read_field(const struct part *part, const struct field *f, const json
 
     switch (f->kind) {
     case TEXT: return read_text(part, f, value, to, why);
+    case DEFINITION: return read_definition(part, f, value, to, why);
     case REAL:
     case REAL32: return read_real(part, f, value, to, why);
     case FLAG:

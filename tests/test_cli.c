@@ -103,7 +103,7 @@ static const struct {
     {"search --broker nonsense", 2, "--broker nonsense:"},
     {"search --exec true --evaluator train", 2, "--exec or --evaluator, but not both"},
     {"search --config missing.yaml", 2, "cannot read missing.yaml: No such file or directory"},
-    {"search --config .", 2, ". is not a file of settings"},
+    {"search --config .", 2, ". is not a plain file"},
     {"search --config unknown.yaml", 2, "unknown.yaml:2: there is no setting \"colour\""},
     {"search --config value.yaml", 2, "value.yaml:3: epochs: -1 is outside 1 .. 1000000"},
     {"search --config syntax.yaml", 2, "syntax.yaml:2: not YAML:"},
@@ -156,8 +156,8 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
 }
 END_TEST
 
-static const char *const commands[] = {"search", "resume", "status", "list",
-                                       "show",   "best",   "replay", "export"};
+static const char *const commands[] = {"search", "resume", "status", "list", "show",
+                                       "best",   "replay", "export", "space"};
 
 START_TEST(every_command_has_help_with_an_example)
 {
@@ -211,6 +211,57 @@ START_TEST(a_search_runs_resumes_replays_and_exports)
     expect("resume run --trials 60", 0, "The best network found is trial");
     expect("status run", 0, "60 recorded");
     expect("replay run --json", 0, "\"same\": true");
+}
+END_TEST
+
+#define MY_SPACE                                                                                   \
+    "space: mine\n"                                                                                \
+    "stem: {channels: [4, 8, 12]}\n"                                                               \
+    "stages:\n"                                                                                    \
+    "  - {op: [conv, mbconv], channels: [4, 6, 8], kernel: [3, 5], depth: [1, 2]}\n"               \
+    "  - {op: mbconv, channels: 8, stride: 2, expand: [1, 2, 3], depth: [1, 2]}\n"
+
+/* The file is read once: the search remembers what it said. */
+START_TEST(a_search_of_ones_own_space_needs_its_file_only_to_begin)
+{
+    write_text("mine.yaml", MY_SPACE);
+    write_text("wrong.yaml", "space: mine\nstem: {channels: 0}\n");
+    expect("search --space wrong.yaml " SYNTHETIC, 2,
+           "wrong.yaml:2: channels: 0 must be a whole number from 1 to 4096");
+    expect("search --space none.yaml " SYNTHETIC, 2, "cannot read none.yaml");
+    expect("search --space mine.yaml --trials 12 --no-final " SYNTHETIC, 0,
+           "The best network found is trial");
+    ck_assert_int_eq(unlink("mine.yaml"), 0);
+    expect("status nasfarm-runs/digits-mine", 0, "12 recorded");
+    expect("best nasfarm-runs/digits-mine", 0, "mine");
+    expect("export nasfarm-runs/digits-mine best --dot --network", 0, "digraph");
+    expect("resume nasfarm-runs/digits-mine --trials 20", 0, "The best network found is trial");
+    expect("replay nasfarm-runs/digits-mine", 0, "the same, bit for bit");
+}
+END_TEST
+
+START_TEST(spaces_are_listed_shown_drawn_from_counted_and_checked)
+{
+    write_text("mine.yaml", MY_SPACE);
+    expect("space list", 0, "nasbench201");
+    expect("space list --json", 0, "\"space\": \"dag\"");
+    expect("space show mine.yaml", 0, "s0.b1.op                 conv mbconv   when s0.depth >= 2");
+    expect("space show darts --images 28x28x1 --channels 12", 0, "12 channels, 1 cells a stage");
+    expect("space show dag --definition", 0, "wiring: graph");
+    expect("space show darts --definition", 2, "built in");
+    expect("space show hyperparameters", 0, "by its logarithm");
+    expect("space sample mine.yaml -n 3 --seed 5", 0, "mbconv");
+    expect("space sample nasbench101 -n 2 --json --images 8x8x1", 0, "\"params\"");
+    expect("space count mine.yaml", 0, "2160");
+    expect("space count enas-macro", 0, "1.6e29");
+    expect("space validate mine.yaml --images 8x8x1", 0,
+           "200 random genomes 200 are networks for 8x8x1");
+    expect("space", 2, "what? One of list, show, sample, count, validate");
+    expect("space draw darts", 2, "is none of list, show, sample, count, validate");
+    expect("space show", 2, "which? Give a name");
+    expect("space show dart", 2, "there is no search space 'dart'");
+    expect("space show darts --images 28", 2, "as in 28x28x1");
+    expect("space sample darts -n 0", 2, "a number from 1 on");
 }
 END_TEST
 
@@ -444,6 +495,8 @@ int main(void)
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
     tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
+    tcase_add_test(search, a_search_of_ones_own_space_needs_its_file_only_to_begin);
+    tcase_add_test(search, spaces_are_listed_shown_drawn_from_counted_and_checked);
     tcase_add_test(search, without_graphviz_a_picture_is_dot_and_a_sentence_says_why);
     tcase_add_test(search, json_output_is_one_object_a_line);
     tcase_add_test(search, yaml_sets_what_the_command_line_does_not);

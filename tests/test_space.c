@@ -126,7 +126,8 @@ static const struct dim kinds[] = {
     {.name = "lr", .kind = DIM_LOG_REAL, .lo = 1e-4, .hi = 1, .parent = -1},
     {.name = "only", .kind = DIM_CATEGORICAL, .choices = 1, .parent = -1},
 };
-static const struct space by_hand = {.n_dims = 6, .dims = kinds, .ops = &test_ops};
+static const struct space by_hand = {
+    .config = {.name = "test"}, .n_dims = 6, .dims = kinds, .ops = &test_ops};
 
 START_TEST(draws_every_value_of_every_kind_within_its_range)
 {

@@ -16,21 +16,6 @@ struct search_args {
 
 enum { KEY_CONFIG = 'c' };
 
-/* The settings of the table: a child of both commands' parsers. */
-static error_t parse_setting(int key,
-                             char *arg, /* NOLINT(readability-non-const-parameter): argp's */
-                             struct argp_state *state)
-{
-    struct settings *settings = state->input;
-    struct why why = {""};
-    if (key < SETTINGS_KEY || key >= SETTINGS_KEY + (int)settings_n)
-        return ARGP_ERR_UNKNOWN;
-    const struct setting *setting = &settings_table[key - SETTINGS_KEY];
-    if (settings_set(settings, setting, arg != NULL ? arg : "yes", &why) != FARM_OK)
-        argp_error(state, "--%s: %s", setting->name, why.text);
-    return 0;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct search_args *args = state->input;
@@ -60,14 +45,14 @@ static int read_settings(struct search_args *args, struct why *why)
 }
 
 /* Nobody named the run: after its data and space, and a number when that is taken. */
-static void name_run(struct settings *s)
+static void name_run(struct settings *s, const char *space)
 {
     char data[LIMIT_NAME + 1];
     bool chosen = s->name[0] != '\0' || s->out[0] != '\0';
     struct stat st;
     if (s->name[0] == '\0') {
         run_data_name(s->data, data);
-        snprintf(s->name, sizeof s->name, "%.30s-%.30s", data, s->space);
+        snprintf(s->name, sizeof s->name, "%.30s-%.30s", data, space);
     }
     if (s->out[0] == '\0')
         snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
@@ -93,7 +78,7 @@ int cmd_search(int argc, char **argv)
                                                   "with the names below; the command line wins",
                                                   -1},
                                                  {0}};
-    const struct argp of_settings = {.options = settings_argp(NULL), .parser = parse_setting};
+    const struct argp of_settings = {.options = settings_argp(NULL), .parser = settings_parse};
     const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
@@ -109,6 +94,7 @@ int cmd_search(int argc, char **argv)
                "  nasfarm search --data idx:mnist --max-params 300k --trials 200\n"
                "  nasfarm search --config digits.yaml --seed 2 --out runs/two\n"
                "  nasfarm search --broker tcp://127.0.0.1:5555 --data cifar10 --space amoebanet\n"
+               "  nasfarm search --space my-space.yaml\n"
                "  nasfarm search --exec 'python3 train.py'\n\n"
                "Ctrl-C once stops proposing, waits for the evaluations that have begun, and prints "
                "the line that goes "
@@ -120,9 +106,12 @@ int cmd_search(int argc, char **argv)
     settings_init(&args.settings);
     cli_parse(&argp, "search", argc, argv, &args);
     int rc = read_settings(&args, &why);
+    struct space_config space;
+    if (rc == FARM_OK)
+        rc = settings_space(&args.settings, &space, &why);
     if (rc != FARM_OK)
         return cli_fail(rc, &why);
-    name_run(&args.settings);
+    name_run(&args.settings, space.name);
     forget_trailing_slash(args.settings.out);
     return run_search(args.settings.out, &args.settings);
 }
@@ -132,7 +121,7 @@ int cmd_resume(int argc, char **argv)
     static const char *const only[] = {"trials",  "data",  "no-final",  "broker",
                                        "workers", "slots", "evaluator", "exec",
                                        "no-sync", "json",  "quiet",     NULL};
-    const struct argp of_settings = {.options = settings_argp(only), .parser = parse_setting};
+    const struct argp of_settings = {.options = settings_argp(only), .parser = settings_parse};
     const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
     const struct argp argp = {
         .parser = parse,

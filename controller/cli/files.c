@@ -68,3 +68,27 @@ int file_write(const char *path, const void *bytes, size_t len, struct why *why)
         return why_set(why, FARM_EIO, "cannot write %s: %s", path, strerror(reason));
     return FARM_OK;
 }
+
+int file_read(const char *path, size_t most, char **out, size_t *len, struct why *why)
+{
+    struct stat st;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fstat(fileno(file), &st) != 0) {
+        int rc = why_set(why, FARM_EINPUT, "cannot read %s: %s", path, strerror(errno));
+        if (file != NULL)
+            fclose(file);
+        return rc;
+    }
+    bool fits = S_ISREG(st.st_mode) && st.st_size <= (off_t)most;
+    char *text = fits ? malloc((size_t)st.st_size + 1) : NULL;
+    if (text == NULL) {
+        fclose(file);
+        return why_set(why, FARM_EINPUT, "%s is not a plain file of at most %zu KiB", path,
+                       most / 1024);
+    }
+    *len = fread(text, 1, (size_t)st.st_size, file);
+    text[*len] = '\0';
+    fclose(file);
+    *out = text;
+    return FARM_OK;
+}

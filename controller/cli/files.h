@@ -13,4 +13,7 @@ int folder_make(const char *path, bool *made, struct why *why);
  * is written to, not replaced. */
 int file_write(const char *path, const void *bytes, size_t len, struct why *why);
 
+/* Reads a whole plain file of at most `most` bytes; a NUL stands behind them. *out is malloc'd. FARM_EINPUT. */
+int file_read(const char *path, size_t most, char **out, size_t *len, struct why *why);
+
 #endif

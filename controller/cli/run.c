@@ -36,6 +36,7 @@ struct run {
     struct farm *farm;
     struct live *live;
     struct wire_data data;
+    struct space_config space; /* of a new search, but for the data's part */
     char log_file[600];
     int64_t checked_ms;
     bool made_folder, said_draining;
@@ -396,17 +397,7 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     memset(out, 0, sizeof *out);
     copy_text(out->name, sizeof out->name, s->name);
     out->seed = s->seed;
-    copy_text(out->space.name, sizeof out->space.name, s->space);
-    out->space.channels = s->channels;
-    out->space.cells = s->cells;
-    out->space.stages = s->stages;
-    out->space.stem_stride = s->stem_stride;
-    out->space.drop_path = (float)s->cell_drop_path;
-    copy_text(out->space.stem, sizeof out->space.stem, s->stem);
-    out->space.stem_channels = s->stem_channels;
-    out->space.skip_reduction_input = s->skip_reduction_input;
-    copy_text(out->space.options, sizeof out->space.options, s->space_options);
-    copy_text(out->space.tune, sizeof out->space.tune, s->tune);
+    out->space = self->space;
     out->space.input = (struct graph_shape){self->data.h, self->data.w, self->data.c};
     out->space.classes = self->data.classes;
     copy_text(out->strategy, sizeof out->strategy, s->strategy);
@@ -424,18 +415,18 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
 }
 
 /* Mistakes in names and options are told before anything is started. */
-static int check_names(const struct settings *s, struct why *why)
+static int check_names(struct run *self, const struct settings *s, struct why *why)
 {
-    struct space_config config = {.input = {32, 32, 3}, .classes = 10};
     struct space *space = NULL;
     struct strategy *strategy = NULL;
-    copy_text(config.name, sizeof config.name, s->space);
-    copy_text(config.stem, sizeof config.stem, s->stem);
-    config.stem_channels = s->stem_channels;
-    config.skip_reduction_input = s->skip_reduction_input;
-    copy_text(config.options, sizeof config.options, s->space_options);
-    copy_text(config.tune, sizeof config.tune, s->tune);
-    int rc = space_open(&space, &config, why);
+    int rc = settings_space(s, &self->space, why);
+    if (rc != FARM_OK)
+        return rc;
+    struct space_config config = self->space;
+    config.input = (struct graph_shape){32, 32, 3};
+    config.classes = 10;
+    config.channels = config.cells = config.stages = config.stem_stride = 0;
+    rc = space_open(&space, &config, why);
     if (rc == FARM_OK)
         rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);
     strategy_destroy(&strategy);
@@ -450,10 +441,10 @@ static void say_what(const struct run *self, const struct settings *s)
     printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, %" PRIu32
            " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32 " epochs, seed %" PRIu64
            "; kept in %s\n",
-           s->space, self->data.name, self->data.h, self->data.w, self->data.c, self->data.classes,
-           self->data.n_train + self->data.n_test, s->strategy, s->strategy_options[0] ? " (" : "",
-           s->strategy_options, s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs,
-           s->seed, self->dir);
+           self->space.name, self->data.name, self->data.h, self->data.w, self->data.c,
+           self->data.classes, self->data.n_train + self->data.n_test, s->strategy,
+           s->strategy_options[0] ? " (" : "", s->strategy_options,
+           s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs, s->seed, self->dir);
     fflush(stdout);
 }
 
@@ -463,7 +454,7 @@ static int prepare_search(struct run *self, const struct settings *s, struct why
     struct store_options store = {.no_sync = s->no_sync};
     struct store *there = NULL;
     uint64_t id;
-    int rc = check_names(s, why);
+    int rc = check_names(self, s, why);
     if (rc != FARM_OK)
         return rc;
     rc = store_open(&there, self->dir, STORE_READ, NULL, why);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
+
 enum {
     GROUP_RUN = 1,
     GROUP_SPACE,
@@ -126,8 +128,10 @@ const struct setting settings_table[] = {
     {"split-seed", "N", SETTING_COUNT, AT(recipe.split_seed), 0, 0, U64, "0",
      "which image is in which part", GROUP_RUN},
 
-    {"space", "NAME", SETTING_TEXT, TEXT(space), "nasbench201",
-     "one of those listed below; X+hyperparameters tunes how X is trained, too", GROUP_SPACE},
+    {"space", "NAME|FILE", SETTING_TEXT, TEXT(space), "nasbench201",
+     "one of those listed below, or a file that describes one, FILE.yaml (docs/own-spaces.md); "
+     "X+hyperparameters tunes how X is trained, too",
+     GROUP_SPACE},
     {"channels", "N", SETTING_COUNT32, AT(channels), 0, 0, 65536, "0",
      "of the first stage; 0: by image size", GROUP_SPACE},
     {"cells", "N", SETTING_COUNT32, AT(cells), 0, 0, 1000, "0",
@@ -391,6 +395,62 @@ int settings_finish(struct settings *self, struct why *why)
         (rc = check_optimizer(&probe, why)) != FARM_OK)
         return why_prefix(why, rc, "of the final training");
     return strategy_options(self, why);
+}
+
+error_t settings_parse(int key, char *arg, /* NOLINT(readability-non-const-parameter): argp's */
+                       struct argp_state *state)
+{
+    struct settings *settings = state->input;
+    struct why why = {""};
+    if (key < SETTINGS_KEY || key >= SETTINGS_KEY + (int)settings_n)
+        return ARGP_ERR_UNKNOWN;
+    const struct setting *setting = &settings_table[key - SETTINGS_KEY];
+    if (settings_set(settings, setting, arg != NULL ? arg : "yes", &why) != FARM_OK)
+        argp_error(state, "--%s: %s", setting->name, why.text);
+    return 0;
+}
+
+static bool is_file(const char *name)
+{
+    size_t len = strlen(name);
+    return (len > 5 && strcmp(name + len - 5, ".yaml") == 0) ||
+           (len > 4 && strcmp(name + len - 4, ".yml") == 0);
+}
+
+static int read_space(const char *path, struct space_config *out, struct why *why)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = file_read(path, SPACE_DEFINITION_MAX, &text, &len, why);
+    if (rc == FARM_OK && strlen(text) != len)
+        rc = why_set(why, FARM_EINPUT, "%s is not a text", path);
+    if (rc == FARM_OK)
+        rc = space_config_define(out, text, path, why);
+    free(text);
+    return rc;
+}
+
+int settings_space(const struct settings *self, struct space_config *out, struct why *why)
+{
+    *out = (struct space_config){.channels = self->channels,
+                                 .cells = self->cells,
+                                 .stages = self->stages,
+                                 .stem_stride = self->stem_stride,
+                                 .drop_path = (float)self->cell_drop_path,
+                                 .stem_channels = self->stem_channels,
+                                 .skip_reduction_input = self->skip_reduction_input};
+    snprintf(out->name, sizeof out->name, "%.31s", self->space);
+    snprintf(out->stem, sizeof out->stem, "%s", self->stem);
+    snprintf(out->options, sizeof out->options, "%s", self->space_options);
+    snprintf(out->tune, sizeof out->tune, "%s", self->tune);
+    if (is_file(self->space))
+        return read_space(self->space, out, why);
+    if (strlen(self->space) >= sizeof out->name)
+        return why_set(why, FARM_EINPUT,
+                       "there is no search space \"%.60s\": `nasfarm space list` lists them; the "
+                       "name of a file ends in .yaml",
+                       self->space);
+    return FARM_OK;
 }
 
 static bool wanted(const char *const *only, const char *name)

@@ -14,7 +14,7 @@
 struct settings {
     char out[512], name[LIMIT_NAME + 1];
     char data[512];
-    char space[32], strategy[32], strategy_options[256];
+    char space[512], strategy[32], strategy_options[256];
     uint32_t channels, cells, stages, stem_stride, stem_channels;
     char stem[16];
     bool skip_reduction_input;
@@ -64,9 +64,15 @@ int settings_load_yaml(struct settings *self, const char *path, struct why *why)
 /* Fills final-... settings that nobody gave from the search's, and checks what belongs together. */
 int settings_finish(struct settings *self, struct why *why);
 
+/* The space that the settings name, or whose file they name (it ends in .yaml or .yml), and its skeleton; input and classes,
+ * which the data decides, are left out. FARM_EINPUT names file and line. */
+int settings_space(const struct settings *self, struct space_config *out, struct why *why);
+
 /* The settings as argp options with keys SETTINGS_KEY + index, ended by an empty one; headings included. Of the named
  * only, when only != NULL (NULL-terminated). Static storage of one call. */
 #define SETTINGS_KEY 0x1000
 const struct argp_option *settings_argp(const char *const *only);
+/* Their parser: its input is a struct settings. */
+error_t settings_parse(int key, char *arg, struct argp_state *state);
 
 #endif

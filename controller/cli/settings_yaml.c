@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <yaml.h>
 
+#include "files.h"
 #include "settings.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
@@ -120,30 +120,6 @@ static int explain(const char *path, const char *text, size_t len, cyaml_err_t e
                    path, cyaml_strerror(err), complaint->text[0] ? "; " : "", complaint->text);
 }
 
-static int read_text(const char *path, char **out, size_t *len, struct why *why)
-{
-    struct stat st;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL || fstat(fileno(file), &st) != 0) {
-        int rc = why_set(why, FARM_EINPUT, "cannot read %s: %s", path, strerror(errno));
-        if (file != NULL)
-            fclose(file);
-        return rc;
-    }
-    char *text =
-        S_ISREG(st.st_mode) && st.st_size <= FILE_MAX_BYTES ? malloc((size_t)st.st_size + 1) : NULL;
-    if (text == NULL) {
-        fclose(file);
-        return why_set(why, FARM_EINPUT,
-                       "%s is not a file of settings (a plain file of at most 1 MiB)", path);
-    }
-    *len = fread(text, 1, (size_t)st.st_size, file);
-    text[*len] = '\0';
-    fclose(file);
-    *out = text;
-    return FARM_OK;
-}
-
 static int apply(struct settings *self, char *const *values, const char *path, const char *text,
                  size_t len, struct why *why)
 {
@@ -186,7 +162,7 @@ int settings_load_yaml(struct settings *self, const char *path, struct why *why)
                                              .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                              .data_size = sizeof(char),
                                              .string = {.max = 4096}}};
-    if ((rc = read_text(path, &text, &len, why)) != FARM_OK)
+    if ((rc = file_read(path, FILE_MAX_BYTES, &text, &len, why)) != FARM_OK)
         return rc;
     cyaml_err_t err =
         cyaml_load_data((const uint8_t *)text, len, &config, &top, (cyaml_data_t **)&values, NULL);

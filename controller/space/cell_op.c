@@ -1,7 +1,16 @@
 /* cell_op.c - see cell_op.h. */
 #include "cell_op.h"
 
-enum layer_kind { LAYER_IDENTITY, LAYER_SEPARABLE, LAYER_POOL, LAYER_ROW_COLUMN, LAYER_CONV };
+#include <string.h>
+
+enum layer_kind {
+    LAYER_IDENTITY,
+    LAYER_SEPARABLE,
+    LAYER_POOL,
+    LAYER_ROW_COLUMN,
+    LAYER_CONV,
+    LAYER_ZERO
+};
 
 static const struct layer {
     const char *label;
@@ -25,11 +34,31 @@ static const struct layer {
     [CELL_MAX7] = {"max_pool_7x7", ".max7", LAYER_POOL, 7, 1, false, GRAPH_MAX_POOL},
     [CELL_CONV1] = {"conv_1x1", ".conv1", LAYER_CONV, 1, 1, false, GRAPH_OP_END},
     [CELL_CONV3] = {"conv_3x3", ".conv3", LAYER_CONV, 3, 1, false, GRAPH_OP_END},
+    [CELL_CONV5] = {"conv_5x5", ".conv5", LAYER_CONV, 5, 1, false, GRAPH_OP_END},
+    [CELL_NONE] = {.label = "none", .name = "", .kind = LAYER_ZERO},
 };
 
 const char *cell_op_label(enum cell_op op)
 {
     return layers[op].label;
+}
+
+enum cell_op cell_op_find(const char *label)
+{
+    static const struct {
+        const char *label;
+        enum cell_op op;
+    } others[] = {{"skip_connect", CELL_IDENTITY},
+                  {"nor_conv_1x1", CELL_CONV1},
+                  {"nor_conv_3x3", CELL_CONV3}};
+
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(label, others[i].label) == 0)
+            return others[i].op;
+    for (enum cell_op op = 0; op < CELL_OP_END; op++)
+        if (strcmp(label, layers[op].label) == 0)
+            return op;
+    return CELL_OP_END;
 }
 
 const struct graph_shape *cell_shape(const struct cell_builder *b, uint32_t id)
@@ -128,6 +157,7 @@ uint32_t cell_op_add(struct cell_builder *b, enum cell_op op, struct cell_value 
 
     param_name_text(&b->name, layer->name);
     switch (layer->kind) {
+    case LAYER_ZERO: return graph_zero(b->g, x, stride, b->channels);
     case LAYER_IDENTITY:
         if (stride == 1 && fits)
             return x; /* drop-path leaves identities alone */

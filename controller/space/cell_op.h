@@ -24,10 +24,14 @@ enum cell_op {
     CELL_MAX7,
     CELL_CONV1,
     CELL_CONV3,
+    CELL_CONV5,
+    CELL_NONE, /* zeros */
     CELL_OP_END
 };
 /* "sep_conv_3x3", ...: a constant. */
 const char *cell_op_label(enum cell_op op);
+/* CELL_OP_END when there is none of this name; "skip_connect" and "nor_conv_1x1" are other names of two. */
+enum cell_op cell_op_find(const char *label);
 
 /* A value, and its ReLU, which all that read it share; relu 0: not made yet. */
 struct cell_value {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "own.h"
 #include "skeleton.h"
 #include "tune.h"
 
@@ -74,7 +75,9 @@ int space_open(struct space **out, const struct space_config *config, struct why
         return why_set(why, FARM_ENOMEM, "out of memory for a search space");
     self->config = *config;
     split_name(&self->config);
-    self->ops = find_space(self->config.name, strlen(self->config.name));
+    self->ops = config->definition != NULL
+                    ? &space_own
+                    : find_space(self->config.name, strlen(self->config.name));
     if (self->ops == NULL) {
         rc = unknown_space(self->config.name, why);
         space_close(&self);
@@ -82,7 +85,7 @@ int space_open(struct space **out, const struct space_config *config, struct why
     }
     self->summary = self->ops->summary;
     if ((rc = fill(self, why)) != FARM_OK) {
-        rc = why_prefix(why, rc, "space %s", self->ops->name);
+        rc = why_prefix(why, rc, "space %s", self->config.name);
         space_close(&self);
         return rc;
     }
@@ -247,7 +250,7 @@ int space_check(const struct space *self, const struct genome *genome, struct wh
 
     if (genome->n != self->n_dims)
         return why_set(why, FARM_EGENOME, "a genome of %u genes: the space %s has %u dimensions",
-                       genome->n, self->ops->name, self->n_dims);
+                       genome->n, self->config.name, self->n_dims);
     for (uint32_t i = 0; i < self->n_dims && rc == FARM_OK; i++)
         rc = check_gene(&self->dims[i], genome->gene[i], i, why);
     return rc == FARM_OK && self->ops->check != NULL ? self->ops->check(self, genome, why) : rc;

@@ -71,7 +71,11 @@ struct space_config {
     char options[192];         /* "width=0.5,head=128": see space_ops.options; "": all defaults */
     /* "lr,batch=16:64": training settings that are genes, too, after the architecture's (tune.h); "": none */
     char tune[256];
+    /* A space of somebody's own: its YAML text (docs/own-spaces.md), as space_keep_definition() gives it, and name is just a
+     * name; NULL: the space of that name. */
+    const char *definition;
 };
+#define SPACE_DEFINITION_MAX (64u * 1024u)
 
 /* One cell as a drawing: values, and the operations between them. */
 enum cell_role { CELL_INPUT, CELL_STATE, CELL_OUTPUT };
@@ -125,6 +129,8 @@ struct space_ops {
     bool (*active)(const struct space *self, const struct genome *genome, uint32_t gene);
     const void *own;  /* what these functions know of their space, when several spaces share them */
     const char *tune; /* what is tuned when the config says nothing; NULL: nothing */
+    const char
+        *definition; /* as an own space would be defined, to begin one from; NULL: it cannot */
 };
 
 /* FARM_EINPUT names an unknown space and lists the known ones, or says which number does not fit. */
@@ -132,6 +138,13 @@ int space_open(struct space **out, const struct space_config *config, struct why
 void space_close(struct space **self);
 /* NULL-terminated. */
 const struct space_ops *const *space_all(void);
+
+/* Gives a config the definition of an own space, and its name. FARM_EINPUT says "label:line: ..." what is wrong with it. */
+int space_config_define(struct space_config *config, const char *text, const char *label,
+                        struct why *why);
+/* The same text for the rest of the process's life, so that configs can be copied; equal texts have one place. NULL: out of
+ * memory. Not for several threads at once. */
+const char *space_keep_definition(const char *text);
 
 /* Uniform over every dimension (log-uniform for DIM_LOG_REAL), and drawn again while the space's own check refuses what was
  * drawn (a thousand times: the last one may be no point of a space that is nearly empty). genome has n_dims genes. */
