@@ -360,7 +360,8 @@ static void draw_state(struct cell_node *node, uint32_t state, uint32_t inputs)
 {
     node->role = state < inputs ? CELL_INPUT : CELL_STATE;
     if (node->role == CELL_INPUT)
-        (void)snprintf(node->label, sizeof node->label, "c_{k-%u}", inputs - state);
+        (void)snprintf(node->label, sizeof node->label, "%s",
+                       inputs - state == 1 ? "c_{k-1}" : "c_{k-2}");
     else
         (void)snprintf(node->label, sizeof node->label, "%u", state);
 }
