@@ -85,8 +85,9 @@ int graph_create(struct graph **out, struct graph_shape input, uint32_t classes,
         return why_set(why, FARM_ENOMEM, "out of memory for a graph");
     g->input = input;
     g->classes = classes;
-    if (grow((void **)&g->nodes, &g->cap_nodes, 64, sizeof *g->nodes) != FARM_OK ||
-        grow((void **)&g->names, &g->cap_names, 1024, 1) != FARM_OK) {
+    if (grow((void **)&g->nodes, &g->cap_nodes, 256, sizeof *g->nodes) != FARM_OK ||
+        grow((void **)&g->inputs, &g->cap_inputs, 512, sizeof *g->inputs) != FARM_OK ||
+        grow((void **)&g->names, &g->cap_names, 4096, 1) != FARM_OK) {
         graph_destroy(&g);
         return why_set(why, FARM_ENOMEM, "out of memory for a graph");
     }
@@ -110,16 +111,6 @@ void graph_destroy(struct graph **self)
     free((*self)->names);
     free(*self);
     *self = NULL;
-}
-
-const char *graph_name(const struct graph *self, uint32_t node)
-{
-    return self->names + self->nodes[node].name;
-}
-
-const uint32_t *graph_inputs(const struct graph *self, uint32_t node)
-{
-    return self->inputs + self->nodes[node].first_input;
 }
 
 static bool has_parameters(enum graph_op op)

@@ -169,8 +169,15 @@ void graph_set_aux(struct graph *self, uint32_t aux);
  * Returns FARM_OK, or the sticky error with its sentence copied to why. */
 int graph_finish(struct graph *self, uint32_t output, struct why *why);
 
-const char *graph_name(const struct graph *self, uint32_t node);
-const uint32_t *graph_inputs(const struct graph *self, uint32_t node);
+static inline const char *graph_name(const struct graph *self, uint32_t node)
+{
+    return self->names + self->nodes[node].name;
+}
+
+static inline const uint32_t *graph_inputs(const struct graph *self, uint32_t node)
+{
+    return self->inputs + self->nodes[node].first_input;
+}
 
 /* What a network costs, of one image, without running it. Nodes the output does not depend on count nothing. */
 struct graph_cost {

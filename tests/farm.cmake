@@ -28,7 +28,8 @@ add_custom_target(bench
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
     COMMAND $<TARGET_FILE:bench_kernels>
     COMMAND $<TARGET_FILE:bench_train>
-    DEPENDS bench_overhead bench_kernels bench_train nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
+    COMMAND $<TARGET_FILE:bench_decode>
+    DEPENDS bench_overhead bench_kernels bench_train bench_decode nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
 
 # `make bench-torch`: the same networks here and in PyTorch. What is trained is the farm's own, so it knows every room.
 add_library(bench_nets STATIC bench/bench_nets.c)

@@ -11,3 +11,5 @@ target_compile_definitions(test_own_space PRIVATE EXAMPLES="${CMAKE_SOURCE_DIR}/
 farm_test(known space)
 farm_test(spaces search)
 farm_test(export export PkgConfig::JANSSON)
+add_executable(bench_decode bench/bench_decode.c)
+target_link_libraries(bench_decode PRIVATE space)

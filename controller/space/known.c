@@ -165,6 +165,32 @@ static const struct known nets[] = {
      "reduce_concat=[2, 3, 4, 5])",
      NULL,
      NULL},
+    {"darts-v2-imagenet",
+     "H. Liu et al., arXiv:1806.09055, table 3",
+     IMAGENET,
+     4718752,
+     529911552,
+     {.name = "darts", .channels = 48, .cells = 4, .stem = "imagenet"},
+     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+     "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+     "('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
+     "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+     "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
+     "reduce_concat=[2, 3, 4, 5])",
+     NULL,
+     NULL},
+    {"nasbench101-inception",
+     "C. Ying et al., arXiv:1902.09635, the module of the benchmark's README",
+     CIFAR,
+     2694282,
+     402002944,
+     {.name = "nasbench101", .channels = 128, .cells = 3},
+     "ModelSpec(matrix=[[0, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], "
+     "[0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], "
+     "[0, 0, 0, 0, 0, 0, 0]], ops=['input', 'conv1x1-bn-relu', 'conv3x3-bn-relu', "
+     "'conv3x3-bn-relu', 'conv3x3-bn-relu', 'maxpool3x3', 'output'])",
+     NULL,
+     NULL},
     {"nasbench201-9930",
      "X. Dong, Y. Yang, arXiv:2001.00326, the benchmark's number 9930",
      CIFAR,
