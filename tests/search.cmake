@@ -7,3 +7,5 @@ farm_test(reward search)
 foreach(kind random evolution strategies grid tournament nsga2 local_search tpe reinforce)
     farm_test(${kind} strategy_kit)
 endforeach()
+# How long each trial is trained.
+farm_test(schedulers scheduler)
