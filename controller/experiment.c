@@ -22,6 +22,8 @@ void experiment_free(struct experiment **self)
     store_close(&e->store);
     pending_release(&e->pending);
     strategy_destroy(&e->strategy);
+    scheduler_destroy(&e->scheduler);
+    paused_set_release(&e->paused);
     space_close(&e->space);
     free(e->asked);
     free(e->members);
@@ -31,9 +33,16 @@ void experiment_free(struct experiment **self)
 
 int experiment_reset(struct experiment *self, struct why *why)
 {
+    const struct experiment_config *c = &self->config;
+    int rc;
+
     strategy_destroy(&self->strategy);
+    scheduler_destroy(&self->scheduler);
     pending_release(&self->pending);
     self->tally = (struct tally){.best_trial = UINT64_MAX, .best_fitness = NAN};
+    if ((rc = scheduler_create(&self->scheduler, c->scheduler[0] != '\0' ? c->scheduler : "full",
+                               c->scheduler_options, c->recipe.epochs, c->seed, why)) != FARM_OK)
+        return rc;
     return strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
                            self->space, self->config.seed, why);
 }
@@ -313,6 +322,16 @@ static int identify(const struct experiment *self, const struct graph *graph, st
     return rc;
 }
 
+bool has_one_rung(const struct experiment *self)
+{
+    return scheduler_ladder(self->scheduler)->n == 1;
+}
+
+bool twins_wait(const struct experiment *self)
+{
+    return !self->config.train_known_again && has_one_rung(self);
+}
+
 /* Whether the network's result is there, or on its way. */
 static int look_up(struct experiment *self, struct candidate *c, bool *known)
 {
@@ -324,6 +343,9 @@ static int look_up(struct experiment *self, struct candidate *c, bool *known)
         return rc;
     rc = store_find_hash(self->store, &c->hash, &c->known);
     *known = rc == FARM_OK || pending_leader(&self->pending, &c->hash) != NULL;
+    if (!has_one_rung(self))
+        c->known =
+            UINT64_MAX; /* drawn again if it can be; a result of one rung is not taken over for all */
     return rc == FARM_ENOTFOUND ? FARM_OK : rc;
 }
 
@@ -364,7 +386,27 @@ static uint64_t task_seed(const struct experiment *self)
     return rng_mix(self->config.seed, 1);
 }
 
-static int make_task(const struct experiment *self, const struct graph *graph,
+/* The whole training is the ladder's last rung; it pauses at the others. */
+static void up_to_rung(const struct experiment *self, uint32_t rung, struct recipe *recipe)
+{
+    const struct ladder *ladder = scheduler_ladder(self->scheduler);
+
+    recipe->epochs = ladder->budget[ladder->n - 1];
+    recipe->pause_epochs = rung + 1 < ladder->n ? ladder->budget[rung] : 0;
+}
+
+/* What it goes on from, where that was kept; where not, the same training begins anew. */
+static int add_resume(struct experiment *self, struct task *task, struct proposal *out)
+{
+    int rc =
+        paused_set_get(&self->paused, self->store, out->key.trial, &out->resume, &out->resume_len);
+
+    if (rc == FARM_OK)
+        task->resume_crc32 = checksum_crc32(out->resume, out->resume_len);
+    return rc == FARM_ENOTFOUND ? FARM_OK : rc;
+}
+
+static int make_task(struct experiment *self, const struct graph *graph,
                      const struct genome *genome, uint64_t trial, uint32_t rung,
                      struct proposal *out, struct why *why)
 {
@@ -377,6 +419,8 @@ static int make_task(const struct experiment *self, const struct graph *graph,
     if (rung == WIRE_RUNG_FINAL) {
         task.recipe = self->config.final_recipe;
         task.recipe.final = true;
+    } else {
+        up_to_rung(self, rung, &task.recipe);
     }
     memcpy(task.data, self->config.data.name, sizeof task.data);
     task.graph = packed;
@@ -385,14 +429,34 @@ static int make_task(const struct experiment *self, const struct graph *graph,
         free(packed);
         return why_prefix(why, rc, "trial %" PRIu64, trial);
     }
+    if (rc == FARM_OK && rung != WIRE_RUNG_FINAL && !has_one_rung(self))
+        rc = add_resume(self, &task, out);
     if (rc == FARM_OK)
         rc = task_pack(&task, &out->task, &out->task_len);
     free(packed);
-    return rc == FARM_OK ? rc : why_set(why, rc, "no memory for the task of trial %" PRIu64, trial);
+    if (rc == FARM_OK)
+        return rc;
+    free(out->resume);
+    *out = (struct proposal){.task = NULL};
+    return why_set(why, rc, "cannot make the task of trial %" PRIu64 ": %s", trial,
+                   farm_strerror(rc));
+}
+
+static int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
+                   struct proposal *out, struct why *why)
+{
+    struct graph *graph = NULL;
+    int rc = space_decode(self->space, record->genome, &graph, why);
+
+    if (rc == FARM_OK)
+        rc = make_task(self, graph, record->genome, record->trial, rung, out, why);
+    graph_destroy(&graph);
+    return rc;
 }
 
 /* Records what was asked as the next trial. */
-static int enter(struct experiment *self, const struct candidate *c, struct pending_trial **out)
+static int enter(struct experiment *self, const struct candidate *c,
+                 const struct scheduler_job *job, struct pending_trial **out)
 {
     struct trial_record record = {.trial = self->tally.proposed,
                                   .state = TRIAL_PROPOSED,
@@ -418,12 +482,15 @@ static int enter(struct experiment *self, const struct candidate *c, struct pend
     if ((rc = store_append_event(self->store, &event)) == FARM_OK &&
         (rc = store_put_trial(self->store, &record)) == FARM_OK &&
         (rc = strategy_enter(self->strategy, record.trial, record.genome)) == FARM_OK &&
-        (*out = pending_add(&self->pending, &record, !self->config.train_known_again)) == NULL)
+        (rc = scheduler_enter(self->scheduler, SCHEDULER_BEGIN, job, record.trial)) == FARM_OK &&
+        (*out = pending_add(&self->pending, &record, twins_wait(self))) == NULL)
         rc = FARM_ENOMEM;
-    if (*out == NULL)
+    if (*out == NULL) {
         free(record.genome);
-    else
-        tally_proposal(&self->tally, c->redraws);
+        return rc;
+    }
+    (*out)->rung = job->rung;
+    tally_proposal(&self->tally, c->redraws);
     return rc;
 }
 
@@ -433,59 +500,79 @@ void tally_proposal(struct tally *self, uint32_t redraws)
     self->redrawn += redraws;
 }
 
-void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, double fitness,
-                  bool known)
+static bool is_better(const struct tally *self, const struct event *e)
 {
-    self->done++;
-    self->known += known;
-    if (outcome != OUTCOME_OK) {
-        self->failed++;
+    if (isnan(self->best_fitness) || e->rung != self->best_rung)
+        return isnan(self->best_fitness) || e->rung > self->best_rung;
+    return e->fitness > self->best_fitness ||
+           (e->fitness == self->best_fitness && e->trial < self->best_trial);
+}
+
+void tally_result(struct tally *self, const struct event *event, bool again)
+{
+    if (!again) {
+        self->known += event->known_from != UINT64_MAX;
+        self->ok += event->outcome == OUTCOME_OK;
+        self->failed += event->outcome != OUTCOME_OK;
+    }
+    if (event->outcome != OUTCOME_OK || !is_better(self, event))
         return;
-    }
-    self->ok++;
-    if (isnan(self->best_fitness) || fitness > self->best_fitness ||
-        (fitness == self->best_fitness && trial < self->best_trial)) {
-        self->best_fitness = fitness;
-        self->best_trial = trial;
-    }
+    self->best_fitness = event->fitness;
+    self->best_trial = event->trial;
+    self->best_rung = event->rung;
 }
 
-int tell_strategy(struct experiment *self, uint64_t trial, const struct genome *genome,
-                  enum outcome outcome, double fitness)
+int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event)
 {
-    const struct observation observation = {.trial = trial,
-                                            .genome = genome,
-                                            .ok = outcome == OUTCOME_OK,
-                                            .fitness = fitness,
-                                            .budget = self->config.recipe.epochs};
+    bool ok = event->outcome == OUTCOME_OK;
+    const struct observation observation = {
+        .trial = event->trial,
+        .genome = t->record.genome,
+        .again = t->again,
+        .ok = ok,
+        .fitness = event->fitness,
+        .budget = scheduler_ladder(self->scheduler)->budget[event->rung]};
+    int rc = strategy_tell(self->strategy, &observation);
 
-    return strategy_tell(self->strategy, &observation);
+    return rc == FARM_OK
+               ? scheduler_tell(self->scheduler, event->trial, event->rung, ok, event->fitness)
+               : rc;
 }
 
-/* One pending trial is done: told to the journal, the store and the strategy. */
+/* One that fails on a higher rung keeps the result that it had. */
+static void fill_record(struct pending_trial *t, const struct result *result, const char *worker,
+                        uint64_t known_from)
+{
+    struct trial_record *record = &t->record;
+
+    if (t->again && result->outcome != OUTCOME_OK)
+        return;
+    record->state = TRIAL_DONE;
+    record->known_from = known_from;
+    record->finished_ms = clock_wall_ms();
+    record->result = *result;
+    record->rung = t->rung;
+    (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
+}
+
+/* One pending trial has its result: told to the journal, the store, the strategy and the scheduler. */
 static int finish(struct experiment *self, struct pending_trial *t, const struct result *result,
                   const char *worker, uint64_t known_from)
 {
-    struct trial_record *record = &t->record;
     struct event event = {.kind = EVENT_RESULT,
-                          .trial = record->trial,
+                          .trial = t->record.trial,
+                          .rung = t->rung,
                           .outcome = result->outcome,
                           .fitness = result->fitness,
                           .known_from = known_from};
     int rc;
 
-    record->state = TRIAL_DONE;
-    record->known_from = known_from;
-    record->finished_ms = clock_wall_ms();
-    record->result = *result;
-    (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
+    fill_record(t, result, worker, known_from);
     if ((rc = store_append_event(self->store, &event)) != FARM_OK ||
-        (rc = store_put_trial(self->store, record)) != FARM_OK ||
-        (rc = tell_strategy(self, record->trial, record->genome, result->outcome,
-                            result->fitness)) != FARM_OK)
+        (rc = store_put_trial(self->store, &t->record)) != FARM_OK ||
+        (rc = tell_both(self, t, &event)) != FARM_OK)
         return rc;
-    tally_result(&self->tally, record->trial, result->outcome, result->fitness,
-                 known_from != UINT64_MAX);
+    tally_result(&self->tally, &event, t->again);
     pending_remove(&self->pending, t);
     return FARM_OK;
 }
@@ -504,7 +591,8 @@ static int take_over(struct experiment *self, struct pending_trial *t, uint64_t 
 }
 
 /* The next trial. *out is empty when there is nothing to publish for it: known, or waiting for its twin. */
-static int propose_one(struct experiment *self, struct proposal *out, struct why *why)
+static int propose_new(struct experiment *self, const struct scheduler_job *job,
+                       struct proposal *out, struct why *why)
 {
     struct pending_trial *t;
     struct candidate c;
@@ -513,15 +601,81 @@ static int propose_one(struct experiment *self, struct proposal *out, struct why
     *out = (struct proposal){.task = NULL};
     if ((rc = ask(self, &c, why)) != FARM_OK)
         return rc;
-    rc = enter(self, &c, &t);
+    rc = enter(self, &c, job, &t);
     if (rc == FARM_OK && c.known != UINT64_MAX)
         rc = take_over(self, t, c.known);
     if (rc != FARM_OK)
         rc = breaks(self, rc, why);
     else if (c.known == UINT64_MAX && t->leader == NULL)
-        rc = make_task(self, c.graph, t->record.genome, t->record.trial, 0, out, why);
+        rc = make_task(self, c.graph, self->asked, t->record.trial, job->rung, out, why);
     graph_destroy(&c.graph);
     return rc;
+}
+
+/* A trial that rests is pending again, on its way to another rung. */
+static int send_on(struct experiment *self, const struct scheduler_job *job,
+                   struct pending_trial **out)
+{
+    struct event event = {.kind = EVENT_PROMOTED, .trial = job->trial, .rung = job->rung};
+    struct trial_record record;
+    int rc = store_get_trial(self->store, job->trial, &record);
+
+    if (rc != FARM_OK)
+        return rc;
+    if ((rc = store_append_event(self->store, &event)) == FARM_OK)
+        rc = scheduler_enter(self->scheduler, SCHEDULER_GO_ON, job, job->trial);
+    if (rc == FARM_OK && (*out = pending_add(&self->pending, &record, false)) == NULL)
+        rc = FARM_ENOMEM;
+    if (rc != FARM_OK) {
+        trial_record_release(&record);
+        return rc;
+    }
+    (*out)->rung = job->rung;
+    (*out)->again = true;
+    self->tally.promoted++;
+    return FARM_OK;
+}
+
+static int propose_on(struct experiment *self, const struct scheduler_job *job,
+                      struct proposal *out, struct why *why)
+{
+    struct pending_trial *t;
+    int rc = send_on(self, job, &t);
+
+    return rc == FARM_OK ? task_of(self, &t->record, t->rung, out, why) : breaks(self, rc, why);
+}
+
+/* Nothing new: what waits for a fuller rung goes on as it is, or nothing is left. */
+static int propose_last(struct experiment *self, int rc, struct proposal *out, struct why *why)
+{
+    struct scheduler_job job;
+
+    if (rc == FARM_EEXHAUSTED && scheduler_next(self->scheduler, false, &job) == SCHEDULER_GO_ON)
+        return propose_on(self, &job, out, why);
+    return rc;
+}
+
+static int propose_one(struct experiment *self, struct proposal *out, struct why *why)
+{
+    bool may_begin = self->tally.proposed < self->config.trials;
+    struct scheduler_job job;
+    int rc;
+
+    switch (scheduler_next(self->scheduler, may_begin, &job)) {
+    case SCHEDULER_BEGIN:
+        if ((rc = begin(self, why)) == FARM_OK)
+            rc = propose_last(self, propose_new(self, &job, out, why), out, why);
+        return rc;
+    case SCHEDULER_GO_ON:
+        if ((rc = begin(self, why)) == FARM_OK)
+            rc = propose_on(self, &job, out, why);
+        return rc;
+    case SCHEDULER_WAIT: break;
+    }
+    if (!has_one_rung(self) && self->pending.n > 0)
+        return why_set(why, FARM_EBUSY, "nothing is to run until a result comes");
+    return why_set(why, FARM_ENOTFOUND, "all %" PRIu64 " trials have been proposed",
+                   self->config.trials);
 }
 
 int experiment_propose(struct experiment *self, struct proposal *out, struct why *why)
@@ -529,13 +683,8 @@ int experiment_propose(struct experiment *self, struct proposal *out, struct why
     int rc = FARM_OK;
 
     out->task = NULL;
-    while (rc == FARM_OK && out->task == NULL) {
-        if (self->tally.proposed >= self->config.trials)
-            return why_set(why, FARM_ENOTFOUND, "all %" PRIu64 " trials have been proposed",
-                           self->config.trials);
-        if ((rc = begin(self, why)) == FARM_OK)
-            rc = propose_one(self, out, why);
-    }
+    while (rc == FARM_OK && out->task == NULL)
+        rc = propose_one(self, out, why);
     return rc;
 }
 
@@ -604,6 +753,17 @@ static int record_final(struct experiment *self, uint64_t trial, const struct re
     return rc;
 }
 
+/* What a trial can go on from is kept while it may; what it went on from is not needed any more. */
+static int keep_paused(struct experiment *self, const struct wire_key *key,
+                       const struct result *result, const void *blob, size_t blob_len)
+{
+    if (result->outcome == OUTCOME_OK && blob_len > 0 &&
+        scheduler_may_go_on(self->scheduler, key->trial, key->rung))
+        return paused_set_put(&self->paused, self->store, self->config.paused_bytes, key->trial,
+                              result->fitness, blob, blob_len);
+    return paused_set_drop(&self->paused, self->store, key->trial);
+}
+
 int experiment_record(struct experiment *self, const struct wire_key *key,
                       const struct result *result, const char *worker, const void *blob,
                       size_t blob_len, bool *fresh, struct why *why)
@@ -614,10 +774,11 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
     int rc;
 
     *fresh = false;
-    if (key->experiment != self->config.id || (key->rung != 0 && !final) ||
+    if (key->experiment != self->config.id ||
+        (key->rung >= scheduler_ladder(self->scheduler)->n && !final) ||
         key->trial >= self->tally.proposed || (final && t != NULL))
         return not_ours(key, why);
-    if (final ? self->final_done : t == NULL)
+    if (final ? self->final_done : t == NULL || key->rung != t->rung)
         return FARM_OK;
     if ((rc = begin(self, why)) != FARM_OK)
         return rc;
@@ -625,6 +786,8 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
         normalise(&normal);
     rc = final ? record_final(self, key->trial, &normal, blob, blob_len)
                : record_search(self, t, &normal, worker);
+    if (rc == FARM_OK && !final && !has_one_rung(self))
+        rc = keep_paused(self, key, &normal, blob, blob_len);
     if (rc != FARM_OK)
         return breaks(self, rc, why);
     *fresh = true;
@@ -649,7 +812,7 @@ static int add_member(struct experiment *self, const struct strategy_member *mem
     rc = store_set_population(self->store, self->next_serial, member->trial, member->fitness);
     if (rc == FARM_OK)
         self->members[self->n_members++] =
-            (struct stored_member){self->next_serial++, member->trial};
+            (struct stored_member){self->next_serial++, member->trial, member->fitness};
     return rc;
 }
 
@@ -664,6 +827,20 @@ static int drop_oldest(struct experiment *self, size_t n)
     self->n_members -= dropped;
     if (dropped > 0)
         memmove(self->members, self->members + dropped, self->n_members * sizeof *self->members);
+    return rc;
+}
+
+/* A member that was trained further has another fitness in its old place. */
+static int sync_fitness(struct experiment *self, const struct strategy_member *now, size_t kept)
+{
+    int rc = FARM_OK;
+
+    for (size_t i = 0; i < kept && rc == FARM_OK; i++)
+        if (self->members[i].fitness != now[i].fitness) {
+            self->members[i].fitness = now[i].fitness;
+            rc = store_set_population(self->store, self->members[i].serial, now[i].trial,
+                                      now[i].fitness);
+        }
     return rc;
 }
 
@@ -685,6 +862,8 @@ static int sync_population(struct experiment *self)
         fresh = n;
     }
     rc = drop_oldest(self, self->n_members - kept);
+    if (rc == FARM_OK && !has_one_rung(self))
+        rc = sync_fitness(self, now, kept);
     for (size_t i = n - fresh; i < n && rc == FARM_OK; i++)
         rc = add_member(self, &now[i]);
     return rc;
@@ -710,18 +889,6 @@ int experiment_commit(struct experiment *self, struct why *why)
 
 /* ---------------------------------------------------------------- looking */
 
-static int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
-                   struct proposal *out, struct why *why)
-{
-    struct graph *graph = NULL;
-    int rc = space_decode(self->space, record->genome, &graph, why);
-
-    if (rc == FARM_OK)
-        rc = make_task(self, graph, record->genome, record->trial, rung, out, why);
-    graph_destroy(&graph);
-    return rc;
-}
-
 int experiment_each_pending(struct experiment *self, bool (*visit)(struct proposal *, void *),
                             void *ctx, struct why *why)
 {
@@ -734,7 +901,7 @@ int experiment_each_pending(struct experiment *self, bool (*visit)(struct propos
     for (size_t i = 0; rc == FARM_OK && i < self->pending.n; i++) {
         if (all[i]->leader != NULL)
             continue;
-        rc = task_of(self, &all[i]->record, 0, &proposal, why);
+        rc = task_of(self, &all[i]->record, all[i]->rung, &proposal, why);
         if (rc == FARM_OK && !visit(&proposal, ctx))
             break;
     }
@@ -755,7 +922,7 @@ bool experiment_is_pending(const struct experiment *self, const struct wire_key 
         return false;
     if (key->rung == WIRE_RUNG_FINAL)
         return !self->final_done && key->trial == self->tally.best_trial;
-    return key->rung == 0 && t != NULL && t->leader == NULL;
+    return t != NULL && t->leader == NULL && key->rung == t->rung;
 }
 
 int experiment_final(struct experiment *self, struct proposal *out, struct why *why)
@@ -799,7 +966,9 @@ void experiment_summary(const struct experiment *self, struct experiment_summary
     for (size_t i = 0; i < n; i++)
         sum += members[i].fitness;
     *out = (struct experiment_summary){.proposed = t->proposed,
-                                       .done = t->done,
+                                       .done = t->proposed - self->pending.n,
+                                       .promoted = t->promoted,
+                                       .best_rung = t->best_rung,
                                        .ok = t->ok,
                                        .failed = t->failed,
                                        .known = t->known,

@@ -20,9 +20,11 @@ struct experiment_config {
     uint64_t seed;
     struct space_config space;
     char strategy[32], strategy_options[256];
-    uint64_t trials;            /* how many to propose in all (known genomes included) */
-    struct recipe recipe;       /* of every search evaluation */
-    struct recipe final_recipe; /* of the best one, at the end */
+    char scheduler[32], scheduler_options[256]; /* "": full */
+    uint64_t paused_bytes; /* of paused trainings that are kept, in all; 0: as many as there are */
+    uint64_t trials;       /* how many to propose in all (known genomes included) */
+    struct recipe recipe;  /* of every search evaluation */
+    struct recipe final_recipe;                          /* of the best one, at the end */
     uint64_t max_params, max_macs, max_activation_bytes; /* 0: no constraint */
     struct wire_data data;                               /* what the graphs are made for */
     char data_spec[512];    /* how local workers open it; "" with a remote farm */
@@ -56,7 +58,8 @@ int experiment_extend(struct experiment *self, uint64_t trials, struct why *why)
 struct store *experiment_store(struct experiment *self);
 const struct space *experiment_space(const struct experiment *self);
 
-/* FARM_OK with a proposal to publish after the commit; FARM_ENOTFOUND when all trials have been proposed;
+/* FARM_OK with a proposal to publish after the commit: a new trial, or one that goes on to its next rung. FARM_ENOTFOUND
+ * when all trials have been proposed, and none of them can go on; FARM_EBUSY when nothing is to run until a result comes;
  * FARM_EEXHAUSTED with a sentence when constraints or the space leave nothing. A proposal whose network is known, or
  * under way, is thrown away and drawn again, up to config.redraws times in a row. What is known all the same is recorded
  * on the way (with the earlier result) and does not come out; a genome that is being evaluated right now is proposed,
@@ -87,9 +90,12 @@ int experiment_final(struct experiment *self, struct proposal *out, struct why *
 int experiment_final_result(struct store *store, uint64_t *trial, struct result *out);
 
 struct experiment_summary {
-    uint64_t proposed, done, ok, failed, known; /* known: taken over, not trained */
-    uint64_t redrawn;                           /* proposals thrown away because they were known */
+    uint64_t proposed, done, ok, failed,
+        known;         /* done: not pending; known: taken over, not trained */
+    uint64_t redrawn;  /* proposals thrown away because they were known */
+    uint64_t promoted; /* times that a trial went on to another rung */
     uint64_t best_trial;
+    uint32_t best_rung;
     double best_fitness; /* NaN: none yet */
     size_t population;
     double population_mean; /* NaN: none */

@@ -3,7 +3,9 @@
 #define NASFARM_EXPERIMENT_INSIDE_H
 
 #include "experiment.h"
+#include "paused_set.h"
 #include "pending.h"
+#include "scheduler.h"
 
 /* Known networks are drawn again only in the first of so many, so that a search under tight constraints finds an end. */
 #define REDRAW_TRIES    1000u
@@ -13,8 +15,10 @@
 #define FINAL_WEIGHTS   "final.weights"
 
 struct tally {
-    uint64_t proposed, done, ok, failed, known, redrawn;
+    uint64_t proposed, ok, failed, known, redrawn; /* ok, failed: by a trial's first result */
+    uint64_t promoted;                             /* times that a trial went on to another rung */
     uint64_t best_trial;
+    uint32_t best_rung;  /* the highest that was reached counts, then the fitness */
     double best_fitness; /* NaN: none */
 };
 
@@ -29,6 +33,7 @@ struct candidate {
 
 struct stored_member {
     uint64_t serial, trial;
+    double fitness;
 };
 
 struct experiment {
@@ -36,6 +41,8 @@ struct experiment {
     struct store *store;
     struct space *space;
     struct strategy *strategy;
+    struct scheduler *scheduler;
+    struct paused_set paused;
     struct genome *asked; /* the last proposal */
     struct pending pending;
     struct tally tally;
@@ -62,12 +69,15 @@ struct rejections {
 int experiment_consider(struct experiment *self, struct graph **graph, struct graph_cost *cost,
                         struct rejections *rejections);
 void tally_proposal(struct tally *self, uint32_t redraws);
-void tally_result(struct tally *self, uint64_t trial, enum outcome outcome, double fitness,
-                  bool known);
+/* What an event of a result says. again: the trial had one before, of a lower rung. */
+void tally_result(struct tally *self, const struct event *event, bool again);
+/* Trials are trained to the end at once. */
+bool has_one_rung(const struct experiment *self);
+/* One that has the graph of another pending one waits for its result. */
+bool twins_wait(const struct experiment *self);
 
-/* What came of a trial, as the strategy is told it. */
-int tell_strategy(struct experiment *self, uint64_t trial, const struct genome *genome,
-                  enum outcome outcome, double fitness);
+/* Strategy and scheduler are told a result. */
+int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event);
 
 /* ---- fold.c */
 /* The whole state as bytes (malloc'd). */

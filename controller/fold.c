@@ -8,10 +8,15 @@
 #include "experiment_inside.h"
 #include "log.h"
 
-#define SNAPSHOT_VERSION 2
-#define SNAPSHOT_WORDS   10 /* before the pending trials */
+#define SNAPSHOT_VERSION 3
+#define SNAPSHOT_WORDS   12 /* before the pending trials: three words each */
 
 /* ---------------------------------------------------------------- snapshots */
+
+struct saved {
+    uint8_t *bytes;
+    size_t len;
+};
 
 static void put_word(uint8_t **at, uint64_t v)
 {
@@ -28,62 +33,114 @@ static uint64_t take_word(const uint8_t **at)
     return v;
 }
 
-int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
+static void put_bytes(uint8_t **at, const uint8_t *bytes, size_t len)
+{
+    put_word(at, len);
+    if (len > 0)
+        memcpy(*at, bytes, len);
+    *at += len;
+}
+
+/* The words, the pending trials, the strategy, the scheduler. */
+static void put_all(const struct experiment *self, struct pending_trial *const *all, uint8_t *at,
+                    const struct saved *strategy, const struct saved *scheduler)
 {
     const struct tally *t = &self->tally;
-    struct pending_trial **all = pending_sorted(&self->pending);
-    uint8_t *strategy = NULL, *at;
-    size_t strategy_len = 0;
     uint64_t fitness;
-    int rc = all != NULL ? strategy_save(self->strategy, &strategy, &strategy_len) : FARM_ENOMEM;
 
     memcpy(&fitness, &t->best_fitness, sizeof fitness);
-    *len = 8 * (SNAPSHOT_WORDS + self->pending.n) + strategy_len;
+    const uint64_t words[SNAPSHOT_WORDS] = {
+        SNAPSHOT_VERSION, t->proposed,   t->ok,        t->failed, t->known, t->redrawn,
+        t->promoted,      t->best_trial, t->best_rung, fitness,   0,        self->pending.n};
+
+    for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
+        put_word(&at, words[i]);
+    for (size_t i = 0; i < self->pending.n; i++) {
+        put_word(&at, all[i]->record.trial);
+        put_word(&at, all[i]->rung);
+        put_word(&at, all[i]->again);
+    }
+    put_bytes(&at, strategy->bytes, strategy->len);
+    put_bytes(&at, scheduler->bytes, scheduler->len);
+}
+
+int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
+{
+    struct pending_trial **all = pending_sorted(&self->pending);
+    struct saved strategy = {0}, scheduler = {0};
+    int rc =
+        all != NULL ? strategy_save(self->strategy, &strategy.bytes, &strategy.len) : FARM_ENOMEM;
+
+    if (rc == FARM_OK)
+        rc = scheduler_save(self->scheduler, &scheduler.bytes, &scheduler.len);
+    *len = 8 * (SNAPSHOT_WORDS + 3 * self->pending.n + 2) + strategy.len + scheduler.len;
     if (rc == FARM_OK && (*bytes = malloc(*len)) == NULL)
         rc = FARM_ENOMEM;
-    if (rc == FARM_OK) {
-        const uint64_t words[SNAPSHOT_WORDS] = {
-            SNAPSHOT_VERSION, t->proposed, t->done,       t->ok,   t->failed,
-            t->known,         t->redrawn,  t->best_trial, fitness, self->pending.n};
-
-        at = *bytes;
-        for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
-            put_word(&at, words[i]);
-        for (size_t i = 0; i < self->pending.n; i++)
-            put_word(&at, all[i]->record.trial);
-        if (strategy_len > 0)
-            memcpy(at, strategy, strategy_len);
-    }
+    if (rc == FARM_OK)
+        put_all(self, all, *bytes, &strategy, &scheduler);
     free(all);
-    free(strategy);
+    free(strategy.bytes);
+    free(scheduler.bytes);
     return rc;
 }
 
 /* During a fold nobody waits for anybody: the graphs' hashes are not in the journal. The number stands for it. */
-static int add_folded(struct experiment *self, uint64_t trial, struct genome *genome)
+static int add_folded(struct experiment *self, uint64_t trial, struct genome *genome, uint32_t rung,
+                      bool again)
 {
     struct trial_record record = {.trial = trial, .genome = genome};
+    struct pending_trial *t = NULL;
 
     memcpy(record.hash.bytes, &trial, sizeof trial);
-    if (genome != NULL && pending_add(&self->pending, &record, false) != NULL)
-        return FARM_OK;
-    free(genome);
-    return FARM_ENOMEM;
+    if (genome == NULL || (t = pending_add(&self->pending, &record, false)) == NULL) {
+        free(genome);
+        return FARM_ENOMEM;
+    }
+    t->rung = rung;
+    t->again = again;
+    return FARM_OK;
 }
 
-static int load_pending(struct experiment *self, uint64_t trial)
+/* Its genome is in the store. */
+static int add_stored(struct experiment *self, uint64_t trial, uint64_t rung, bool again)
 {
     struct trial_record record;
-    int rc =
-        trial < self->tally.proposed ? store_get_trial(self->store, trial, &record) : FARM_ECORRUPT;
+    int rc = trial < self->tally.proposed && rung < scheduler_ladder(self->scheduler)->n
+                 ? store_get_trial(self->store, trial, &record)
+                 : FARM_ECORRUPT;
 
-    return rc == FARM_OK ? add_folded(self, trial, record.genome) : rc;
+    return rc == FARM_OK ? add_folded(self, trial, record.genome, (uint32_t)rung, again) : rc;
+}
+
+/* So many bytes of a length that comes before them. */
+static const uint8_t *take_bytes(const uint8_t **at, const uint8_t *end, size_t *len)
+{
+    const uint8_t *bytes;
+
+    if (end - *at < 8 || (*len = take_word(at)) > (size_t)(end - *at))
+        return NULL;
+    bytes = *at;
+    *at += *len;
+    return bytes;
+}
+
+static int load_both(struct experiment *self, const uint8_t *at, const uint8_t *end)
+{
+    size_t strategy_len = 0, scheduler_len = 0;
+    const uint8_t *strategy = take_bytes(&at, end, &strategy_len);
+    const uint8_t *scheduler = strategy != NULL ? take_bytes(&at, end, &scheduler_len) : NULL;
+    int rc;
+
+    if (scheduler == NULL || at != end)
+        return FARM_ECORRUPT;
+    rc = strategy_load(self->strategy, strategy, strategy_len);
+    return rc == FARM_OK ? scheduler_load(self->scheduler, scheduler, scheduler_len) : rc;
 }
 
 static int load_snapshot(struct experiment *self, const uint8_t *bytes, size_t len)
 {
     const uint8_t *at = bytes, *end = bytes + len;
-    uint64_t words[SNAPSHOT_WORDS];
+    uint64_t words[SNAPSHOT_WORDS], pending;
     struct tally *t = &self->tally;
     int rc = FARM_OK;
 
@@ -91,14 +148,19 @@ static int load_snapshot(struct experiment *self, const uint8_t *bytes, size_t l
         return FARM_ECORRUPT;
     for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
         words[i] = take_word(&at);
-    *t = (struct tally){words[1], words[2], words[3], words[4], words[5], words[6], words[7], 0};
-    memcpy(&t->best_fitness, &words[8], sizeof t->best_fitness);
-    if (words[0] != SNAPSHOT_VERSION || words[9] > (size_t)(end - at) / 8 ||
-        t->done + words[9] != t->proposed || t->proposed > store_n_trials(self->store))
+    *t = (struct tally){words[1], words[2], words[3],           words[4], words[5],
+                        words[6], words[7], (uint32_t)words[8], 0};
+    memcpy(&t->best_fitness, &words[9], sizeof t->best_fitness);
+    pending = words[11];
+    if (words[0] != SNAPSHOT_VERSION || pending > (size_t)(end - at) / 24 ||
+        pending > t->proposed || t->proposed > store_n_trials(self->store))
         return FARM_ECORRUPT;
-    for (uint64_t i = 0; i < words[9] && rc == FARM_OK; i++)
-        rc = load_pending(self, take_word(&at));
-    return rc == FARM_OK ? strategy_load(self->strategy, at, (size_t)(end - at)) : rc;
+    for (uint64_t i = 0; i < pending && rc == FARM_OK; i++) {
+        uint64_t trial = take_word(&at), rung = take_word(&at);
+
+        rc = add_stored(self, trial, rung, take_word(&at) != 0);
+    }
+    return rc == FARM_OK ? load_both(self, at, end) : rc;
 }
 
 /* *next is where the fold begins: 0 when there is no snapshot, or none that can be used. */
@@ -139,7 +201,8 @@ struct fold {
 
 static int differs(struct fold *f, const struct event *e, const char *what)
 {
-    static const char *const kinds[] = {"?", "proposal", "result", "final", "exhaustion"};
+    static const char *const kinds[] = {"?",          "proposal", "result",   "final",
+                                        "exhaustion", "?",        "promotion"};
 
     return why_set(&f->why, FARM_ECORRUPT,
                    "event %" PRIu64 " of the journal (%s, trial %" PRIu64 "): %s", e->seq,
@@ -186,16 +249,41 @@ static int ask_again(struct fold *f, const struct event *e)
 static int fold_proposal(struct fold *f, const struct event *e)
 {
     struct experiment *self = f->self;
+    struct scheduler_job job;
     int rc;
 
     if (e->trial != self->tally.proposed || e->genome == NULL ||
         e->genome->n != self->space->n_dims)
         return differs(f, e, "it is not the next trial of this space");
+    if (scheduler_next(self->scheduler, true, &job) != SCHEDULER_BEGIN)
+        return differs(f, e, "the scheduler lets another trial go on first");
     if ((rc = ask_again(f, e)) != FARM_OK)
         return rc;
     tally_proposal(&self->tally, e->redraws);
-    if ((rc = strategy_enter(self->strategy, e->trial, e->genome)) == FARM_OK)
-        rc = add_folded(self, e->trial, genome_copy(e->genome));
+    if ((rc = strategy_enter(self->strategy, e->trial, e->genome)) == FARM_OK &&
+        (rc = scheduler_enter(self->scheduler, SCHEDULER_BEGIN, &job, e->trial)) == FARM_OK)
+        rc = add_folded(self, e->trial, genome_copy(e->genome), job.rung, false);
+    return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
+}
+
+/* Whether new trials were still wanted when it was decided is not in the journal: either will do. */
+static int fold_promotion(struct fold *f, const struct event *e)
+{
+    struct scheduler *scheduler = f->self->scheduler;
+    struct scheduler_job job;
+    bool same = false;
+    int rc;
+
+    for (int may_begin = 1; may_begin >= 0 && !same; may_begin--)
+        same = scheduler_next(scheduler, may_begin != 0, &job) == SCHEDULER_GO_ON &&
+               job.trial == e->trial && job.rung == e->rung;
+    if (!same)
+        return differs(f, e, "the scheduler does not let this trial go on");
+    if (pending_find(&f->self->pending, e->trial) != NULL)
+        return differs(f, e, "the trial is pending");
+    f->self->tally.promoted++;
+    if ((rc = scheduler_enter(scheduler, SCHEDULER_GO_ON, &job, e->trial)) == FARM_OK)
+        rc = add_stored(f->self, e->trial, e->rung, true);
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
@@ -207,14 +295,15 @@ static int fold_result(struct fold *f, const struct event *e)
 
     if (t == NULL)
         return differs(f, e, "the trial is not pending");
+    if (t->rung != e->rung)
+        return differs(f, e, "the trial is on its way to another rung");
     if (e->outcome == OUTCOME_OK && !isfinite(e->fitness))
         return differs(f, e, "a success without a fitness");
     if (e->known_from != UINT64_MAX && e->known_from >= self->tally.proposed)
         return differs(f, e, "taken over from a trial that is not there");
-    rc = tell_strategy(self, e->trial, t->record.genome, e->outcome, e->fitness);
-    if (rc != FARM_OK)
+    if ((rc = tell_both(self, t, e)) != FARM_OK)
         return out_of_memory(f, e, rc);
-    tally_result(&self->tally, e->trial, e->outcome, e->fitness, e->known_from != UINT64_MAX);
+    tally_result(&self->tally, e, t->again);
     pending_remove(&self->pending, t);
     return FARM_OK;
 }
@@ -243,6 +332,7 @@ static int fold_event(struct fold *f, const struct event *e)
         return e->trial < f->self->tally.proposed ? FARM_OK
                                                   : differs(f, e, "there is no such trial");
     case EVENT_EXHAUSTED: return fold_exhausted(f, e);
+    case EVENT_PROMOTED: return fold_promotion(f, e);
     }
     return differs(f, e, "of no known kind");
 }
@@ -261,7 +351,6 @@ static bool visit_member(uint64_t serial, uint64_t trial, double fitness, void *
 {
     struct experiment *self = ctx;
 
-    (void)fitness;
     if (self->n_members == self->cap_members) {
         size_t cap = self->cap_members > 0 ? 2 * self->cap_members : 256;
         struct stored_member *bigger = realloc(self->members, cap * sizeof *bigger);
@@ -271,7 +360,7 @@ static bool visit_member(uint64_t serial, uint64_t trial, double fitness, void *
         self->members = bigger;
         self->cap_members = cap;
     }
-    self->members[self->n_members++] = (struct stored_member){serial, trial};
+    self->members[self->n_members++] = (struct stored_member){serial, trial, fitness};
     self->next_serial = serial + 1;
     return true;
 }
@@ -285,12 +374,16 @@ static int complete_pending(struct experiment *self)
 
     for (size_t i = 0; rc == FARM_OK && i < self->pending.n; i++) {
         struct trial_record record;
+        struct pending_trial *t = NULL;
 
         rc = store_get_trial(self->store, all[i]->record.trial, &record);
-        if (rc == FARM_OK &&
-            pending_add(&whole, &record, !self->config.train_known_again) == NULL) {
+        if (rc == FARM_OK && (t = pending_add(&whole, &record, twins_wait(self))) == NULL) {
             trial_record_release(&record);
             rc = FARM_ENOMEM;
+        }
+        if (rc == FARM_OK) {
+            t->rung = all[i]->rung;
+            t->again = all[i]->again;
         }
     }
     free(all);
@@ -327,6 +420,8 @@ int fold_open(struct experiment *self, struct why *why)
     if ((rc = complete_pending(self)) == FARM_OK)
         rc = store_each_population(self->store, visit_member, self);
     if (rc == FARM_OK)
+        rc = paused_set_open(&self->paused, self->store);
+    if (rc == FARM_OK)
         rc = experiment_final_result(self->store, &trial, &final);
     self->final_done = rc == FARM_OK;
     return rc == FARM_OK || rc == FARM_ENOTFOUND
@@ -350,6 +445,7 @@ static void add_to_digest(struct digest *digest, const struct event *e, uint8_t 
     put_word(&at, e->kind == EVENT_PROPOSED ? e->parent : e->known_from);
     put_word(&at, e->kind == EVENT_PROPOSED ? e->redraws : (uint64_t)e->outcome);
     put_word(&at, e->kind == EVENT_PROPOSED ? 0 : fitness);
+    put_word(&at, e->rung);
     if (e->genome != NULL)
         at += genome_pack(e->genome, at);
     digest_of(digest, buffer, (size_t)(at - buffer));
@@ -375,7 +471,10 @@ static int compare_record(struct fold *f, const struct event *e)
         return FARM_OK;
     if (store_get_trial(f->self->store, e->trial, &record) != FARM_OK)
         return differs(f, e, "the trial's record cannot be read");
-    if (e->kind == EVENT_PROPOSED)
+    if (e->kind == EVENT_RESULT && record.rung != e->rung)
+        same =
+            true; /* the trial went on, and the record is of a higher rung; or it failed on this one */
+    else if (e->kind == EVENT_PROPOSED)
         same = genome_equal(record.genome, e->genome) && record.parent == e->parent;
     else
         same = record.state == TRIAL_DONE && record.result.outcome == e->outcome &&
@@ -405,7 +504,7 @@ static int compare_snapshot(struct fold *f)
 static bool visit_replayed(const struct event *e, void *ctx)
 {
     struct fold *f = ctx;
-    uint8_t *buffer = malloc(80 + (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
+    uint8_t *buffer = malloc(88 + (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
 
     if (buffer == NULL) {
         f->rc = out_of_memory(f, e, FARM_ENOMEM);

@@ -389,7 +389,7 @@ START_TEST(a_newer_version_is_refused_and_both_versions_are_named)
     for (enum store_mode mode = STORE_READ; mode <= STORE_WRITE; mode++) {
         ck_assert_int_eq(store_open(&store, dir, mode, NULL, &why), FARM_EVERSION);
         ck_assert_ptr_nonnull(strstr(why.text, "version 7"));
-        ck_assert_ptr_nonnull(strstr(why.text, "up to 1"));
+        ck_assert_ptr_nonnull(strstr(why.text, "up to 2"));
         ck_assert_ptr_nonnull(strstr(why.text, "use the newer nasfarm"));
     }
 }

@@ -8,7 +8,10 @@
 #include "record.h"
 #include "store.h"
 
-#define STORE_SCHEMA 1
+/* 2: proposals that say how often they were drawn again, results of rungs. Stores of version 1 are read, and written on
+ * as they are. */
+#define STORE_SCHEMA       2
+#define STORE_SCHEMA_FIRST 1
 
 /* The numbers are in checksums: never reuse one. */
 enum table {

@@ -390,11 +390,22 @@ static int next_indexed(struct rows *rows, struct index_entry *out)
     return walked(rc);
 }
 
+/* A trial that went on to another rung has an entry for each of its results: the last one counts. */
+static int is_last_result(struct store *self, const struct index_entry *e, bool *is_last)
+{
+    struct trial_record record = {.trial = e->trial};
+    int rc = add_result(self, &record, NULL);
+
+    *is_last = rc == FARM_OK && record.state == TRIAL_DONE && record.result.fitness == e->fitness;
+    return rc;
+}
+
 static int merge_best(struct rows *rows, const struct entries *more,
                       bool (*visit)(uint64_t trial, double fitness, void *), void *ctx)
 {
-    struct index_entry indexed, e;
+    struct index_entry indexed, e, before = {.trial = UINT64_MAX};
     int rc = next_indexed(rows, &indexed);
+    bool is_last = false;
     size_t i = 0;
 
     while (rc == FARM_OK && (indexed.trial != UINT64_MAX || i < more->n)) {
@@ -404,7 +415,11 @@ static int merge_best(struct rows *rows, const struct entries *more,
         i += order >= 0; /* the same in both: once */
         if (order <= 0)
             rc = next_indexed(rows, &indexed);
-        if (rc == FARM_OK && !visit(e.trial, e.fitness, ctx))
+        if (rc == FARM_OK)
+            rc = is_last_result(rows->store, &e, &is_last);
+        is_last = is_last && (e.trial != before.trial || e.fitness != before.fitness);
+        before = e;
+        if (rc == FARM_OK && is_last && !visit(e.trial, e.fitness, ctx))
             break;
     }
     return rc;
@@ -546,6 +561,31 @@ int store_get_meta(struct store *self, const char *name, char **text)
     size_t len;
 
     return get_copy(self, TABLE_META, name, strlen(name), 0, (uint8_t **)text, &len, NULL);
+}
+
+int store_each_blob(struct store *self, const char *prefix,
+                    bool (*visit)(const char *name, size_t len, void *), void *ctx)
+{
+    size_t prefix_len = strlen(prefix);
+    struct rows rows;
+    bool more = true;
+    int rc = read_begin(self, NULL);
+
+    if (rc != FARM_OK)
+        return rc;
+    rc = rows_open(&rows, self, TABLE_BLOBS, NULL, NULL);
+    while (rc == FARM_OK && more && (rc = rows_next(&rows)) == FARM_OK) {
+        char name[LIMIT_NAME + 1] = "";
+
+        if (rows.key.mv_size > LIMIT_NAME || rows.key.mv_size < prefix_len ||
+            memcmp(rows.key.mv_data, prefix, prefix_len) != 0)
+            continue;
+        memcpy(name, rows.key.mv_data, rows.key.mv_size);
+        more = visit(name, rows.value.mv_size, ctx);
+    }
+    rows_close(&rows);
+    read_end(self);
+    return walked(rc);
 }
 
 /* ---------------------------------------------------------------- counts */

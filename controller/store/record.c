@@ -110,23 +110,28 @@ static void put_genome(struct bytes *out, const struct genome *genome)
         bytes_used(out, genome_pack(genome, to));
 }
 
-/* On disk only: a proposal with its number of redraws. Without any it is an EVENT_PROPOSED. */
-#define RECORD_REDRAWN 5
+/* On disk only: a proposal with its number of redraws (without any it is an EVENT_PROPOSED), and a result with its rung
+ * (of rung 0 it is an EVENT_RESULT). */
+#define RECORD_REDRAWN     5
+#define RECORD_RUNG_RESULT 7
 
 void record_put_event(struct bytes *out, const struct event *event)
 {
     bool redrawn = event->kind == EVENT_PROPOSED && event->redraws > 0;
+    bool of_rung = event->kind == EVENT_RESULT && event->rung > 0;
 
-    put_u8(out, redrawn ? RECORD_REDRAWN : event->kind);
+    put_u8(out, redrawn ? RECORD_REDRAWN : of_rung ? RECORD_RUNG_RESULT : event->kind);
     put_whole(out, event->trial);
     if (redrawn)
         put_whole(out, event->redraws);
+    if (of_rung || event->kind == EVENT_PROMOTED)
+        put_whole(out, event->rung);
     if (event->kind == EVENT_PROPOSED) {
         put_trial_or_none(out, event->parent);
         put_genome(out, event->genome);
         return;
     }
-    if (event->kind == EVENT_EXHAUSTED)
+    if (event->kind == EVENT_EXHAUSTED || event->kind == EVENT_PROMOTED)
         return;
     put_u8(out, event->outcome);
     put_double(out, event->fitness);
@@ -167,9 +172,13 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
     put_text(out, r->isa, sizeof r->isa - 1);
     put_text(out, trial->worker, sizeof trial->worker - 1);
     put_text(out, r->reason, sizeof r->reason - 1);
-    if (r->latency_us > 0) { /* else it ends here, as it did before latencies were measured */
+    /* Else it ends here, as it did before there were latencies and rungs. */
+    if (r->latency_us > 0 || trial->rung > 0) {
         put_double(out, r->latency_us);
         put_double(out, r->latency_spread_us);
+    }
+    if (trial->rung > 0) {
+        put_whole(out, trial->rung);
     }
 }
 
@@ -265,16 +274,20 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
     unsigned kind = take_u8(&in);
 
     *out = (struct event){.parent = UINT64_MAX, .known_from = UINT64_MAX, .fitness = NAN};
-    out->kind = kind == RECORD_REDRAWN ? EVENT_PROPOSED : (enum event_kind)kind;
+    out->kind = kind == RECORD_REDRAWN       ? EVENT_PROPOSED
+                : kind == RECORD_RUNG_RESULT ? EVENT_RESULT
+                                             : (enum event_kind)kind;
     out->trial = take_whole(&in);
     if (kind == RECORD_REDRAWN)
         out->redraws = (uint32_t)take_whole(&in);
+    if (kind == RECORD_RUNG_RESULT || kind == EVENT_PROMOTED)
+        out->rung = (uint32_t)take_whole(&in);
     if (out->kind == EVENT_PROPOSED) {
         out->parent = take_whole(&in) - 1;
         out->genome = take_genome(&in);
         return finish(&in);
     }
-    if (out->kind == EVENT_EXHAUSTED)
+    if (out->kind == EVENT_EXHAUSTED || out->kind == EVENT_PROMOTED)
         return finish(&in);
     out->outcome = take_u8(&in);
     out->fitness = take_double(&in);
@@ -328,6 +341,8 @@ int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len
         r->latency_us = take_double(&in);
         r->latency_spread_us = take_double(&in);
     }
+    if (!in.failed && in.at < in.end)
+        out->rung = (uint32_t)take_whole(&in);
     return finish(&in);
 }
 

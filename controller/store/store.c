@@ -154,7 +154,7 @@ static int check_schema(struct store *self, struct why *why)
                        "the store %.200s is of version %lu, and this nasfarm %s reads up to %d: "
                        "use the newer nasfarm that wrote it",
                        self->dir, schema, NASFARM_VERSION, STORE_SCHEMA);
-    if (schema != STORE_SCHEMA)
+    if (schema < STORE_SCHEMA_FIRST)
         return why_set(why, FARM_EVERSION, "the store %.200s is of unknown version %lu", self->dir,
                        schema);
     return FARM_OK;

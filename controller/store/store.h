@@ -29,6 +29,7 @@ struct trial_record {
     uint64_t params, macs, activation_bytes;
     int64_t proposed_ms, finished_ms; /* wall clock */
     struct result result;             /* once TRIAL_DONE */
+    uint32_t rung; /* that the result is of: 0 where trials are trained to the end at once */
     char worker[LIMIT_NAME + 1];
 };
 void trial_record_release(struct trial_record *self);
@@ -39,6 +40,8 @@ enum event_kind {
     EVENT_FINAL = 3,
     EVENT_EXHAUSTED =
         4, /* the strategy was asked `trial` times, and no answer was within the constraints */
+    /* 5, 7: forms of 1 and 2 on disk (record.c) */
+    EVENT_PROMOTED = 6, /* a trial goes on to another rung */
 };
 /* One entry of the journal: what the search's state is a fold of. */
 struct event {
@@ -48,6 +51,7 @@ struct event {
     uint64_t parent;       /* PROPOSED */
     struct genome *genome; /* PROPOSED; read: free() */
     uint32_t redraws; /* PROPOSED: proposals of known networks that were thrown away for this one */
+    uint32_t rung;    /* RESULT, PROMOTED */
     enum outcome outcome; /* RESULT, FINAL */
     double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy */
     uint64_t known_from;  /* RESULT */
@@ -83,7 +87,8 @@ void store_abort(struct store *self);
 /* Puts, inside a transaction: FARM_OK, FARM_ENOMEM, or FARM_EINPUT for what breaks the order. Not inside a visitor. */
 int store_append_event(struct store *self, struct event *event); /* sets seq */
 /* Trials are numbered without gaps. What is known when proposed is written once; putting the trial again with
- * TRIAL_DONE adds its result and, when that is OK, its place in the indexes. A result is put once. */
+ * TRIAL_DONE adds its result and, when that is OK, its place in the indexes. A later result (of a higher rung) takes the
+ * place of the earlier. */
 int store_put_trial(struct store *self, const struct trial_record *record);
 int store_set_population(struct store *self, uint64_t serial, uint64_t trial,
                          double fitness); /* serial-th to enter */
@@ -105,6 +110,9 @@ int store_get_snapshot(struct store *self, uint64_t *next_seq, uint8_t **bytes,
                        size_t *len); /* malloc'd */
 int store_get_blob(struct store *self, const char *name, uint8_t **bytes, size_t *len);
 int store_get_meta(struct store *self, const char *name, char **text);
+/* Every blob whose name begins with prefix; the visitor returns false to stop. */
+int store_each_blob(struct store *self, const char *prefix,
+                    bool (*visit)(const char *name, size_t len, void *), void *ctx);
 uint64_t store_n_events(struct store *self);
 uint64_t store_n_trials(struct store *self);
 uint64_t store_n_done(struct store *self);
@@ -117,7 +125,7 @@ void store_unpin(struct store *self);
 int store_each_event(struct store *self, uint64_t from_seq,
                      bool (*visit)(const struct event *, void *), void *ctx, struct why *why);
 int store_each_best(struct store *self, bool (*visit)(uint64_t trial, double fitness, void *),
-                    void *ctx); /* fittest first */
+                    void *ctx); /* fittest first, by the last result of each */
 int store_each_trial(struct store *self, uint64_t from,
                      bool (*visit)(const struct trial_record *, void *), void *ctx,
                      struct why *why);
