@@ -177,6 +177,11 @@ const struct experiment_config *experiment_config(const struct experiment *self)
     return &self->config;
 }
 
+bool experiment_has_rungs(const struct experiment *self)
+{
+    return !has_one_rung(self);
+}
+
 struct store *experiment_store(struct experiment *self)
 {
     return self->store;

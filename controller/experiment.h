@@ -55,6 +55,8 @@ const struct experiment_config *experiment_config(const struct experiment *self)
 /* Another number of trials in all, from now on and after every open (resume --trials N). Durable with the next commit.
  * FARM_EINPUT when more than that have been proposed already. A final training that is recorded is forgotten. */
 int experiment_extend(struct experiment *self, uint64_t trials, struct why *why);
+/* Whether its scheduler lets trials pause and go on. */
+bool experiment_has_rungs(const struct experiment *self);
 struct store *experiment_store(struct experiment *self);
 const struct space *experiment_space(const struct experiment *self);
 

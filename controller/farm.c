@@ -41,6 +41,8 @@ struct farm {
     uint64_t broker; /* nonce of the one that welcomed us */
 
     bool all_proposed, exhausted, draining, finishing, finished;
+    bool
+        waiting; /* nothing is to run until a result comes: trials rest that others must catch up with */
     int64_t paused_until_ms;
     struct why paused;
 
@@ -146,6 +148,8 @@ static uint32_t demand(const struct farm *self)
     uint64_t trials = experiment_config(self->experiment)->trials;
     uint64_t left = trials > summary.proposed ? trials - summary.proposed : 0;
     left = (self->all_proposed ? 0 : left) + inflight_n(self->inflight);
+    if (!self->all_proposed && experiment_has_rungs(self->experiment))
+        left += inflight_n(self->inflight) + 1; /* every result may let a trial go on */
     if (left == 0 && self->options.final && !self->finished)
         left = 1;
     return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
@@ -374,7 +378,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
     if (fresh) {
         self->view.fresh++;
         account_result(self, &result);
-        self->exhausted = false; /* evolution may know more now */
+        self->exhausted = self->waiting = false; /* strategy and scheduler may know more now */
         if (lease->key.rung == WIRE_RUNG_FINAL)
             self->finished = true;
         if (self->options.watch.result != NULL)
@@ -443,6 +447,13 @@ static int queue_all_pending(struct farm *self, bool again, struct why *why)
     return rc;
 }
 
+static bool no_new_trials(const struct farm *self)
+{
+    struct experiment_summary summary;
+    experiment_summary(self->experiment, &summary);
+    return summary.proposed >= experiment_config(self->experiment)->trials;
+}
+
 /* Proposes while the window has room. What is proposed waits in the queue for the turn's commit. */
 static int ask(struct farm *self, struct why *why)
 {
@@ -453,13 +464,17 @@ static int ask(struct farm *self, struct why *why)
         if (rc != FARM_OK)
             return rc;
     }
-    while (self->connected && !self->all_proposed && !self->exhausted && !self->hold &&
-           inflight_n(self->inflight) < self->view.window) {
+    while (self->connected && !self->all_proposed && !self->exhausted && !self->waiting &&
+           !self->hold && inflight_n(self->inflight) < self->view.window) {
         struct proposal proposal;
         int rc = experiment_propose(self->experiment, &proposal, why);
         if (rc == FARM_ENOTFOUND) {
             self->all_proposed = true;
             account_stop(self);
+        } else if (rc == FARM_EBUSY) {
+            self->waiting = true;
+            if (no_new_trials(self)) /* what is left to do depends on what runs */
+                account_stop(self);
         } else if (rc == FARM_EEXHAUSTED) {
             self->exhausted = true; /* until the next result, if any is still to come */
             if (inflight_n(self->inflight) == 0) {

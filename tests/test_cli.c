@@ -79,8 +79,8 @@ static const struct {
     {"search --optimizer adagrad", 2, "optimizer \"adagrad\": must be sgd, rmsprop, adam or adamw"},
     {"search --optimizer a-name-far-too-long", 2, "--optimizer: its text is longer than 15"},
     {"search --final-optimizer adagrad", 2, "of the final training: optimizer \"adagrad\""},
-    {"search --schedule step:30", 2, "schedule \"step:30\": must be step:EPOCHS,FACTOR"},
-    {"search --schedule cosine:1 --lr 0.1", 2, "its floor is above lr, which is 0.1"},
+    {"search --lr-schedule step:30", 2, "schedule \"step:30\": must be step:EPOCHS,FACTOR"},
+    {"search --lr-schedule cosine:1 --lr 0.1", 2, "its floor is above lr, which is 0.1"},
     {"search --ema 1", 2, "--ema: 1 is outside 0 .. 0.999999"},
     {"search --mixup -1", 2, "--mixup: -1 is outside"},
     {"search --epsilon 1", 2, "--square-decay and --epsilon belong to --optimizer rmsprop, adam"},
@@ -348,8 +348,8 @@ START_TEST(settings_of_the_training_reach_the_evaluator)
 
     write_text("a.yaml", "optimizer: adam\nmixup: 0.3\ncutmix: 1\nema: 0.99\nema-warmup: no\n");
     expect("search --config a.yaml --optimizer rmsprop --epsilon 1 --square-decay 0.95 "
-           "--epsilon-outside --decay-weights-only --schedule milestones:2,3.5,0.1 "
-           "--aux-weight 0.2 --diverge-above 5 --measure-latency --final-schedule constant "
+           "--epsilon-outside --decay-weights-only --lr-schedule milestones:2,3.5,0.1 "
+           "--aux-weight 0.2 --diverge-above 5 --measure-latency --final-lr-schedule constant "
            "--final-mixup 0 "
            "--trials 1 --strategy random --slots 1 --out run --exec "
            "'cat >> tasks; echo \"{\\\"final\\\": true, \\\"accuracy\\\": 0.5, "

@@ -65,7 +65,7 @@ static void list_one(struct listing *list, const struct trial_record *r)
         json_array_append_new(list->array, found_json(list->look->space, r, NULL));
         return;
     }
-    char params[28], macs[28], fitness[16] = "-";
+    char params[28], macs[28], fitness[16] = "-", epochs[16] = "";
     bool done = r->state == TRIAL_DONE, ok = done && r->result.outcome == OUTCOME_OK;
     char *notation = r->genome != NULL && space_check(list->look->space, r->genome, NULL) == FARM_OK
                          ? space_notation(list->look->space, r->genome)
@@ -74,7 +74,9 @@ static void list_one(struct listing *list, const struct trial_record *r)
     text_thousands(r->macs, macs);
     if (ok)
         snprintf(fitness, sizeof fitness, "%.4f", r->result.fitness);
-    printf("%8" PRIu64 "  %-8s  %-8s  %12s  %14s  %s\n", r->trial, fitness,
+    if (list->look->rungs > 1) /* else all are trained as long */
+        snprintf(epochs, sizeof epochs, "%6" PRIu32 "  ", done ? r->result.epochs : 0);
+    printf("%8" PRIu64 "  %-8s  %s%-8s  %12s  %14s  %s\n", r->trial, fitness, epochs,
            done ? outcome_name(r->result.outcome) : "pending", params, macs,
            done && !ok ? r->result.reason : (notation != NULL ? notation : ""));
     free(notation);
@@ -132,8 +134,9 @@ int cmd_list(int argc, char **argv)
     struct listing list = {&look, &args, args.json ? json_array() : NULL,
                            args.best > 0 ? args.best : 10, FARM_OK};
     if (!args.json)
-        printf("%8s  %-8s  %-8s  %12s  %14s  %s\n", "trial", "fitness", "outcome", "parameters",
-               "multiply-adds", args.failed ? "reason" : "network");
+        printf("%8s  %-8s  %s%-8s  %12s  %14s  %s\n", "trial", "fitness",
+               look.rungs > 1 ? "epochs  " : "", "outcome", "parameters", "multiply-adds",
+               args.failed ? "reason" : "network");
     if (args.all || args.failed)
         rc = store_each_trial(look.store, 0, visit_trial, &list, &why);
     else

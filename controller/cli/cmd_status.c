@@ -51,10 +51,8 @@ struct tally {
 static bool count_ok(uint64_t trial, double fitness, void *ctx)
 {
     struct tally *tally = ctx;
-    if (tally->ok++ == 0) {
-        tally->best_trial = trial;
-        tally->best = fitness;
-    }
+    (void)trial, (void)fitness;
+    tally->ok++;
     return true;
 }
 
@@ -65,6 +63,19 @@ static bool count_member(uint64_t serial, uint64_t trial, double fitness, void *
     tally->members++;
     tally->sum += fitness;
     return true;
+}
+
+static int find_best(const struct look *look, struct tally *tally)
+{
+    struct trial_record record;
+    int rc = look_best(look, &tally->best_trial);
+    if (rc != FARM_OK || tally->best_trial == UINT64_MAX)
+        return rc;
+    if ((rc = store_get_trial(look->store, tally->best_trial, &record)) != FARM_OK)
+        return rc;
+    tally->best = record.result.fitness;
+    trial_record_release(&record);
+    return FARM_OK;
 }
 
 static json_t *number(double x)
@@ -94,6 +105,9 @@ static void print_run(const struct look *look, const struct tally *tally, const 
            look->space->config.stages);
     printf("  strategy    %s%s%s\n", c->strategy, c->strategy_options[0] ? ", " : "",
            c->strategy_options);
+    if (c->scheduler[0] != '\0' && strcmp(c->scheduler, "full") != 0)
+        printf("  scheduler   %s%s%s\n", c->scheduler, c->scheduler_options[0] ? ", " : "",
+               c->scheduler_options);
     printf("  trials      %" PRIu64 " recorded (%" PRIu64 " failed), %" PRIu64 " pending, %" PRIu64
            " wanted\n",
            done, done - tally->ok, proposed - done, c->trials);
@@ -119,11 +133,12 @@ static json_t *run_json(const struct look *look, const struct tally *tally)
     uint64_t proposed = store_n_trials(look->store), done = store_n_done(look->store), final_trial;
     struct result final;
     json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:o,s:I}", "name", c->name, "data",
-        c->data.name, "space", c->space.name, "strategy", c->strategy, "strategy_options",
-        c->strategy_options, "trials", (json_int_t)c->trials, "proposed", (json_int_t)proposed,
-        "done", (json_int_t)done, "failed", (json_int_t)(done - tally->ok), "best",
-        tally->ok > 0 ? number(tally->best) : json_null(), "best_trial",
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:o,s:I}", "name", c->name,
+        "data", c->data.name, "space", c->space.name, "strategy", c->strategy, "strategy_options",
+        c->strategy_options, "scheduler", c->scheduler[0] != '\0' ? c->scheduler : "full",
+        "scheduler_options", c->scheduler_options, "trials", (json_int_t)c->trials, "proposed",
+        (json_int_t)proposed, "done", (json_int_t)done, "failed", (json_int_t)(done - tally->ok),
+        "best", tally->ok > 0 ? number(tally->best) : json_null(), "best_trial",
         tally->ok > 0 ? json_integer((json_int_t)tally->best_trial) : json_null(), "population",
         (json_int_t)tally->members, "population_mean",
         tally->members > 0 ? number(tally->sum / (double)tally->members) : json_null(),
@@ -144,8 +159,9 @@ static int status_of_run(const struct status_args *args)
     int rc = look_open(&look, args->dir, &why);
     if (rc != FARM_OK)
         return cli_fail(rc, &why);
-    if ((rc = store_each_best(look.store, count_ok, &tally)) == FARM_OK)
-        rc = store_each_population(look.store, count_member, &tally);
+    if ((rc = store_each_best(look.store, count_ok, &tally)) == FARM_OK &&
+        (rc = store_each_population(look.store, count_member, &tally)) == FARM_OK)
+        rc = find_best(&look, &tally);
     if (rc != FARM_OK)
         rc = cli_fail(rc, &why);
     else if (args->json)

@@ -5,6 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scheduler.h"
+
+static int count_rungs(struct look *self, struct why *why)
+{
+    const struct experiment_config *c = &self->config;
+    struct scheduler *scheduler = NULL;
+    int rc = scheduler_create(&scheduler, c->scheduler[0] != '\0' ? c->scheduler : "full",
+                              c->scheduler_options, c->recipe.epochs, c->seed, why);
+    if (rc == FARM_OK)
+        self->rungs = scheduler_ladder(scheduler)->n;
+    scheduler_destroy(&scheduler);
+    return rc;
+}
+
 int look_open(struct look *self, const char *dir, struct why *why)
 {
     memset(self, 0, sizeof *self);
@@ -13,6 +27,8 @@ int look_open(struct look *self, const char *dir, struct why *why)
         rc = experiment_config_from_json(&self->config, store_config(self->store), why);
     if (rc == FARM_OK)
         rc = space_open(&self->space, &self->config.space, why);
+    if (rc == FARM_OK)
+        rc = count_rungs(self, why);
     if (rc != FARM_OK)
         look_close(self);
     return rc;
@@ -24,11 +40,35 @@ void look_close(struct look *self)
     store_close(&self->store);
 }
 
-static bool take_first(uint64_t trial, double fitness, void *ctx)
+/* The fittest of those that were trained longest. */
+struct best {
+    struct store *store;
+    uint64_t trial;
+    uint32_t rung, top;
+    int rc;
+};
+
+static bool take_if_higher(uint64_t trial, double fitness, void *ctx)
 {
+    struct best *best = ctx;
+    struct trial_record record;
     (void)fitness;
-    *(uint64_t *)ctx = trial;
-    return false;
+    if ((best->rc = store_get_trial(best->store, trial, &record)) != FARM_OK)
+        return false;
+    if (best->trial == UINT64_MAX || record.rung > best->rung) {
+        best->trial = trial;
+        best->rung = record.rung;
+    }
+    trial_record_release(&record);
+    return best->rung < best->top;
+}
+
+int look_best(const struct look *self, uint64_t *trial)
+{
+    struct best best = {self->store, UINT64_MAX, 0, self->rungs - 1, FARM_OK};
+    int rc = store_each_best(self->store, take_if_higher, &best);
+    *trial = best.trial;
+    return rc == FARM_OK ? best.rc : rc;
 }
 
 int look_trial(const struct look *self, const char *which, struct trial_record *out,
@@ -37,7 +77,7 @@ int look_trial(const struct look *self, const char *which, struct trial_record *
     uint64_t trial = UINT64_MAX;
     char *end;
     if (strcmp(which, "best") == 0) {
-        int rc = store_each_best(self->store, take_first, &trial);
+        int rc = look_best(self, &trial);
         if (rc != FARM_OK)
             return why_set(why, rc, "cannot read the index of the best: %s", farm_strerror(rc));
         if (trial == UINT64_MAX)

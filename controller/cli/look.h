@@ -12,11 +12,14 @@ struct look {
     struct store *store;
     struct experiment_config config;
     struct space *space;
+    uint32_t rungs; /* of its scheduler's ladder */
 };
 
 int look_open(struct look *self, const char *dir, struct why *why);
 void look_close(struct look *self);
 
+/* The fittest of the trials that were trained longest; UINT64_MAX: none has succeeded. */
+int look_best(const struct look *self, uint64_t *trial);
 /* A trial's record, by number or "best" (the fittest so far). Release with trial_record_release().
  * FARM_ENOTFOUND with a sentence. */
 int look_trial(const struct look *self, const char *which, struct trial_record *out,

@@ -18,6 +18,7 @@
 #include "live.h"
 #include "local.h"
 #include "log.h"
+#include "scheduler.h"
 
 #define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
 #define WAIT_BROKER_MS 30000  /* for a broker that never answered */
@@ -391,6 +392,16 @@ static int run(struct run *self)
 
 /* ------------------------------------------------------------------ search */
 
+/* "asha,eta=3" is the scheduler asha with the options "eta=3". */
+static void split_schedule(const char *text, char *name, size_t name_room, char *options,
+                           size_t options_room)
+{
+    size_t len = strcspn(text, ",");
+
+    (void)snprintf(name, name_room, "%.*s", (int)len, text);
+    copy_text(options, options_room, text + len + (text[len] == ','));
+}
+
 static void fill_config(struct experiment_config *out, const struct settings *s,
                         const struct run *self)
 {
@@ -402,6 +413,9 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->space.classes = self->data.classes;
     copy_text(out->strategy, sizeof out->strategy, s->strategy);
     copy_text(out->strategy_options, sizeof out->strategy_options, s->strategy_options);
+    split_schedule(s->schedule, out->scheduler, sizeof out->scheduler, out->scheduler_options,
+                   sizeof out->scheduler_options);
+    out->paused_bytes = s->max_paused;
     out->trials = s->trials;
     out->recipe = s->recipe;
     out->final_recipe = s->final;
@@ -419,6 +433,8 @@ static int check_names(struct run *self, const struct settings *s, struct why *w
 {
     struct space *space = NULL;
     struct strategy *strategy = NULL;
+    struct scheduler *scheduler = NULL;
+    char name[32], scheduler_options[256];
     int rc = settings_space(s, &self->space, why);
     if (rc != FARM_OK)
         return rc;
@@ -426,9 +442,13 @@ static int check_names(struct run *self, const struct settings *s, struct why *w
     config.input = (struct graph_shape){32, 32, 3};
     config.classes = 10;
     config.channels = config.cells = config.stages = config.stem_stride = 0;
+    split_schedule(s->schedule, name, sizeof name, scheduler_options, sizeof scheduler_options);
     rc = space_open(&space, &config, why);
     if (rc == FARM_OK)
         rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);
+    if (rc == FARM_OK)
+        rc = scheduler_create(&scheduler, name, scheduler_options, s->recipe.epochs, s->seed, why);
+    scheduler_destroy(&scheduler);
     strategy_destroy(&strategy);
     space_close(&space);
     return rc;
@@ -439,12 +459,14 @@ static void say_what(const struct run *self, const struct settings *s)
     if (self->show.json || self->show.quiet)
         return;
     printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, %" PRIu32
-           " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32 " epochs, seed %" PRIu64
+           " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32 " epochs%s%s, seed %" PRIu64
            "; kept in %s\n",
            self->space.name, self->data.name, self->data.h, self->data.w, self->data.c,
            self->data.classes, self->data.n_train + self->data.n_test, s->strategy,
            s->strategy_options[0] ? " (" : "", s->strategy_options,
-           s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs, s->seed, self->dir);
+           s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs,
+           strcmp(s->schedule, "full") != 0 ? " under " : "",
+           strcmp(s->schedule, "full") != 0 ? s->schedule : "", s->seed, self->dir);
     fflush(stdout);
 }
 

@@ -60,7 +60,7 @@ static const char *const group_titles[] = {
       "L2 penalty; decoupled for adamw")                                                           \
     X("decay-weights-only", "yes|no", SETTING_FLAG, decay_weights_only, 0, 1, "no", NULL,          \
       "no weight decay on gamma, beta and bias")                                                   \
-    X("schedule", "TEXT", SETTING_TEXT, schedule, 0, 0, "cosine", NULL,                            \
+    X("lr-schedule", "TEXT", SETTING_TEXT, schedule, 0, 0, "cosine", NULL,                         \
       "of the learning rate after the warm-up: cosine[:FLOOR], constant, step:EPOCHS,FACTOR, "     \
       "milestones:E1,E2,...,FACTOR or exponential:FACTOR")                                         \
     X("warmup", "EPOCHS", SETTING_REAL, warmup_epochs, 0, 1e6, "0.5", "2",                         \
@@ -166,6 +166,13 @@ const struct setting settings_table[] = {
      "drawn for a tournament (evolution; 0: P/4)", GROUP_STRATEGY},
     {"strategy-options", "K=V,...", SETTING_TEXT, TEXT(strategy_options), NULL,
      "of the strategy, as its help says", GROUP_STRATEGY},
+    {"schedule", "NAME[,K=V...]", SETTING_TEXT, TEXT(schedule), "full",
+     "how long each trial is trained, and which one goes on, as listed below; e.g. "
+     "asha,eta=3,min=1,max=27",
+     GROUP_STRATEGY},
+    {"max-paused", "BYTES", SETTING_BYTES, AT(max_paused), 0, 0, U64, "2GB",
+     "of paused trainings that are kept; those of the least fitness begin anew; 0: any",
+     GROUP_STRATEGY},
 
     RECIPE_SETTINGS(SEARCH_ROW) RECIPE_SETTINGS(FINAL_ROW)
 

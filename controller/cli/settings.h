@@ -21,6 +21,8 @@ struct settings {
     char space_options[192], tune[256];
     double cell_drop_path;
     uint64_t population, sample; /* 0: the strategy's own default */
+    char schedule[280];          /* a scheduler's name, and its options behind a comma */
+    uint64_t max_paused;
     uint64_t trials, seed;
     struct recipe recipe, final; /* final: final_given() tells which were set */
     uint64_t max_params, max_macs, max_memory;
