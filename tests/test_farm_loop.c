@@ -23,6 +23,7 @@ struct experiment {
     bool done[64], durable_done[64];
     enum outcome outcome[64];
     bool final_done, durable_final, disk_full;
+    bool rungs; /* one trial at a time: the next is proposed when the one before has its result */
     int commits, failed_commits;
 };
 
@@ -53,12 +54,19 @@ const struct experiment_config *experiment_config(const struct experiment *self)
     return &self->config;
 }
 
+bool experiment_has_rungs(const struct experiment *self)
+{
+    return self->rungs;
+}
+
 int experiment_propose(struct experiment *self, struct proposal *out, struct why *why)
 {
     (void)why;
     pthread_mutex_lock(&self->lock);
     int rc = FARM_ENOTFOUND;
-    if (self->proposed < self->config.trials)
+    if (self->rungs && self->proposed > n_done(self))
+        rc = FARM_EBUSY;
+    else if (self->proposed < self->config.trials)
         rc = make_proposal(self->proposed++, 0, out);
     pthread_mutex_unlock(&self->lock);
     return rc;
@@ -459,6 +467,23 @@ START_TEST(no_more_than_the_window_is_ever_out)
     expect_ack(1);
     expect_publish(2, false);
     stop = 2;
+    expect(WIRE_GOODBYE);
+    join();
+}
+END_TEST
+
+START_TEST(what_waits_for_a_result_is_asked_for_when_it_came)
+{
+    experiment->rungs = true;
+    experiment->config.trials = 3;
+    start_farm();
+    greet(4);
+    for (uint64_t trial = 0; trial < 3; trial++) {
+        expect_publish(trial, false);
+        expect_nothing(50);
+        say_result(trial, OUTCOME_OK);
+        expect_ack(trial);
+    }
     expect(WIRE_GOODBYE);
     join();
 }
