@@ -768,6 +768,7 @@ int main(void)
     tcase_add_test(tcase, a_broker_of_another_version_ends_it_with_both_versions);
     tcase_add_test(tcase, one_stop_ends_a_search_whose_disk_is_full);
     tcase_add_test(tcase, no_more_than_the_window_is_ever_out);
+    tcase_add_test(tcase, what_waits_for_a_result_is_asked_for_when_it_came);
     tcase_add_test(tcase, a_busy_broker_gets_the_task_again_when_its_window_allows);
     tcase_add_test(tcase, a_second_copy_of_a_result_is_acknowledged_and_dropped);
     tcase_add_test(tcase, a_result_of_another_experiment_is_not_acknowledged);
