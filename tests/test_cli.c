@@ -150,7 +150,7 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
     write_text("alias.yaml", "epochs: *two\n");
     write_text("empty-value.yaml", "epochs:\n");
     write_text("zeros.yaml", "\x01\x02");
-    write_text("schedule.yaml", "optimizer: rmsprop\nepsilon: 1\nschedule: linear\n");
+    write_text("schedule.yaml", "optimizer: rmsprop\nepsilon: 1\nlr-schedule: linear\n");
     write_text("nested.yaml", "epochs: [1, 2]\n");
     expect(mistakes[_i].line, mistakes[_i].status, mistakes[_i].sentence);
 }
