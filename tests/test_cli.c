@@ -131,8 +131,18 @@ static const struct {
     {"best nowhere", 2, "nowhere"},
     {"replay nowhere", 2, "nowhere"},
     {"export nowhere best", 2, "as what?"},
-    {"export nowhere best --dot --svg", 2, "choose one of --dot, --svg, --json"},
-    {"export nowhere best --json --cell", 2, "--cell goes with --dot and --svg"},
+    {"export nowhere best --dot --svg", 2, "choose --dot or --svg"},
+    {"export nowhere best --dot --json", 2, "choose one of --dot, --svg, --json and --genotype"},
+    {"export nowhere best --json --cell", 2,
+     "--cell, --network and --outline go with --dot and --svg"},
+    {"export nowhere best --dot --cell --outline", 2, "choose one of --cell, --network"},
+    {"import", 2, "which architecture?"},
+    {"import --space nasbench201 a b", 2, "put it in quotes"},
+    {"import --space nowhere a", 2, "there is no search space 'nowhere'"},
+    {"import --images 28x28 a", 2, "as in 28x28x1"},
+    {"import --images 28x28x1x a", 2, "as in 28x28x1"},
+    {"import --classes 0 a", 2, "a number from 1 on"},
+    {"import --space nasbench201 '|none~0|+|'", 2, "  |none~0|+|\n            ^"},
     {"export nowhere best --genotype --keep-batch-norm", 2, "--keep-batch-norm goes with --onnx"},
     {"export nowhere best --dot", 2, "nowhere"},
     {"version --loud", 2, "unknown argument \"--loud\""},
@@ -262,6 +272,22 @@ START_TEST(spaces_are_listed_shown_drawn_from_counted_and_checked)
     expect("space show dart", 2, "there is no search space 'dart'");
     expect("space show darts --images 28", 2, "as in 28x28x1");
     expect("space sample darts -n 0", 2, "a number from 1 on");
+}
+END_TEST
+
+/* A network in the benchmark's notation, with the benchmark's parameters; what was found, read back; and a mistake. */
+START_TEST(an_architecture_is_read_measured_and_drawn)
+{
+    expect("import --space nasbench201 --stages 3 --cells 5 "
+           "'|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|"
+           "nor_conv_3x3~2|'",
+           0, "1,288,506");
+    expect("search --out run --trials 5 --no-final --space darts " SYNTHETIC, 0, "");
+    expect("export run 3 --genotype -o genotype", 0, "");
+    expect("import --space darts --images 8x8x1 --json - <genotype", 0, "\"macs\"");
+    expect("import --space darts --images 8x8x1 --dot --outline - <genotype", 0, "<B>stem</B>");
+    expect("import --space nasbench201 - <genotype", 2, "expected '|'\n  Genotype(normal=[(");
+    expect("import --space darts --images 8x8x1 - <genotype", 0, "\nreduction\n  2       = ");
 }
 END_TEST
 
@@ -495,6 +521,7 @@ int main(void)
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
     tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
+    tcase_add_test(search, an_architecture_is_read_measured_and_drawn);
     tcase_add_test(search, a_search_of_ones_own_space_needs_its_file_only_to_begin);
     tcase_add_test(search, spaces_are_listed_shown_drawn_from_counted_and_checked);
     tcase_add_test(search, without_graphviz_a_picture_is_dot_and_a_sentence_says_why);

@@ -16,6 +16,8 @@ const struct command cli_commands[] = {
     {"replay", "DIR", "derive the whole search again from its journal and compare, bit for bit",
      cmd_replay},
     {"export", "DIR TRIAL|best", "a network as ONNX, DOT, SVG or JSON; its weights", cmd_export},
+    {"import", "ARCHITECTURE",
+     "an architecture in its community's notation: checked, measured, drawn", cmd_import},
     {"space", "list|show|...", "the search spaces: what there is, genes, samples; checks a file",
      cmd_space},
     {"version", "", "which version this is", cmd_version},

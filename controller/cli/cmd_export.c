@@ -6,33 +6,32 @@
 #include <string.h>
 
 #include "cli.h"
+#include "draw.h"
 #include "export.h"
 #include "files.h"
 #include "look.h"
 
-enum form { FORM_NONE, FORM_DOT = 'd', FORM_JSON = 'j', FORM_SVG = 's', FORM_GENOTYPE = 'g' };
+enum form { FORM_NONE, FORM_JSON = 'j', FORM_GENOTYPE = 'g' };
 
 struct export_args {
     const char *dir, *trial, *out, *weights, *onnx;
     enum form form;
-    bool cell, network, outline, keep_batch_norm;
+    struct draw draw;
+    bool keep_batch_norm;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct export_args *args = state->input;
+    if (draw_parse(&args->draw, key, state))
+        return 0;
     switch (key) {
-    case FORM_DOT:
     case FORM_JSON:
-    case FORM_SVG:
     case FORM_GENOTYPE:
         if (args->form != FORM_NONE && args->form != (enum form)key)
-            argp_error(state, "choose one of --dot, --svg, --json and --genotype");
+            argp_error(state, "choose one of --json and --genotype");
         args->form = (enum form)key;
         return 0;
-    case 'c': args->cell = true; return 0;
-    case 'n': args->network = true; return 0;
-    case 'l': args->outline = args->network = true; return 0;
     case 'o': args->out = arg; return 0;
     case 'w': args->weights = arg; return 0;
     case 'x': args->onnx = arg; return 0;
@@ -45,15 +44,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (args->trial == NULL)
             argp_error(state, "which network? Give a run's folder, and a trial's number or best");
-        if (args->form == FORM_NONE && args->weights == NULL && args->onnx == NULL)
+        if (args->form == FORM_NONE && args->draw.form == DRAW_NONE && args->weights == NULL &&
+            args->onnx == NULL)
             argp_error(state, "as what? Choose --onnx FILE, --dot, --svg, --json, --genotype or "
                               "--weights FILE");
+        if (args->form != FORM_NONE && args->draw.form != DRAW_NONE)
+            argp_error(state, "choose one of --dot, --svg, --json and --genotype");
+        draw_check(&args->draw, state);
         if (args->keep_batch_norm && args->onnx == NULL)
             argp_error(state, "--keep-batch-norm goes with --onnx");
-        if (args->cell && args->network)
-            argp_error(state, "choose --cell or --network");
-        if (args->cell && args->form != FORM_DOT && args->form != FORM_SVG)
-            argp_error(state, "--cell goes with --dot and --svg: the rest is of the whole network");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -65,33 +64,17 @@ static int render(const struct export_args *args, const struct look *look,
                   struct why *why)
 {
     struct graph *graph = NULL;
-    char *dot = NULL;
-    int rc = space_decode(look->space, genome, &graph, why);
-    if (rc != FARM_OK)
+    int rc;
+    if (args->draw.form != DRAW_NONE)
+        return draw_network(&args->draw, look->space, genome, title, out, len, why);
+    if ((rc = space_decode(look->space, genome, &graph, why)) != FARM_OK)
         return rc;
     if (args->form == FORM_GENOTYPE)
-        *out = look->space->ops->notation(look->space, genome);
-    else if (args->form == FORM_JSON)
-        rc = export_json(graph, out);
+        *out = space_notation(look->space, genome);
     else
-        rc = args->cell ? export_cell_dot(look->space, genome, title, &dot)
-             : args->form == FORM_SVG && !args->network
-                 ? export_picture_dot(look->space, genome, title, &dot)
-                 : export_graph_dot(graph, title, args->outline, &dot);
+        rc = export_json(graph, out);
     graph_destroy(&graph);
-    if (rc == FARM_ENOTFOUND)
-        return why_set(why, rc, "space %s has no cells to draw; take --network",
-                       look->space->config.name);
-    if (rc != FARM_OK)
-        return why_set(why, rc, "cannot write the network down: %s", farm_strerror(rc));
-    if (args->form == FORM_SVG) {
-        rc = export_svg(dot, out, len, why);
-        free(dot);
-        return rc == FARM_ENOTFOUND ? FARM_EIO : rc; /* a library is missing: no mistake in usage */
-    }
-    if (args->form == FORM_DOT)
-        *out = dot;
-    if (*out == NULL)
+    if (rc != FARM_OK || *out == NULL)
         return why_set(why, FARM_ENOMEM, "no memory for the network's text");
     *len = strlen(*out);
     return FARM_OK;
@@ -104,15 +87,8 @@ static int export_form(const struct export_args *args, const struct look *look,
     size_t len = 0;
     snprintf(title, sizeof title, "%s, trial %" PRIu64, look->config.name, record->trial);
     int rc = render(args, look, record->genome, title, &text, &len, why);
-    if (rc != FARM_OK)
-        return rc;
-    if (args->out != NULL && strcmp(args->out, "-") != 0) {
-        rc = file_write(args->out, text, len, why);
-    } else {
-        fwrite(text, 1, len, stdout);
-        if (len > 0 && text[len - 1] != '\n')
-            putchar('\n');
-    }
+    if (rc == FARM_OK)
+        rc = text_write(args->out, text, len, why);
     free(text);
     return rc;
 }
@@ -161,7 +137,7 @@ static int tell_all(struct origin *self, const struct export_args *args, const s
     *self = (struct origin){.about = {.name = look->config.name,
                                       .doc = self->doc,
                                       .keep_batch_norm = args->keep_batch_norm}};
-    self->genotype = look->space->ops->notation(look->space, record->genome);
+    self->genotype = space_notation(look->space, record->genome);
     if (self->genotype == NULL)
         return FARM_ENOMEM;
     snprintf(self->trial, sizeof self->trial, "%" PRIu64, record->trial);
@@ -227,13 +203,8 @@ static int export_trained(const struct export_args *args, const struct look *loo
 int cmd_export(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"dot", FORM_DOT, NULL, 0, "graphviz's language (the network, or --cell)", 0},
-        {"svg", FORM_SVG, NULL, 0,
-         "a picture (of the cell if there is one, or --network); needs graphviz's library", 0},
+        DRAW_OPTIONS,
         {"json", FORM_JSON, NULL, 0, "the network as external evaluators get it", 0},
-        {"cell", 'c', NULL, 0, "draw the cell", 0},
-        {"network", 'n', NULL, 0, "draw the whole network", 0},
-        {"outline", 'l', NULL, 0, "draw the whole network, a box a block", 0},
         {"genotype", FORM_GENOTYPE, NULL, 0,
          "the architecture in the notation of its space, which nasfarm import reads", 0},
         {"onnx", 'x', "FILE", 0,
@@ -270,7 +241,7 @@ int cmd_export(int argc, char **argv)
     if (best)
         snprintf(which, sizeof which, "%" PRIu64, trial);
     if ((rc = look_trial(&look, best ? which : args.trial, &record, &why)) == FARM_OK) {
-        if (args.form != FORM_NONE)
+        if (args.form != FORM_NONE || args.draw.form != DRAW_NONE)
             rc = export_form(&args, &look, &record, &why);
         if (rc == FARM_OK && (args.weights != NULL || args.onnx != NULL))
             rc = export_trained(&args, &look, &record, &why);

@@ -31,31 +31,21 @@ static const struct argp_option own_options[] = {
     {"json", KEY_JSON, NULL, 0, "of list and sample: one JSON array", -1},
     {0}};
 
-static bool read_count(const char *text, uint32_t *out)
-{
-    char *end;
-    unsigned long v = strtoul(text, &end, 10);
-    *out = (uint32_t)v;
-    return *end == '\0' && text[0] != '-' && v > 0 && v <= UINT32_MAX;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct space_args *args = state->input;
-    struct graph_shape *s = &args->images;
-    char rest;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &args->settings; return 0;
     case KEY_IMAGES:
-        if (sscanf(arg, "%" SCNu32 "x%" SCNu32 "x%" SCNu32 "%c", &s->h, &s->w, &s->c, &rest) != 3)
+        if (!settings_images(arg, &args->images))
             argp_error(state, "--images %s: height, width and channels, as in 28x28x1", arg);
         return 0;
     case KEY_CLASSES:
-        if (!read_count(arg, &args->classes))
+        if (!settings_count(arg, &args->classes))
             argp_error(state, "--classes %s: a number from 1 on", arg);
         return 0;
     case 'n':
-        if (!read_count(arg, &args->n))
+        if (!settings_count(arg, &args->n))
             argp_error(state, "--number %s: a number from 1 on", arg);
         return 0;
     case KEY_DEFINITION: args->definition = true; return 0;
@@ -80,16 +70,13 @@ static int open_space(const struct space_args *args, const char *which, struct s
                       struct why *why)
 {
     struct settings settings = args->settings;
-    struct space_config config;
     struct why longer = {""};
     int rc = settings_set(&settings, settings_find("space"), which, &longer);
-    if (rc != FARM_OK)
-        return why_set(why, rc, "the space: %s", longer.text);
-    if ((rc = settings_space(&settings, &config, why)) != FARM_OK)
-        return rc;
-    config.input = args->images;
-    config.classes = args->classes;
-    return space_open(out, &config, why);
+    if (rc != FARM_OK) {
+        (void)why_set(why, rc, "the space: %s", longer.text);
+        return rc; /* not what why_set() returns: clang-tidy does not know that it is the same */
+    }
+    return settings_open_space(&settings, args->images, args->classes, out, why);
 }
 
 /* ------------------------------------------------------------------ list */

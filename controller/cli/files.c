@@ -92,3 +92,13 @@ int file_read(const char *path, size_t most, char **out, size_t *len, struct why
     *out = text;
     return FARM_OK;
 }
+
+int text_write(const char *path, const char *text, size_t len, struct why *why)
+{
+    if (path != NULL && strcmp(path, "-") != 0)
+        return file_write(path, text, len, why);
+    fwrite(text, 1, len, stdout);
+    if (len > 0 && text[len - 1] != '\n')
+        putchar('\n');
+    return FARM_OK;
+}

@@ -16,4 +16,7 @@ int file_write(const char *path, const void *bytes, size_t len, struct why *why)
 /* Reads a whole plain file of at most `most` bytes; a NUL stands behind them. *out is malloc'd. FARM_EINPUT. */
 int file_read(const char *path, size_t most, char **out, size_t *len, struct why *why);
 
+/* The same, or to standard output, as a line, where path is NULL or "-". */
+int text_write(const char *path, const char *text, size_t len, struct why *why);
+
 #endif

@@ -460,6 +460,16 @@ int settings_space(const struct settings *self, struct space_config *out, struct
     return FARM_OK;
 }
 
+int settings_open_space(const struct settings *self, struct graph_shape images, uint32_t classes,
+                        struct space **out, struct why *why)
+{
+    struct space_config config;
+    int rc = settings_space(self, &config, why);
+    config.input = images;
+    config.classes = classes;
+    return rc == FARM_OK ? space_open(out, &config, why) : rc;
+}
+
 static bool wanted(const char *const *only, const char *name)
 {
     if (only == NULL)
@@ -500,4 +510,24 @@ const struct argp_option *settings_argp(const char *const *only)
                                      .group = (int)group};
     }
     return options;
+}
+
+bool settings_count(const char *text, uint32_t *out)
+{
+    char *end;
+    unsigned long v = strtoul(text, &end, 10);
+    *out = (uint32_t)v;
+    return *end == '\0' && text[0] != '-' && v > 0 && v <= UINT32_MAX;
+}
+
+bool settings_images(const char *text, struct graph_shape *out)
+{
+    uint32_t *const sides[] = {&out->h, &out->w, &out->c};
+    char part[3][12], rest;
+    if (sscanf(text, "%11[0-9]x%11[0-9]x%11[0-9]%c", part[0], part[1], part[2], &rest) != 3)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (!settings_count(part[i], sides[i]))
+            return false;
+    return true;
 }

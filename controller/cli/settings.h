@@ -70,6 +70,14 @@ int settings_finish(struct settings *self, struct why *why);
  * which the data decides, are left out. FARM_EINPUT names file and line. */
 int settings_space(const struct settings *self, struct space_config *out, struct why *why);
 
+/* The same, opened for these images. */
+int settings_open_space(const struct settings *self, struct graph_shape images, uint32_t classes,
+                        struct space **out, struct why *why);
+
+/* "28x28x1"; "10". False when they are none. */
+bool settings_images(const char *text, struct graph_shape *out);
+bool settings_count(const char *text, uint32_t *out);
+
 /* The settings as argp options with keys SETTINGS_KEY + index, ended by an empty one; headings included. Of the named
  * only, when only != NULL (NULL-terminated). Static storage of one call. */
 #define SETTINGS_KEY 0x1000

@@ -52,10 +52,32 @@ static void print_latency(FILE *out, const struct result *r)
     fprintf(out, "\n");
 }
 
+void found_print_cost(FILE *out, uint64_t params, uint64_t macs, uint64_t activation_bytes)
+{
+    char number[28], bytes[16];
+    text_thousands(params, number);
+    fprintf(out, "  %-18s %s\n", "parameters", number);
+    text_thousands(macs, number);
+    fprintf(out, "  %-18s %s\n", "multiply-adds", number);
+    text_bytes(activation_bytes, bytes);
+    fprintf(out, "  %-18s %s at its peak, of one image\n", "activations", bytes);
+}
+
+void found_print_network(FILE *out, const struct space *space, const struct genome *genome)
+{
+    char *text = space_notation(space, genome);
+    if (text != NULL)
+        fprintf(out, "  %-18s %s\n", space->config.name, text);
+    free(text);
+    text = NULL;
+    if (export_cell_text(space, genome, &text) == FARM_OK)
+        fprintf(out, "\n%s", text);
+    free(text);
+}
+
 void found_print(FILE *out, const struct space *space, const struct trial_record *r,
                  const struct result *final)
 {
-    char number[28], bytes[16], *text = NULL;
     fprintf(out, "trial %" PRIu64 "\n", r->trial);
     if (final != NULL && final->outcome == OUTCOME_OK)
         print_accuracy(out, "test", final->test_accuracy, final->n_test);
@@ -63,24 +85,12 @@ void found_print(FILE *out, const struct space *space, const struct trial_record
         fprintf(out, "  %-18s %s: %s\n", "final training", outcome_name(final->outcome),
                 final->reason);
     print_evaluation(out, r);
-    text_thousands(r->params, number);
-    fprintf(out, "  %-18s %s\n", "parameters", number);
-    text_thousands(r->macs, number);
-    fprintf(out, "  %-18s %s\n", "multiply-adds", number);
-    text_bytes(r->activation_bytes, bytes);
-    fprintf(out, "  %-18s %s at its peak, of one image\n", "activations", bytes);
+    found_print_cost(out, r->params, r->macs, r->activation_bytes);
     print_latency(out, timed(r, final));
     if (r->parent != UINT64_MAX)
         fprintf(out, "  %-18s %" PRIu64 "\n", "parent", r->parent);
-    if (r->genome == NULL || space_check(space, r->genome, NULL) != FARM_OK)
-        return;
-    if ((text = space_notation(space, r->genome)) != NULL)
-        fprintf(out, "  %-18s %s\n", space->config.name, text);
-    free(text);
-    text = NULL;
-    if (export_cell_text(space, r->genome, &text) == FARM_OK)
-        fprintf(out, "\n%s", text);
-    free(text);
+    if (r->genome != NULL && space_check(space, r->genome, NULL) == FARM_OK)
+        found_print_network(out, space, r->genome);
 }
 
 static json_t *number_or_null(double x)
