@@ -31,6 +31,7 @@ static const struct field top_fields[] = {
     {"scheduler_options", TEXT, C(scheduler_options),
      sizeof((struct experiment_config *)NULL)->scheduler_options},
     {"paused_bytes", U64, C(paused_bytes), 0},
+    {"start_from", TEXT, C(start_from), sizeof((struct experiment_config *)NULL)->start_from},
     {"trials", U64, C(trials), 0},
     {"max_params", U64, C(max_params), 0},
     {"max_macs", U64, C(max_macs), 0},

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "experiment_inside.h"
+#include "known.h"
 #include "log.h"
 
 /* ---------------------------------------------------------------- making and leaving */
@@ -31,6 +32,11 @@ void experiment_free(struct experiment **self)
     *self = NULL;
 }
 
+static int begin_with(void *strategy, const struct genome *genome)
+{
+    return strategy_begin_with(strategy, genome);
+}
+
 int experiment_reset(struct experiment *self, struct why *why)
 {
     const struct experiment_config *c = &self->config;
@@ -43,8 +49,12 @@ int experiment_reset(struct experiment *self, struct why *why)
     if ((rc = scheduler_create(&self->scheduler, c->scheduler[0] != '\0' ? c->scheduler : "full",
                                c->scheduler_options, c->recipe.epochs, c->seed, why)) != FARM_OK)
         return rc;
-    return strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
-                           self->space, self->config.seed, why);
+    rc = strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
+                         self->space, self->config.seed, why);
+    if (rc != FARM_OK || self->config.start_from[0] == '\0')
+        return rc;
+    rc = known_read(self->space, self->config.start_from, begin_with, self->strategy, why);
+    return rc == FARM_OK ? rc : why_prefix(why, rc, "what the search starts from");
 }
 
 int experiment_prepare(struct experiment *self, struct why *why)
@@ -294,9 +304,10 @@ static int say_exhausted(const struct experiment *self, const struct rejections 
         return why_set(why, FARM_EEXHAUSTED, "no proposal of %" PRIu64 " is a network: %.160s",
                        tries, r->no_graph.text);
     return why_set(why, FARM_EEXHAUSTED,
-                   "%s %" PRIu64 " leaves nothing: of %" PRIu64
-                   " proposals the smallest past it has %" PRIu64
-                   " %s: raise it, or make the skeleton smaller (channels, cells, stages)",
+                   "%s %" PRIu64 " leaves nothing, or nearly nothing: of %" PRIu64
+                   " proposals in a row none fits, and the smallest past it has %" PRIu64
+                   " %s: raise it, or make the networks smaller (--channels, --cells, --stages or "
+                   "--space-options)",
                    limits[most].name, limits[most].limit, tries, r->least[most], limits[most].unit);
 }
 
@@ -354,6 +365,19 @@ static int look_up(struct experiment *self, struct candidate *c, bool *known)
     return rc == FARM_ENOTFOUND ? FARM_OK : rc;
 }
 
+/* One in a thousand or fewer: the search goes on, but not as it was meant to. */
+static void warn_if_rare(const struct rejections *r, uint64_t tries)
+{
+    uint64_t rejected = 0;
+
+    for (int i = 0; i < REASONS; i++)
+        rejected += r->n[i];
+    if (rejected >= RARE_TRIES)
+        log_warn("the constraints leave nearly nothing: %" PRIu64 " of %" PRIu64
+                 " proposals in a row did not fit",
+                 rejected, tries);
+}
+
 /* Asks until a proposal is a network within the constraints, and a new one if that can be had by a few draws more. How
  * many were thrown away for being known is in the journal, so that a fold needs no index of networks. */
 static int ask(struct experiment *self, struct candidate *c, struct why *why)
@@ -381,7 +405,10 @@ static int ask(struct experiment *self, struct candidate *c, struct why *why)
             c->redraws++;
         }
     }
-    return c->graph != NULL ? FARM_OK : give_up(self, &rejections, tries, why);
+    if (c->graph == NULL)
+        return give_up(self, &rejections, tries, why);
+    warn_if_rare(&rejections, tries);
+    return FARM_OK;
 }
 
 /* One seed for all tasks: networks start from the same values where they have the same parameters, and see the same

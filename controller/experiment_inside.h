@@ -10,6 +10,7 @@
 /* Known networks are drawn again only in the first of so many, so that a search under tight constraints finds an end. */
 #define REDRAW_TRIES    1000u
 #define ASK_TRIES       10000u /* proposals past a constraint in a row before the search gives up */
+#define RARE_TRIES      1000u  /* past a constraint in a row that are worth a word */
 #define SNAPSHOT_EVENTS 4096u  /* between two snapshots: what an open folds at the most */
 #define FINAL_RESULT    "final"
 #define FINAL_WEIGHTS   "final.weights"

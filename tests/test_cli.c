@@ -145,6 +145,22 @@ static const struct {
     {"import --space nasbench201 '|none~0|+|'", 2, "  |none~0|+|\n            ^"},
     {"export nowhere best --genotype --keep-batch-norm", 2, "--keep-batch-norm goes with --onnx"},
     {"export nowhere best --dot", 2, "nowhere"},
+    {"search --space fbnet --space-options depht=1", 2,
+     "it has no option 'depht': known are width,"},
+    {"search --tune layers", 2, "cannot tune 'layers': known are lr, momentum,"},
+    {"net", 2, "Usage: nasfarm net list|cost|draw|train"},
+    {"net paint", 2, "there is no \"paint\"; there are list, cost, draw and train"},
+    {"net list resnet8", 2, "it takes no network"},
+    {"net cost", 2, "which network?"},
+    {"net cost lenet", 2, "there is no known network 'lenet'"},
+    {"net cost mobile", 2, "like it are mobilenetv2-0.5, mobilenetv2-1.0,"},
+    {"net cost resnet8 --input 0x3", 2, "--input 0x3: expected HxWxC"},
+    {"net cost resnet8 --input 8x8x1x1", 2, "--input 8x8x1x1: expected HxWxC"},
+    {"net cost resnet8 --classes 0", 2, "--classes 0: a number from 1 to 65536"},
+    {"net cost nasnet-a-mobile --input 2x2x3", 2, "too small for the stem 'imagenet'"},
+    {"net train", 2, "which network?"},
+    {"net train resnet8 --epochs 0", 2, "--final-epochs: 0 is outside"},
+    {"net train resnet8 --trials 3", 2, "unrecognized option '--trials'"},
     {"version --loud", 2, "unknown argument \"--loud\""},
     {"help nonsense", 2, "there is no command \"nonsense\""},
 };
@@ -166,8 +182,8 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
 }
 END_TEST
 
-static const char *const commands[] = {"search", "resume", "status", "list", "show",
-                                       "best",   "replay", "export", "space"};
+static const char *const commands[] = {"search", "resume", "status", "list",  "show",
+                                       "best",   "replay", "export", "space", "net"};
 
 START_TEST(every_command_has_help_with_an_example)
 {
@@ -187,9 +203,45 @@ START_TEST(the_version_is_told_to_people_and_machines)
 }
 END_TEST
 
+START_TEST(known_networks_are_listed_measured_and_drawn)
+{
+    expect("net list", 0, "300,774,272");
+    expect("net list --json", 0, "\"macs\": 300774272");
+    expect("net cost mobilenetv2-1.0", 0, "300,774,272");
+    expect("net cost mobilenetv2-1.0 --input 32 --classes 10 --json", 0, "\"parameters\": 2236682");
+    expect("net draw resnet8 --dot", 0, "digraph");
+    expect("net draw resnet8 --dot -o net.dot", 0, "");
+    ck_assert_int_eq(access("net.dot", R_OK), 0);
+}
+END_TEST
+
+START_TEST(the_help_of_search_lists_spaces_options_and_what_can_be_tuned)
+{
+    expect("search --help", 0, "ofa-mobilenetv3: ");
+    expect("search --help", 0, "phi: the largest step of compound scaling (0 to 7, default 1)");
+    expect("search --help", 0, "(--tune): lr, momentum,");
+}
+END_TEST
+
 /* ------------------------------------------------------------------ a search */
 
 #define SYNTHETIC "--evaluator synthetic --slots 4 --population 10 --sample 3 "
+
+START_TEST(a_search_begins_with_a_known_network_and_tunes_its_training)
+{
+    expect("search --out run --trials 5 --no-final --strategy random --start-from "
+           "nasbench201-9930 --tune lr,batch=16:32 --slots 1 --evaluator synthetic",
+           0, "The best network found is trial");
+    expect("show run 0", 0,
+           "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|"
+           "nor_conv_3x3~2|;lr=0.05,batch=32");
+    expect("list run --all", 0, ";lr=");
+    expect("replay run", 0, "the same, bit for bit");
+    expect("search --out other --start-from resnet8 --evaluator synthetic", 2,
+           "what the search starts from: resnet8 is no point of space nasbench201, but of "
+           "resnet-like");
+}
+END_TEST
 
 START_TEST(a_search_runs_resumes_replays_and_exports)
 {
@@ -520,6 +572,9 @@ int main(void)
     suite_add_tcase(suite, typed);
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
+    tcase_add_test(search, known_networks_are_listed_measured_and_drawn);
+    tcase_add_test(search, the_help_of_search_lists_spaces_options_and_what_can_be_tuned);
+    tcase_add_test(search, a_search_begins_with_a_known_network_and_tunes_its_training);
     tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
     tcase_add_test(search, an_architecture_is_read_measured_and_drawn);
     tcase_add_test(search, a_search_of_ones_own_space_needs_its_file_only_to_begin);

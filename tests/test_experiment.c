@@ -619,6 +619,86 @@ START_TEST(with_train_known_again_every_trial_is_evaluated)
 }
 END_TEST
 
+/* Two batch sizes, flips or none: four trainings of one network, each made once. */
+START_TEST(equal_networks_that_are_trained_differently_are_different_trials)
+{
+    struct experiment_config config = make_config("fixed", "random", "");
+    struct experiment *e;
+    struct experiment_summary s;
+    struct proposal p;
+    bool seen[2][2] = {{false}};
+    int evaluations = 0, rc;
+
+    config.space = (struct space_config){
+        .name = "fixed", .input = {8, 8, 1}, .classes = 10, .tune = "batch=16:32,flip"};
+    config.trials = 60;
+    e = create(dir, &config);
+    while ((rc = experiment_propose(e, &p, &why)) == FARM_OK) {
+        struct result result = {.outcome = OUTCOME_OK, .fitness = 0.5};
+        struct task task;
+        void *hold = NULL;
+        bool fresh;
+
+        ok(task_unpack(&task, &hold, p.task, p.task_len, &why));
+        ck_assert(task.recipe.batch == 16 || task.recipe.batch == 32);
+        ck_assert(!seen[task.recipe.batch / 32][task.recipe.flip]);
+        seen[task.recipe.batch / 32][task.recipe.flip] = true;
+        ok(experiment_record(e, &p.key, &result, "w", NULL, 0, &fresh, &why));
+        ok(experiment_commit(e, &why));
+        evaluations++;
+        free(hold);
+        free(p.task);
+    }
+    ck_assert_int_eq(rc, FARM_ENOTFOUND);
+    experiment_summary(e, &s);
+    ck_assert_int_eq(evaluations, 4);
+    ck_assert_uint_eq(s.known, 56);
+    ok(experiment_commit(e, &why));
+    ok(experiment_final(e, &p, &why)); /* is trained as its genes say, too */
+    {
+        struct task task;
+        void *hold = NULL;
+        struct trial_record record;
+
+        ok(task_unpack(&task, &hold, p.task, p.task_len, &why));
+        ok(store_get_trial(experiment_store(e), s.best_trial, &record));
+        ck_assert_uint_eq(task.recipe.batch, record.genome->gene[0] == 0 ? 16 : 32);
+        ck_assert_uint_eq(task.recipe.epochs, 30);
+        trial_record_release(&record);
+        free(hold);
+        free(p.task);
+    }
+    experiment_close(&e);
+    replay(dir);
+}
+END_TEST
+
+START_TEST(begins_with_the_networks_it_is_told_whatever_the_strategy)
+{
+    static const char *const strategies[] = {"random", "evolution", "tpe"};
+    struct experiment_config config = make_config("nasbench201", strategies[_i], "");
+    struct farm_of_one *f = calloc(1, sizeof *f);
+    struct experiment *e;
+    struct trial_record record;
+    char *text;
+
+    strcpy(config.start_from, "nasbench201-9930");
+    e = create(dir, &config);
+    e = reopen(e);
+    run(e, f, 100);
+    ok(store_get_trial(experiment_store(e), 0, &record));
+    text = space_notation(experiment_space(e), record.genome);
+    ck_assert_str_eq(text, "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|"
+                           "nor_conv_3x3~1|nor_conv_3x3~2|");
+    ck_assert_uint_eq(record.parent, UINT64_MAX);
+    free(text);
+    trial_record_release(&record);
+    experiment_close(&e);
+    free(f);
+    replay(dir);
+}
+END_TEST
+
 START_TEST(a_second_copy_of_a_result_is_not_fresh_and_a_strangers_is_not_ours)
 {
     struct experiment_config config = make_config("nasbench201", "evolution", "");
@@ -1011,6 +1091,8 @@ int main(void)
     tcase_add_test(tc, a_graph_is_evaluated_once_and_equal_ones_take_its_result_over);
     tcase_add_test(tc, those_that_wait_for_one_that_fails_fail_with_its_reason);
     tcase_add_test(tc, with_train_known_again_every_trial_is_evaluated);
+    tcase_add_test(tc, equal_networks_that_are_trained_differently_are_different_trials);
+    tcase_add_loop_test(tc, begins_with_the_networks_it_is_told_whatever_the_strategy, 0, 3);
     tcase_add_test(tc, a_second_copy_of_a_result_is_not_fresh_and_a_strangers_is_not_ours);
     tcase_add_test(tc, a_success_without_a_finite_fitness_has_diverged);
     tcase_add_test(tc, a_constraint_that_leaves_nothing_is_named_with_the_smallest_network_seen);

@@ -20,6 +20,7 @@ const struct command cli_commands[] = {
      "an architecture in its community's notation: checked, measured, drawn", cmd_import},
     {"space", "list|show|...", "the search spaces: what there is, genes, samples; checks a file",
      cmd_space},
+    {"net", "list|cost|draw|train NAME", "the networks that papers are known for", cmd_net},
     {"version", "", "which version this is", cmd_version},
     {"help", "[COMMAND]", "this list, or a command's options", cmd_help},
     {0},

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli.h"
 #include "run.h"
 #include "settings.h"
+#include "tune.h"
 
 struct search_args {
     struct settings settings;
@@ -44,31 +44,82 @@ static int read_settings(struct search_args *args, struct why *why)
     return rc == FARM_OK ? settings_finish(&args->settings, why) : rc;
 }
 
-/* Nobody named the run: after its data and space, and a number when that is taken. */
-static void name_run(struct settings *s, const char *space)
-{
-    char data[LIMIT_NAME + 1];
-    bool chosen = s->name[0] != '\0' || s->out[0] != '\0';
-    struct stat st;
-    if (s->name[0] == '\0') {
-        run_data_name(s->data, data);
-        snprintf(s->name, sizeof s->name, "%.30s-%.30s", data, space);
-    }
-    if (s->out[0] == '\0')
-        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
-    char base[sizeof s->name];
-    memcpy(base, s->name, sizeof base);
-    for (int i = 2; !chosen && i < 100000 && stat(s->out, &st) == 0; i++) {
-        snprintf(s->name, sizeof s->name, "%.55s-%d", base, i);
-        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
-    }
-}
-
 static void forget_trailing_slash(char *path)
 {
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         path[--len] = '\0';
+}
+
+static void put_option(FILE *f, const struct space_option *o)
+{
+    fprintf(f, "  %s: %s (", o->name, o->help);
+    if (o->labels != NULL)
+        fprintf(f, "default %s)\n", o->labels()[(size_t)o->fallback]);
+    else
+        fprintf(f, "%.9g to %.9g, default %.9g)\n", o->lo, o->hi, o->fallback);
+}
+
+/* Whether a space before this one has it, too. */
+static bool is_told(const struct space_ops *const *space, const struct space_option *option)
+{
+    for (const struct space_ops *const *before = space_all(); before != space; before++)
+        for (const struct space_option *o = (*before)->options; o != NULL && o->name != NULL; o++)
+            if (strcmp(o->name, option->name) == 0 && strcmp(o->help, option->help) == 0)
+                return true;
+    return false;
+}
+
+static void put_spaces(FILE *f)
+{
+    fprintf(f, "Spaces (--space):\n");
+    for (const struct space_ops *const *space = space_all(); *space != NULL; space++) {
+        const struct space_option *options = (*space)->options;
+
+        fprintf(f, "  %s: %s", (*space)->name, (*space)->summary);
+        for (const struct space_option *o = options; o != NULL && o->name != NULL; o++)
+            fprintf(f, "%s%s", o == options ? "; options " : ", ", o->name);
+        fprintf(f, "\n");
+    }
+    fprintf(f, "\nTheir options (--space-options K=V,...):\n");
+    for (const struct space_ops *const *space = space_all(); *space != NULL; space++)
+        for (const struct space_option *o = (*space)->options; o != NULL && o->name != NULL; o++)
+            if (!is_told(space, o))
+                put_option(f, o);
+}
+
+/* What is behind the options: examples, every space, what can be tuned. Called once. */
+static const char *search_doc(void)
+{
+    static const char begin[] =
+        "Searches a network: proposes architectures, trains each of them on the farm, "
+        "breeds from the best, and "
+        "at the end trains the best one for good and tests it once. Without options it "
+        "finds a network for the "
+        "built-in digits, with a farm of its own on all CPUs.\v"
+        "Examples:\n"
+        "  nasfarm search\n"
+        "  nasfarm search --data idx:mnist --max-params 300k --trials 200\n"
+        "  nasfarm search --config digits.yaml --seed 2 --out runs/two\n"
+        "  nasfarm search --broker tcp://127.0.0.1:5555 --data cifar10 --space amoebanet\n"
+        "  nasfarm search --space my-space.yaml\n"
+        "  nasfarm search --space proxyless --tune lr,batch=16:64 --max-macs 5M\n"
+        "  nasfarm search --exec 'python3 train.py'\n\n"
+        "Ctrl-C once stops proposing, waits for the evaluations that have begun, and prints "
+        "the line that goes "
+        "on; twice stops at once. Neither loses anything recorded. Exit codes: 0 done (or "
+        "drained by SIGTERM), 1 "
+        "failed, 2 wrong usage or input, 130 stopped by Ctrl-C.";
+    static char *text; /* argp reads it until the end */
+    static size_t len;
+    FILE *f = open_memstream(&text, &len);
+
+    if (f == NULL)
+        return begin;
+    fprintf(f, "%s\n\n", begin);
+    put_spaces(f);
+    fprintf(f, "\nWhat can be tuned (--tune): %s.", tune_known());
+    return fclose(f) == 0 ? text : begin;
 }
 
 int cmd_search(int argc, char **argv)
@@ -81,26 +132,7 @@ int cmd_search(int argc, char **argv)
     const struct argp of_settings = {.options = settings_argp(NULL), .parser = settings_parse};
     const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
     const struct argp argp = {
-        .options = options,
-        .parser = parse,
-        .children = children,
-        .doc = "Searches a network: proposes architectures, trains each of them on the farm, "
-               "breeds from the best, and "
-               "at the end trains the best one for good and tests it once. Without options it "
-               "finds a network for the "
-               "built-in digits, with a farm of its own on all CPUs.\v"
-               "Examples:\n"
-               "  nasfarm search\n"
-               "  nasfarm search --data idx:mnist --max-params 300k --trials 200\n"
-               "  nasfarm search --config digits.yaml --seed 2 --out runs/two\n"
-               "  nasfarm search --broker tcp://127.0.0.1:5555 --data cifar10 --space amoebanet\n"
-               "  nasfarm search --space my-space.yaml\n"
-               "  nasfarm search --exec 'python3 train.py'\n\n"
-               "Ctrl-C once stops proposing, waits for the evaluations that have begun, and prints "
-               "the line that goes "
-               "on; twice stops at once. Neither loses anything recorded. Exit codes: 0 done (or "
-               "drained by SIGTERM), 1 "
-               "failed, 2 wrong usage or input, 130 stopped by Ctrl-C."};
+        .options = options, .parser = parse, .children = children, .doc = search_doc()};
     struct search_args args = {.resume = false};
     struct why why = {""};
     settings_init(&args.settings);
@@ -111,7 +143,7 @@ int cmd_search(int argc, char **argv)
         rc = settings_space(&args.settings, &space, &why);
     if (rc != FARM_OK)
         return cli_fail(rc, &why);
-    name_run(&args.settings, space.name);
+    run_name(&args.settings, space.name);
     forget_trailing_slash(args.settings.out);
     return run_search(args.settings.out, &args.settings);
 }

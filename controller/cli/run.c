@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -41,6 +42,7 @@ struct run {
     char log_file[600];
     int64_t checked_ms;
     bool made_folder, said_draining;
+    bool trains; /* one network, without a search */
 };
 
 /* ------------------------------------------------------------------ signals */
@@ -140,6 +142,28 @@ void run_data_name(const char *spec, char out[LIMIT_NAME + 1])
             *c = '_';
     if (n == 0)
         copy_text(out, LIMIT_NAME + 1, "data");
+}
+
+void run_name(struct settings *s, const char *what)
+{
+    char data[LIMIT_NAME + 1];
+    bool chosen = s->name[0] != '\0' || s->out[0] != '\0';
+    struct stat st;
+    if (s->name[0] == '\0') {
+        run_data_name(s->data, data);
+        snprintf(s->name, sizeof s->name, "%.30s-%.30s", data, what);
+        for (char *c = s->name; *c != '\0'; c++)
+            if (*c == '+')
+                *c = '-'; /* X+hyperparameters; a name has no plus */
+    }
+    if (s->out[0] == '\0')
+        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
+    char base[sizeof s->name];
+    memcpy(base, s->name, sizeof base);
+    for (int i = 2; !chosen && i < 100000 && stat(s->out, &st) == 0; i++) {
+        snprintf(s->name, sizeof s->name, "%.55s-%d", base, i);
+        snprintf(s->out, sizeof s->out, "nasfarm-runs/%s", s->name);
+    }
 }
 
 /* ------------------------------------------------------------------ the farm */
@@ -335,7 +359,7 @@ static int show_found(struct run *self, struct why *why)
         json_object_set_new(json, "event", json_string("found"));
         print_event(json);
     } else {
-        printf("\nThe best network found is ");
+        printf("\n%s ", self->trains ? "The network is" : "The best network found is");
         found_print(stdout, experiment_space(self->experiment), &record, tested ? &final : NULL);
         printf("\n");
     }
@@ -345,7 +369,7 @@ static int show_found(struct run *self, struct why *why)
     if (tested)
         save_weights(self);
     trial_record_release(&record);
-    if (!self->show.json)
+    if (!self->show.json && !self->trains)
         print_next(self);
     if (tested && final.outcome != OUTCOME_OK)
         return why_set(why, FARM_EIO, "the final training ended as %s: %s",
@@ -416,6 +440,7 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     split_schedule(s->schedule, out->scheduler, sizeof out->scheduler, out->scheduler_options,
                    sizeof out->scheduler_options);
     out->paused_bytes = s->max_paused;
+    copy_text(out->start_from, sizeof out->start_from, s->start_from);
     out->trials = s->trials;
     out->recipe = s->recipe;
     out->final_recipe = s->final;
@@ -458,16 +483,38 @@ static void say_what(const struct run *self, const struct settings *s)
 {
     if (self->show.json || self->show.quiet)
         return;
-    printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, %" PRIu32
-           " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32 " epochs%s%s, seed %" PRIu64
-           "; kept in %s\n",
-           self->space.name, self->data.name, self->data.h, self->data.w, self->data.c,
-           self->data.classes, self->data.n_train + self->data.n_test, s->strategy,
-           s->strategy_options[0] ? " (" : "", s->strategy_options,
-           s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs,
-           strcmp(s->schedule, "full") != 0 ? " under " : "",
-           strcmp(s->schedule, "full") != 0 ? s->schedule : "", s->seed, self->dir);
+    if (self->trains)
+        printf("Training %s on %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32
+               " classes, %" PRIu32 " images): %" PRIu32 " epochs, seed %" PRIu64 "; kept in %s\n",
+               strchr(s->space_options, '=') + 1, self->data.name, self->data.h, self->data.w,
+               self->data.c, self->data.classes, self->data.n_train + self->data.n_test,
+               s->final.epochs, s->seed, self->dir);
+    else
+        printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32
+               " classes, %" PRIu32 " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32
+               " epochs%s%s, seed %" PRIu64 "; kept in %s\n",
+               self->space.name, self->data.name, self->data.h, self->data.w, self->data.c,
+               self->data.classes, self->data.n_train + self->data.n_test, s->strategy,
+               s->strategy_options[0] ? " (" : "", s->strategy_options,
+               s->strategy_options[0] ? ")" : "", s->trials, s->recipe.epochs,
+               strcmp(s->schedule, "full") != 0 ? " under " : "",
+               strcmp(s->schedule, "full") != 0 ? s->schedule : "", s->seed, self->dir);
     fflush(stdout);
+}
+
+/* The one trial counts as done, so that what is left is the final training. It says that it never ran. */
+static int skip_search(struct run *self, struct why *why)
+{
+    static const struct result none = {.outcome = OUTCOME_OK};
+    struct proposal proposal;
+    bool fresh;
+    int rc = experiment_propose(self->experiment, &proposal, why);
+    if (rc != FARM_OK)
+        return rc;
+    free(proposal.task);
+    free(proposal.resume);
+    rc = experiment_record(self->experiment, &proposal.key, &none, "", NULL, 0, &fresh, why);
+    return rc == FARM_OK ? experiment_commit(self->experiment, why) : rc;
 }
 
 static int prepare_search(struct run *self, const struct settings *s, struct why *why)
@@ -498,7 +545,10 @@ static int prepare_search(struct run *self, const struct settings *s, struct why
     config.id = id;
     if ((rc = experiment_create(&self->experiment, self->dir, &config, &store, why)) != FARM_OK)
         return rc;
-    if ((rc = save_config(experiment_store(self->experiment), &self->config, why)) == FARM_OK)
+    rc = save_config(experiment_store(self->experiment), &self->config, why);
+    if (rc == FARM_OK && self->trains)
+        rc = skip_search(self, why);
+    if (rc == FARM_OK)
         say_what(self, s);
     return rc;
 }
@@ -512,9 +562,9 @@ static void leave_no_trace(const struct run *self)
         rmdir(self->dir);
 }
 
-int run_search(const char *dir, const struct settings *settings)
+static int start(const char *dir, const struct settings *settings, bool trains)
 {
-    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}};
+    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}, .trains = trains};
     struct why why = {""};
     copy_text(self.config.broker, sizeof self.config.broker, settings->broker);
     copy_text(self.config.evaluator, sizeof self.config.evaluator, settings->evaluator);
@@ -549,6 +599,16 @@ int run_search(const char *dir, const struct settings *settings)
     }
     close_all(&self);
     return code;
+}
+
+int run_search(const char *dir, const struct settings *settings)
+{
+    return start(dir, settings, false);
+}
+
+int run_training(const char *dir, const struct settings *settings)
+{
+    return start(dir, settings, true);
 }
 
 /* ------------------------------------------------------------------ resume */

@@ -22,8 +22,15 @@ struct run_show {
     bool json, quiet;
 };
 
+/* Where nobody named the run: after its data and what is searched or trained, and a number when that is taken. Fills
+ * settings->name and out. */
+void run_name(struct settings *settings, const char *what);
+
 /* A new search in folder dir (made here). Returns the program's exit code. */
 int run_search(const char *dir, const struct settings *settings);
+
+/* The same for one network: the final training alone. Of space `fixed`, with one trial. */
+int run_training(const char *dir, const struct settings *settings);
 
 /* Goes on with the search in dir. What settings->given has, counts; all else is as it was. */
 int run_resume(const char *dir, const struct settings *settings);

@@ -160,6 +160,10 @@ const struct setting settings_table[] = {
 
     {"strategy", "NAME", SETTING_TEXT, TEXT(strategy), "evolution", "evolution or random",
      GROUP_STRATEGY},
+    {"start-from", "NET,...", SETTING_TEXT, TEXT(start_from), NULL,
+     "networks to propose first: known ones (`nasfarm net list`) that are points of the space, or "
+     "one architecture in the space's notation",
+     GROUP_STRATEGY},
     {"population", "P", SETTING_COUNT, AT(population), 0, 0, 1e6, "0",
      "individuals kept (evolution; 0: 40)", GROUP_STRATEGY},
     {"sample", "S", SETTING_COUNT, AT(sample), 0, 0, 1e6, "0",

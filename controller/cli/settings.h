@@ -18,7 +18,7 @@ struct settings {
     uint32_t channels, cells, stages, stem_stride, stem_channels;
     char stem[16];
     bool skip_reduction_input;
-    char space_options[192], tune[256];
+    char space_options[192], tune[256], start_from[1024];
     double cell_drop_path;
     uint64_t population, sample; /* 0: the strategy's own default */
     char schedule[280];          /* a scheduler's name, and its options behind a comma */

@@ -21,6 +21,11 @@ static void print_evaluation(FILE *out, const struct trial_record *r)
         fprintf(out, "  not evaluated yet\n");
         return;
     }
+    if (r->worker[0] ==
+        '\0') { /* nobody did: `nasfarm net train` goes straight to the final training */
+        fprintf(out, "  no search: trained as the best of one would be\n");
+        return;
+    }
     if (r->result.outcome != OUTCOME_OK)
         fprintf(out, "  %-18s %s: %s\n", "outcome", outcome_name(r->result.outcome),
                 r->result.reason);

@@ -88,8 +88,24 @@ void strategy_destroy(struct strategy **self)
     if (*self == NULL)
         return;
     (*self)->kind->destroy(*self);
+    for (size_t i = 0; i < (*self)->n_first; i++)
+        free((*self)->first[i]);
+    free((*self)->first);
     free(*self);
     *self = NULL;
+}
+
+int strategy_begin_with(struct strategy *self, const struct genome *genome)
+{
+    struct genome **bigger = realloc(self->first, (self->n_first + 1) * sizeof *bigger);
+
+    if (bigger == NULL)
+        return FARM_ENOMEM;
+    self->first = bigger;
+    if ((bigger[self->n_first] = genome_copy(genome)) == NULL)
+        return FARM_ENOMEM;
+    self->n_first++;
+    return FARM_OK;
 }
 
 int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent)
@@ -97,6 +113,13 @@ int strategy_ask(struct strategy *self, struct genome *out, uint64_t *parent)
     int rc;
 
     *parent = UINT64_MAX;
+    if (self->asked < self->n_first) {
+        const struct genome *first = self->first[self->asked++];
+
+        for (uint32_t i = 0; i < first->n; i++)
+            out->gene[i] = first->gene[i];
+        return FARM_OK;
+    }
     if ((rc = self->kind->ask(self, out, parent)) == FARM_OK)
         self->asked++;
     return rc;

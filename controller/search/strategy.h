@@ -47,6 +47,10 @@ void strategy_destroy(struct strategy **self);
 /* NULL-terminated. */
 const struct strategy_ops *const *strategy_all(void);
 
+/* One more genome that is proposed before the strategy proposes any of its own: a copy is kept. Before the first ask.
+ * FARM_OK, FARM_ENOMEM. */
+int strategy_begin_with(struct strategy *self, const struct genome *genome);
+
 /* Proposes the genome of the next trial into *out (space->n_dims genes); *parent is the trial it descends from, or
  * UINT64_MAX. A proposal may be thrown away (past a constraint, or known) and asked again: that, too, is part of the fold.
  * FARM_OK, FARM_EEXHAUSTED, FARM_ENOMEM. */

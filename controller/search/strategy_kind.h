@@ -15,6 +15,8 @@ struct strategy {
     uint64_t seed;
     struct rng rng;
     uint64_t asked;
+    struct genome **first; /* proposed before all others */
+    size_t n_first;
     struct strategy_option options[STRATEGY_OPTIONS_MAX]; /* ends at a NULL name */
     void *state;                                          /* the kind's own */
 };

@@ -279,3 +279,45 @@ struct genome *known_genome(const struct known *self, const struct space *space,
         (void)why_prefix(why, FARM_EGENOME, "%s in a space of this size", self->name);
     return genome;
 }
+
+static const struct known *of_name(const char *text, size_t len)
+{
+    for (size_t i = 0; i < N_NETS; i++)
+        if (strlen(nets[i].name) == len && memcmp(nets[i].name, text, len) == 0)
+            return &nets[i];
+    return NULL;
+}
+
+/* A genome that is the caller's here, and copied there. */
+static int hand_over(struct genome *genome, int (*take)(void *ctx, const struct genome *genome),
+                     void *ctx, struct why *why)
+{
+    int rc;
+
+    if (genome == NULL)
+        return FARM_EGENOME;
+    if ((rc = take(ctx, genome)) != FARM_OK)
+        rc = why_set(why, rc, "cannot begin with a network: %s", farm_strerror(rc));
+    free(genome);
+    return rc;
+}
+
+int known_read(const struct space *space, const char *text,
+               int (*take)(void *ctx, const struct genome *genome), void *ctx, struct why *why)
+{
+    size_t len = strcspn(text, ",");
+    const struct known *net = of_name(text, len);
+    int rc = FARM_OK;
+
+    if (net == NULL)
+        return hand_over(space_parse(space, text, why), take, ctx, why);
+    for (;;) {
+        if ((rc = hand_over(known_genome(net, space, why), take, ctx, why)) != FARM_OK ||
+            text[len] == '\0')
+            return rc;
+        text += len + 1;
+        len = strcspn(text, ",");
+        if ((net = of_name(text, len)) == NULL)
+            return why_set(why, FARM_EGENOME, "'%.60s' is no known network", text);
+    }
+}

@@ -40,4 +40,9 @@ int known_build(const struct known *self, struct graph_shape input, uint32_t cla
 /* Its genome in a space, malloc'd: NULL with a sentence when it is no point of that one. */
 struct genome *known_genome(const struct known *self, const struct space *space, struct why *why);
 
+/* Reads "NAME,NAME" of known networks, or one architecture in the space's own notation, and hands each genome to take, which
+ * copies it. Stops at the first that take does not answer with FARM_OK. */
+int known_read(const struct space *space, const char *text,
+               int (*take)(void *ctx, const struct genome *genome), void *ctx, struct why *why);
+
 #endif
