@@ -112,14 +112,15 @@ void nasbench101_channels(const struct cell_dag *dag, uint32_t input, uint32_t o
                           uint32_t channels[CELL_DAG_MAX])
 {
     uint32_t last = dag->n - 1, feeders = dag->reads[last] & ~1u;
-    uint32_t n = (uint32_t)__builtin_popcount(feeders), left = n > 0 ? output % n : 0;
+    uint32_t n = (uint32_t)__builtin_popcount(feeders), share = n > 0 ? output / n : 0,
+             left = output - n * share;
 
     memset(channels, 0, CELL_DAG_MAX * sizeof channels[0]);
     channels[0] = input;
     channels[last] = output;
     for (uint32_t v = 1; v < last; v++)
         if ((feeders & 1u << v) != 0) {
-            channels[v] = output / n + (left > 0);
+            channels[v] = share + (left > 0);
             left -= left > 0;
         }
     for (uint32_t v = last - 1; v > 0; v--)

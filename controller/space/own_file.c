@@ -403,7 +403,7 @@ static bool read_count(struct reader *r, const yaml_node_t *node, const char *wh
 {
     const struct own_key key = {.name = what, .lo = lo, .hi = hi, .whole = true};
     const char *text = own_yaml_text(node);
-    double v;
+    double v = 0;
 
     if (text == NULL)
         return own_yaml_fail(&r->yaml, node, "%s must be one number", what);
