@@ -404,9 +404,17 @@ START_TEST(so_is_every_other_strategy)
                   {"local-search", "initial=3"},
                   {"tpe", "samples=8"},
                   {"reinforce", "batch=7,ppo=1"},
-                  {"reinforce-lstm", "batch=7,hidden=10"}};
+                  {"reinforce-lstm", "batch=7,hidden=10"},
+                  {"bananas", "epochs=1,candidates=50,round=40"},
+                  {"gp", "points=20,candidates=10"}};
 
     check_fold("nasbench201", others[_i].name, others[_i].options, 0, 0);
+}
+END_TEST
+
+START_TEST(so_is_one_of_real_dimensions)
+{
+    check_fold("nasbench201+hyperparameters", "cmaes", "population=6", 0, 0);
 }
 END_TEST
 
@@ -1082,7 +1090,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, an_evolution_cut_off_anywhere_is_the_fold_of_its_journal);
     tcase_add_test(tc, so_is_one_of_two_cells);
-    tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 8);
+    tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 10);
+    tcase_add_test(tc, so_is_one_of_real_dimensions);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again_under_constraints);
     tcase_add_test(tc, a_known_network_is_drawn_again_as_often_as_the_configuration_says);

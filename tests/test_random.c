@@ -67,7 +67,7 @@ START_TEST(says_what_is_wrong_with_a_name_or_an_option)
     } bad[] = {
         {"bayes", "",
          "there is no strategy 'bayes': known are evolution, random, grid, tournament, nsga2, "
-         "local-search, tpe, reinforce, reinforce-lstm"},
+         "local-search, tpe, reinforce, reinforce-lstm, bananas, gp, cmaes"},
         {"random", "population=3", "strategy random has no option 'population': it takes none"},
         {"evolution", "pop=3",
          "strategy evolution has no option 'pop': known are population, sample, identity"},
@@ -114,7 +114,7 @@ START_TEST(lists_every_strategy_with_its_options)
 
     for (; all[n] != NULL; n++)
         ck_assert(all[n]->name[0] != '\0' && all[n]->summary[0] != '\0');
-    ck_assert_int_eq(n, 9);
+    ck_assert_int_eq(n, 12);
     ck_assert(strstr(all[0]->summary, "population=100") != NULL);
 }
 END_TEST

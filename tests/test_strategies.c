@@ -21,11 +21,23 @@ static const struct {
     {"reinforce", "lr=0.1"},
     {"reinforce", "lr=0.1,batch=7,ppo=1,passes=2,entropy=0.1"},
     {"reinforce-lstm", "lr=0.1,batch=7,hidden=2"},
+    {"bananas", "epochs=1,candidates=50,round=40"},
+    {"gp", "points=20,candidates=10"},
+    {"cmaes", "population=6"},
 };
 #define CUTS  1000 /* places of long states to cut, bits to flip */
 #define FLIPS 2500
 #define N_ALL (sizeof all / sizeof all[0])
-static const char *const spaces[] = {"nasbench201", "amoebanet"};
+
+/* A small space that strategy i serves, and a larger one. */
+static struct space *space_of(int i, uint64_t which)
+{
+    static const char *const usual[] = {"nasbench201", "amoebanet"},
+                             *const real[] = {"nasbench201+hyperparameters",
+                                              "amoebanet+hyperparameters"};
+
+    return open_space(strcmp(all[i].name, "cmaes") == 0 ? real[which] : usual[which]);
+}
 
 START_TEST(every_strategy_is_among_them)
 {
@@ -42,7 +54,7 @@ END_TEST
 START_TEST(is_a_function_of_its_seed_and_of_what_it_was_told)
 {
     for (size_t s = 0; s < 2; s++) {
-        struct space *space = open_space(spaces[s]);
+        struct space *space = space_of(_i, s);
         struct strategy *a = made(all[_i].name, all[_i].options, space, 1),
                         *b = made(all[_i].name, all[_i].options, space, 1);
         struct rng ra, rb;
@@ -62,7 +74,7 @@ END_TEST
 START_TEST(continues_from_saved_bytes_as_if_nothing_had_happened)
 {
     for (uint64_t before = 0; before < 200; before += 23) {
-        struct space *space = open_space(spaces[before % 2]);
+        struct space *space = space_of(_i, before % 2);
         struct strategy *a = made(all[_i].name, all[_i].options, space, 1),
                         *b = made(all[_i].name, all[_i].options, space, 1);
         struct rng ra, rb;
@@ -107,7 +119,7 @@ static int load_fresh(const char *name, const char *options, const struct space 
 
 START_TEST(refuses_a_state_that_is_cut_changed_or_of_another_search)
 {
-    struct space *space = open_space("nasbench201"), *other_space = open_space("amoebanet");
+    struct space *space = space_of(_i, 0), *other_space = space_of(_i, 1);
     const char *name = all[_i].name, *options = all[_i].options;
     struct strategy *a = made(name, options, space, 1);
     struct rng rng;
@@ -144,7 +156,7 @@ END_TEST
 
 START_TEST(does_not_crash_on_states_with_flipped_bits)
 {
-    struct space *space = open_space("nasbench201");
+    struct space *space = space_of(_i, 0);
     struct strategy *a = made(all[_i].name, all[_i].options, space, 1);
     uint8_t *bytes = NULL;
     struct rng rng;
@@ -166,7 +178,7 @@ END_TEST
 
 START_TEST(stands_results_that_all_fail_or_are_all_the_same)
 {
-    struct space *space = open_space("nasbench201");
+    struct space *space = space_of(_i, 0);
 
     for (int same = 0; same < 2; same++) {
         struct strategy *a = made(all[_i].name, all[_i].options, space, 1);

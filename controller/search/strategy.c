@@ -12,9 +12,9 @@
 #define STATE_VERSION 1
 
 static const struct strategy_kind *const kinds[] = {
-    &strategy_evolution,  &strategy_random,    &strategy_grid,
-    &strategy_tournament, &strategy_nsga2,     &strategy_local_search,
-    &strategy_tpe,        &strategy_reinforce, &strategy_reinforce_lstm,
+    &strategy_evolution,      &strategy_random,       &strategy_grid, &strategy_tournament,
+    &strategy_nsga2,          &strategy_local_search, &strategy_tpe,  &strategy_reinforce,
+    &strategy_reinforce_lstm, &strategy_bananas,      &strategy_gp,   &strategy_cmaes,
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 

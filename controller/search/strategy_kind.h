@@ -43,6 +43,6 @@ double strategy_option_value(const struct strategy *self, const char *name);
 
 extern const struct strategy_kind strategy_random, strategy_grid, strategy_evolution,
     strategy_tournament, strategy_nsga2, strategy_local_search, strategy_tpe, strategy_reinforce,
-    strategy_reinforce_lstm;
+    strategy_reinforce_lstm, strategy_bananas, strategy_gp, strategy_cmaes;
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoding.h"
 #include "history.h"
 #include "kde.h"
 
@@ -129,17 +130,6 @@ static int rank(const struct tpe *t, size_t enough, struct ranked *out)
     return FARM_OK;
 }
 
-/* Coordinates of a genome; NAN where it is not active. */
-static void place(const struct space *space, const struct genome *genome, double *x)
-{
-    for (uint32_t j = 0; j < space->n_dims; j++) {
-        const struct dim *d = &space->dims[j];
-        double v = genome->gene[j];
-
-        x[j] = !space_active(space, genome, j) ? NAN : dim_is_number(d) ? dim_share(d, v) : v;
-    }
-}
-
 /* What point i lacks in coordinate j, from a random point that has it, else at random. */
 static void impute(struct kde *kde, size_t i, uint32_t j, struct rng *rng)
 {
@@ -163,7 +153,7 @@ static int fit_one(const struct strategy *self, struct kde *kde, const struct to
     for (size_t i = 0; i < n; i++) {
         const struct history_entry *e = history_find(&t->history, results[i].trial);
 
-        place(self->space, e->genome, kde->points + i * kde->d);
+        coordinates_of(self->space, e->genome, kde->points + i * kde->d);
     }
     for (size_t i = 0; i < n; i++)
         for (uint32_t j = 0; j < kde->d; j++)

@@ -358,6 +358,40 @@ static bool describe_cell(const struct space *self, const struct genome *genome,
     return true;
 }
 
+/* Paths by their operations: 3^0 + 3^1 + ... + 3^5. */
+#define N_PATHS 364u
+
+/* From vertex v on. The operations so far are the number `code`, in base three; of paths with so many the first is `first`.
+ */
+static uint32_t walk(const struct cell_dag *dag, uint32_t v, uint32_t code, uint32_t first,
+                     uint32_t *out, uint32_t n)
+{
+    bool known = false;
+
+    if (v == N_VERTICES - 1) {
+        for (uint32_t k = 0; k < n && !known; k++)
+            known = out[k] == first + code;
+        if (!known && n < SPACE_PATHS_MAX)
+            out[n++] = first + code;
+        return n;
+    }
+    for (uint32_t to = v + 1; to < N_VERTICES; to++)
+        if ((dag->reads[to] & 1u << v) != 0)
+            n = to == N_VERTICES - 1
+                    ? walk(dag, to, code, first, out, n)
+                    : walk(dag, to, code * N_OPS + dag->label[to], first * N_OPS + 1, out, n);
+    return n;
+}
+
+static uint32_t paths(const struct space *self, const struct genome *genome,
+                      uint32_t out[SPACE_PATHS_MAX])
+{
+    struct cell_dag dag = dag_of(genome);
+
+    (void)self;
+    return walk(&dag, 0, 0, 0, out, 0);
+}
+
 const struct space_ops space_nasbench101 = {
     .name = "nasbench101",
     .summary = "the NAS-Bench-101 module: 7 vertices, 9 edges, 3 operations, 423,624 different "
@@ -369,4 +403,6 @@ const struct space_ops space_nasbench101 = {
     .notation = notation,
     .parse = parse,
     .cell = describe_cell,
+    .paths = paths,
+    .n_paths = N_PATHS,
 };

@@ -221,6 +221,28 @@ static struct genome *parse(const struct space *self, const char *text, struct w
     return NULL;
 }
 
+/* The four paths 0-3, 0-1-3, 0-2-3, 0-1-2-3 by their operations: 5 of one, 25 of two, 125 of three. `none` is one of them. */
+#define N_PATHS (N_OPS + N_OPS * N_OPS + N_OPS * N_OPS * N_OPS)
+static uint32_t paths(const struct space *self, const struct genome *genome,
+                      uint32_t out[SPACE_PATHS_MAX])
+{
+    const uint32_t a = (uint32_t)genome->gene[edge_of(1, 0)],
+                   b = (uint32_t)genome->gene[edge_of(2, 0)],
+                   c = (uint32_t)genome->gene[edge_of(2, 1)],
+                   d = (uint32_t)genome->gene[edge_of(3, 0)],
+                   e = (uint32_t)genome->gene[edge_of(3, 1)],
+                   f = (uint32_t)genome->gene[edge_of(3, 2)];
+    uint32_t n = 0;
+
+    (void)self;
+    out[n++] = d;
+    out[n++] = N_OPS + a * N_OPS + e;
+    if (b != a || f != e)
+        out[n++] = N_OPS + b * N_OPS + f;
+    out[n++] = N_OPS + N_OPS * N_OPS + (a * N_OPS + c) * N_OPS + f;
+    return n;
+}
+
 static bool describe_cell(const struct space *self, const struct genome *genome, uint32_t which,
                           struct cell_drawing *out)
 {
@@ -252,4 +274,6 @@ const struct space_ops space_nasbench201 = {
     .notation = notation,
     .parse = parse,
     .cell = describe_cell,
+    .paths = paths,
+    .n_paths = N_PATHS,
 };

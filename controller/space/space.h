@@ -107,6 +107,7 @@ struct space {
     struct dim *owned;             /* dims that open() made by space_own_dims(), or NULL */
     void *state;                   /* what open() keeps for decode(): free()d with the space */
 };
+#define SPACE_PATHS_MAX 64
 struct space_ops {
     const char *name, *summary;
     /* Ended by one without a name; NULL: none. */
@@ -127,6 +128,11 @@ struct space_ops {
     int (*check)(const struct space *self, const struct genome *genome, struct why *why);
     /* Whether another value of a gene may make another network, beyond its condition; NULL: always. */
     bool (*active)(const struct space *self, const struct genome *genome, uint32_t gene);
+    /* Which sequences of operations lead from a cell's input to its output, each as a number below n_paths, no number twice;
+     * how many there are. For models of the fitness (BANANAS); NULL: the space has no such list. */
+    uint32_t (*paths)(const struct space *self, const struct genome *genome,
+                      uint32_t out[SPACE_PATHS_MAX]);
+    uint32_t n_paths;
     const void *own;  /* what these functions know of their space, when several spaces share them */
     const char *tune; /* what is tuned when the config says nothing; NULL: nothing */
     const char
