@@ -83,6 +83,7 @@ static void release_examples(struct examples *x)
     free(x->features);
     free(x->inputs);
     free(x->numbers);
+    *x = (struct examples){0};
 }
 
 static int create_examples(struct examples *x, const struct space *space, size_t n)
