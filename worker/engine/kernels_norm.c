@@ -120,6 +120,14 @@ INLINE void store_past(float *to, vec v)
 #endif
 }
 
+/* Memory is asked for what is needed a page from now: at the end of each the processor's own foresight ends. */
+#define AHEAD 1024
+
+INLINE void ask_ahead(const float *x)
+{
+    __builtin_prefetch(x + AHEAD, 0, 2);
+}
+
 #define EACH(v) _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
 
 /* Calls TILE(vecs, partial, cols, first column) over all columns. */
@@ -196,6 +204,7 @@ INLINE void forward_tile(const int vecs, const bool partial, size_t cols, const 
         {
             vec z = (LOAD(x + v * LANES) - centre[v]) * scale[v] + shift[v];
 
+            ask_ahead(x + v * LANES);
             STORE(y + v * LANES, act_value(z, act));
         }
 }
@@ -295,6 +304,8 @@ INLINE void input_tile(const int vecs, const bool partial, size_t cols, const st
         {
             vec u = k0[v] * LOAD(g + v * LANES) + k1[v] * (LOAD(x + v * LANES) - centre[v]) + k2[v];
 
+            ask_ahead(x + v * LANES);
+            ask_ahead(g + v * LANES);
             if (add)
                 u += LOAD(dx + v * LANES);
             STORE(dx + v * LANES, u);
