@@ -131,11 +131,16 @@ START_TEST(random_networks_compute_the_same_when_folded)
     const struct space_ops *ops = space_all()[_i];
     struct space_config config = {
         .input = {16, 16, 3}, .classes = 10, .channels = 8, .cells = 1, .drop_path = 0.1f};
-    struct space *space;
+    struct space *space = NULL;
     struct rng rng;
 
     (void)snprintf(config.name, sizeof config.name, "%s", ops->name);
-    ck_assert_msg(space_open(&space, &config, &why) == FARM_OK, "%s", why.text);
+    if (space_open(&space, &config, &why) != FARM_OK) { /* no cells, or nothing that drops */
+        struct space_config plain = {.input = config.input, .classes = config.classes};
+
+        memcpy(plain.name, config.name, sizeof plain.name);
+        ck_assert_msg(space_open(&space, &plain, &why) == FARM_OK, "%s", why.text);
+    }
     rng_seed(&rng, 2);
     for (int i = 0; i < 6; i++) {
         struct genome *genome = genome_create(space->n_dims);

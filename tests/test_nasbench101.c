@@ -206,7 +206,7 @@ static const uint32_t unique[] = {
 START_TEST(finds_the_published_number_of_different_modules)
 {
     const char *most = getenv("NASFARM_VERTICES");
-    uint32_t n_most = most != NULL ? (uint32_t)atoi(most) : 6;
+    uint32_t n_most = most != NULL ? (uint32_t)strtoul(most, NULL, 10) : 6;
 
     for (uint32_t n = 2; n <= n_most && n <= NASBENCH101_VERTICES; n++) {
         size_t count;

@@ -90,14 +90,26 @@ static int report(const char *name, struct graph_shape images, uint32_t cells, s
     return 0;
 }
 
+/* "28x28x1" */
+static bool read_images(const char *text, struct graph_shape *out)
+{
+    char *end;
+
+    out->h = (uint32_t)strtoul(text, &end, 10);
+    if (*end == 'x')
+        out->w = (uint32_t)strtoul(end + 1, &end, 10);
+    if (*end == 'x')
+        out->c = (uint32_t)strtoul(end + 1, &end, 10);
+    return *end == '\0' && out->h > 0 && out->w > 0 && out->c > 0;
+}
+
 int main(int argc, char **argv)
 {
     struct graph_shape images = {32, 32, 3};
     struct times *t = malloc(sizeof *t);
     int rc = 0;
 
-    if (t == NULL ||
-        (argc > 2 && sscanf(argv[2], "%ux%ux%u", &images.h, &images.w, &images.c) != 3)) {
+    if (t == NULL || (argc > 2 && !read_images(argv[2], &images))) {
         fprintf(stderr, "usage: bench_decode [SPACE [HxWxC [CELLS]]]\n");
         free(t);
         return 2;
@@ -107,7 +119,7 @@ int main(int argc, char **argv)
     printf("%-16s  %6s  %8s  %8s  %8s  %8s\n", "space", "nodes", "decode", "cost", "together",
            "hash");
     if (argc > 1)
-        rc = report(argv[1], images, argc > 3 ? (uint32_t)atoi(argv[3]) : 0, t);
+        rc = report(argv[1], images, argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0, t);
     else
         for (const struct space_ops *const *ops = space_all(); *ops != NULL && rc == 0; ops++)
             rc = report((*ops)->name, images, 0, t);
