@@ -159,6 +159,8 @@ static const struct {
     {"net cost resnet8 --classes 0", 2, "--classes 0: a number from 1 to 65536"},
     {"net cost nasnet-a-mobile --input 2x2x3", 2, "too small for the stem 'imagenet'"},
     {"net train", 2, "which network?"},
+    {"net train resnet8 --space-options net=x", 2, "--space-options goes with --space"},
+    {"net train --space nasbench201 --out run '|none'", 2, "character 6 of the architecture"},
     {"net train resnet8 --epochs 0", 2, "--final-epochs: 0 is outside"},
     {"net train resnet8 --trials 3", 2, "unrecognized option '--trials'"},
     {"version --loud", 2, "unknown argument \"--loud\""},
@@ -334,6 +336,11 @@ START_TEST(an_architecture_is_read_measured_and_drawn)
            "'|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|"
            "nor_conv_3x3~2|'",
            0, "1,288,506");
+    expect("net train --out one --evaluator synthetic --space nasbench201 "
+           "'|none~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|'",
+           0, "Training a network of space nasbench201");
+    expect("export one best --genotype", 0,
+           "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|\n");
     expect("search --out run --trials 5 --no-final --space darts " SYNTHETIC, 0, "");
     expect("export run 3 --genotype -o genotype", 0, "");
     expect("import --space darts --images 8x8x1 --json - <genotype", 0, "\"macs\"");

@@ -108,6 +108,10 @@ static int show(const struct import_args *args, const struct space *space,
     found_print_cost(stdout, cost.params, cost.macs, cost.activation_bytes);
     printf("  %-18s %u convolutions and linear layers on the longest path\n", "depth", cost.depth);
     found_print_network(stdout, space, genome);
+    printf("\nNext:\n"
+           "  nasfarm net train --space %s --data DATA 'ARCHITECTURE'\n"
+           "  nasfarm search --space %s --data DATA --start-from 'ARCHITECTURE'\n",
+           args->settings.space, args->settings.space);
     return FARM_OK;
 }
 

@@ -223,14 +223,6 @@ static int net_cost(int argc, char **argv)
 
 /* ------------------------------------------------------------------ draw */
 
-static int write_text(const char *path, const char *text, size_t len, struct why *why)
-{
-    if (path != NULL && strcmp(path, "-") != 0)
-        return file_write(path, text, len, why);
-    fwrite(text, 1, len, stdout);
-    return FARM_OK;
-}
-
 /* A known network is the one point of space `fixed`. */
 static int draw_known(const struct net_args *args, const struct known *net, char **out, size_t *len,
                       struct why *why)
@@ -279,7 +271,7 @@ static int net_draw(int argc, char **argv)
     if ((rc = build(&args, &net, &graph, &why)) == FARM_OK)
         rc = draw_known(&args, net, &text, &len, &why);
     if (rc == FARM_OK)
-        rc = write_text(args.out, text, len, &why);
+        rc = text_write(args.out, text, len, &why);
     free(text);
     graph_destroy(&graph);
     return rc == FARM_OK ? CLI_OK : cli_fail(rc, &why);
@@ -314,9 +306,18 @@ static error_t parse_train(int key, char *arg, struct argp_state *state)
 
 static bool is_about_training(const char *name)
 {
-    static const char *const plain[] = {
-        "out",     "name",  "data",      "seed", "test-fraction", "split-seed", "broker",
-        "workers", "slots", "evaluator", "exec", "no-sync",       "json",       "quiet"};
+    static const char *const plain[] = {"out",           "name",
+                                        "data",          "seed",
+                                        "test-fraction", "split-seed",
+                                        "broker",        "workers",
+                                        "slots",         "evaluator",
+                                        "exec",          "no-sync",
+                                        "json",          "quiet",
+                                        "space",         "channels",
+                                        "cells",         "stages",
+                                        "stem-stride",   "stem",
+                                        "stem-channels", "skip-reduction-input",
+                                        "space-options", "cell-drop-path"};
 
     if (strncmp(name, "final-", 6) == 0)
         return true;
@@ -351,24 +352,42 @@ static const struct argp_option *train_options(void)
     return options;
 }
 
-/* A search of one trial that is not made: only the final training is. */
-static int prepare_training(struct settings *s, const char *name, struct why *why)
+static bool given(const struct settings *s, const char *name)
+{
+    return s->given[settings_find(name) - settings_table];
+}
+
+/* As the network was published, or, of a space that was named, in its notation or by name. */
+static int choose_network(struct settings *s, const char *name, struct why *why)
 {
     const struct known *net = known_all();
     int rc;
 
     if (name == NULL)
         return why_set(why, FARM_EINPUT, "which network? `nasfarm net list` has their names");
+    if (given(s, "space"))
+        return settings_set(s, settings_find("start-from"), name, why);
+    if (given(s, "space-options"))
+        return why_set(why, FARM_EINPUT, "--space-options goes with --space");
     if ((rc = known_find(&net, name, why)) != FARM_OK)
         return rc;
     snprintf(s->space, sizeof s->space, "fixed");
     snprintf(s->space_options, sizeof s->space_options, "net=%s", net->name);
+    return FARM_OK;
+}
+
+/* A search of one trial that is not made: only the final training is. */
+static int prepare_training(struct settings *s, const char *name, struct why *why)
+{
+    int rc = choose_network(s, name, why);
+
+    if (rc != FARM_OK)
+        return rc;
     snprintf(s->strategy, sizeof s->strategy, "random");
     s->trials = 1;
-    if ((rc = settings_finish(s, why)) != FARM_OK)
-        return rc;
-    run_name(s, net->name);
-    return FARM_OK;
+    if ((rc = settings_finish(s, why)) == FARM_OK)
+        run_name(s, s->start_from[0] == '\0' ? name : s->space);
+    return rc;
 }
 
 static int net_train(int argc, char **argv)
@@ -376,13 +395,16 @@ static int net_train(int argc, char **argv)
     const struct argp argp = {
         .options = train_options(),
         .parser = parse_train,
-        .args_doc = "NAME",
+        .args_doc = "NAME|ARCHITECTURE",
         .doc = "Trains a known network as the best of a search is trained at the end: on all of "
-               "the training images, and tests it once. A training that was stopped goes on with "
+               "the training images, and tests it once; with --space, any architecture of that "
+               "space, in its notation. A training that was stopped goes on with "
                "`nasfarm resume`.\v"
                "Examples:\n"
                "  nasfarm net train resnet20 --data digits\n"
-               "  nasfarm net train mobilenetv3-small --data cifar:cifar10 --epochs 100 --flip"};
+               "  nasfarm net train mobilenetv3-small --data cifar:cifar10 --epochs 100 --flip\n"
+               "  nasfarm net train --space darts --channels 36 --cells 6 \"$(nasfarm export DIR "
+               "best --genotype)\""};
     struct train_args args = {.name = NULL};
     struct why why = {""};
     int rc;

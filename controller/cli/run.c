@@ -484,11 +484,12 @@ static void say_what(const struct run *self, const struct settings *s)
     if (self->show.json || self->show.quiet)
         return;
     if (self->trains)
-        printf("Training %s on %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32
+        printf("Training %s%s on %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32
                " classes, %" PRIu32 " images): %" PRIu32 " epochs, seed %" PRIu64 "; kept in %s\n",
-               strchr(s->space_options, '=') + 1, self->data.name, self->data.h, self->data.w,
-               self->data.c, self->data.classes, self->data.n_train + self->data.n_test,
-               s->final.epochs, s->seed, self->dir);
+               s->start_from[0] != '\0' ? "a network of space " : "",
+               s->start_from[0] != '\0' ? self->space.name : strchr(s->space_options, '=') + 1,
+               self->data.name, self->data.h, self->data.w, self->data.c, self->data.classes,
+               self->data.n_train + self->data.n_test, s->final.epochs, s->seed, self->dir);
     else
         printf("Searching %s for %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32
                " classes, %" PRIu32 " images): %s%s%s%s, %" PRIu64 " trials of %" PRIu32

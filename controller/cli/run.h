@@ -29,7 +29,7 @@ void run_name(struct settings *settings, const char *what);
 /* A new search in folder dir (made here). Returns the program's exit code. */
 int run_search(const char *dir, const struct settings *settings);
 
-/* The same for one network: the final training alone. Of space `fixed`, with one trial. */
+/* The same for one network: the final training alone. With one trial, which space `fixed` or start_from decides. */
 int run_training(const char *dir, const struct settings *settings);
 
 /* Goes on with the search in dir. What settings->given has, counts; all else is as it was. */
