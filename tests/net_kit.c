@@ -240,6 +240,21 @@ static void one_pixel(struct draft *d)
         window(d, 0, windows[i]);
 }
 
+/* Nodes with names that an exporter may want for itself. */
+static void awkward_names(struct draft *d)
+{
+    static const char *const names[] = {"input", "images",     "relu_2", "zero",        "logits",
+                                        "image", "input.mean", "relu6",  "input.weight"};
+    struct graph *g = d->graph;
+    uint32_t x = graph_relu(g, graph_conv(g, 0, 4, 3, 1, 1, 1, "first"));
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        x = graph_activation(g, GRAPH_RELU6, graph_conv(g, x, 4, 1, 1, 1, 1, names[i]));
+        look(d, x);
+    }
+    look(d, graph_concat(g, (uint32_t[]){x, graph_zero(g, x, 1, 0)}, 2));
+}
+
 /* Logits that are no linear layer's. */
 static void ends_with_dropout(struct draft *d)
 {
@@ -304,6 +319,7 @@ void net_kit_each_graph(void (*visit)(const char *name, const struct graph *grap
         {"norms", norms, 7, 6, 3},
         {"norms-even", norms, 8, 8, 1},
         {"one-pixel", one_pixel, 1, 1, 3},
+        {"awkward-names", awkward_names, 5, 5, 1},
         {"ends-with-dropout", ends_with_dropout, 4, 4, 3},
         {"ends-with-norm", ends_with_norm, 4, 4, 3},
         {"ends-with-join", ends_with_join, 4, 4, 3},

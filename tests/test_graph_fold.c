@@ -156,6 +156,18 @@ START_TEST(random_networks_compute_the_same_when_folded)
 }
 END_TEST
 
+static void visit(const char *name, const struct graph *graph, void *ctx)
+{
+    (void)ctx;
+    (void)check_folding(graph, name);
+}
+
+START_TEST(every_operation_computes_the_same_when_folded)
+{
+    net_kit_each_graph(visit, NULL);
+}
+END_TEST
+
 /* conv with bias -> dropout -> bn -> relu -> bn -> gap -> linear without bias -> bn */
 static struct graph *awkward_graph(void)
 {
@@ -223,6 +235,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, networks_of_the_benchmarks_compute_the_same_when_folded);
     tcase_add_loop_test(t, random_networks_compute_the_same_when_folded, 0, spaces);
+    tcase_add_test(t, every_operation_computes_the_same_when_folded);
     tcase_add_test(t, names_stay_and_biases_come);
     tcase_add_test(t, a_missing_parameter_is_named);
     suite_add_tcase(s, t);

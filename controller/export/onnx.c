@@ -1,7 +1,8 @@
 /* onnx.c - a trained network as an ONNX model, node by node.
  *
- * Values are N,C,H,W, as ONNX has them. A node's value is called "/NAME", or "/OPERATION_NUMBER" when it has no name; what
- * it takes besides is called "/NAME/...", and constants are called as the parameters are.
+ * Values are N,C,H,W, as ONNX has them. A node's value is called "/NAME", or "OPERATION_NUMBER" when it has no name; what it
+ * takes besides is called "/NAME/...", parameters are called as ever, "NAME.weight", and what is nobody's has neither slash at
+ * the beginning nor dot: names of nodes have no slash, and so nothing has the name of anything else.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static const char *value_name(struct translation *t, uint32_t i)
 
     return name[0] != '\0'
                ? onnx_model_text(t->model, "/%s", name)
-               : onnx_model_text(t->model, "/%s_%u", graph_op_name(t->graph->nodes[i].op), i);
+               : onnx_model_text(t->model, "%s_%u", graph_op_name(t->graph->nodes[i].op), i);
 }
 
 #define NODE(t, op, output, ...)                                                                   \
@@ -52,9 +53,9 @@ static const char *value_name(struct translation *t, uint32_t i)
 static const char *dynamic_shape(struct translation *t, const char *name, struct graph_shape s)
 {
     if (t->images == NULL) {
-        const char *shape = NODE(t, "Shape", "/images/shape", IMAGE);
+        const char *shape = NODE(t, "Shape", "images/shape", IMAGE);
 
-        t->images = NODE(t, "Gather", "/images", shape, INT64S(t, "/images/first", 0));
+        t->images = NODE(t, "Gather", "images", shape, INT64S(t, "images/first", 0));
     }
     name = NODE(t, "Concat", PART(t, name, "shape"), t->images,
                 INT64S(t, PART(t, name, "chw"), s.c, s.h, s.w));
@@ -355,8 +356,8 @@ static void put_activation(struct translation *t, uint32_t i, const char *name)
     default: break;
     }
     if (t->clip[0] == NULL) {
-        t->clip[0] = put_bound(t, "/relu6/from", 0);
-        t->clip[1] = put_bound(t, "/relu6/to", 6);
+        t->clip[0] = put_bound(t, "relu6/from", 0);
+        t->clip[1] = put_bound(t, "relu6/to", 6);
     }
     NODE(t, "Clip", name, in, t->clip[0], t->clip[1]);
 }
@@ -475,15 +476,15 @@ static void put_input(struct translation *t, const struct weights *weights)
 {
     const struct graph_shape *s = &t->graph->input;
     const uint32_t dims[3] = {s->c, 1, 1};
-    float *mean = onnx_model_floats(t->model, "/input/mean", dims, 3);
-    float *inv_std = onnx_model_floats(t->model, "/input/inv_std", dims, 3);
-    const char *centred = NODE(t, "Sub", "/input/centred", IMAGE, "/input/mean");
+    float *mean = onnx_model_floats(t->model, "input/mean", dims, 3);
+    float *inv_std = onnx_model_floats(t->model, "input/inv_std", dims, 3);
+    const char *centred = NODE(t, "Sub", "input/centred", IMAGE, "input/mean");
 
     if (mean != NULL && inv_std != NULL) {
         memcpy(mean, weights->mean, s->c * sizeof *mean);
         memcpy(inv_std, weights->inv_std, s->c * sizeof *inv_std);
     }
-    t->name[0] = NODE(t, "Mul", "/input", centred, "/input/inv_std");
+    t->name[0] = NODE(t, "Mul", "input", centred, "input/inv_std");
     onnx_model_value(t->model, ONNX_INPUT, IMAGE, (uint32_t[]){s->c, s->h, s->w}, 3);
     say_shape(t, 0);
 }
@@ -502,7 +503,7 @@ static void put_graph(struct translation *t, const struct weights *weights)
     }
     if (g->nodes[g->output].op != GRAPH_LINEAR || t->values[g->output].zero) {
         if (t->name[g->output] == NULL)
-            t->name[g->output] = zeros(t, "/zero", g->nodes[g->output].shape);
+            t->name[g->output] = zeros(t, "zero", g->nodes[g->output].shape);
         NODE(t, "Flatten", LOGITS, t->name[g->output]);
     }
     onnx_model_value(t->model, ONNX_OUTPUT, LOGITS, &g->classes, 1);
