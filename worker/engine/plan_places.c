@@ -43,6 +43,9 @@ static uint32_t add_buffer(struct planner *p, struct buffers *b, uint64_t bytes,
 
 #define PLACE_TRIES 40
 
+/* Orders to begin with, tried until nothing is wasted. */
+enum { BY_SIZE, BY_TIME, LAST_FIRST, BY_AREA, STARTS };
+
 static int by_size(const void *a, const void *b, void *buffers)
 {
     const struct buffers *of = buffers;
@@ -52,6 +55,21 @@ static int by_size(const void *a, const void *b, void *buffers)
         return (j < of->n_first) - (i < of->n_first);
     if (of->all[i].bytes != of->all[j].bytes)
         return of->all[i].bytes > of->all[j].bytes ? -1 : 1;
+    return i < j ? -1 : 1;
+}
+
+/* What it takes for how long. */
+static int by_area(const void *a, const void *b, void *buffers)
+{
+    const struct buffers *of = buffers;
+    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    uint64_t of_i = of->all[i].bytes * (of->all[i].last - of->all[i].first + 1ull);
+    uint64_t of_j = of->all[j].bytes * (of->all[j].last - of->all[j].first + 1ull);
+
+    if (i < of->n_first || j < of->n_first)
+        return (j < of->n_first) - (i < of->n_first);
+    if (of_i != of_j)
+        return of_i > of_j ? -1 : 1;
     return i < j ? -1 : 1;
 }
 
@@ -168,11 +186,11 @@ static uint64_t place(struct buffers *b)
     }
     a.placed = a.order + b->n;
     a.best = a.placed + b->n;
-    for (int by_time = 0; by_time < 2 && a.bytes > least; by_time++) {
+    for (int start = BY_SIZE; start < STARTS && a.bytes > least; start++) {
         for (uint32_t i = 0; i < b->n; i++)
-            a.order[i] = i;
-        if (!by_time)
-            qsort_r(a.order, b->n, sizeof *a.order, by_size, b);
+            a.order[i] = start != LAST_FIRST || i < b->n_first ? i : b->n - 1 - (i - b->n_first);
+        if (start == BY_SIZE || start == BY_AREA)
+            qsort_r(a.order, b->n, sizeof *a.order, start == BY_SIZE ? by_size : by_area, b);
         try_orders(b, least, &a);
     }
     a.bytes = place_in_order(b, a.best, a.placed);
