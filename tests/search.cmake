@@ -11,3 +11,5 @@ foreach(kind random evolution strategies grid tournament nsga2 local_search tpe 
 endforeach()
 # How long each trial is trained.
 farm_test(schedulers scheduler)
+# Searches in virtual time.
+farm_test(virtual_farm simulate strategy_kit)

@@ -21,6 +21,8 @@ const struct command cli_commands[] = {
     {"space", "list|show|...", "the search spaces: what there is, genes, samples; checks a file",
      cmd_space},
     {"net", "list|cost|draw|train NAME", "the networks that papers are known for", cmd_net},
+    {"simulate", "[OPTION...]", "a search on virtual workers in virtual time", cmd_simulate},
+    {"compare", "STRATEGY...", "strategies over many seeds on virtual farms", cmd_compare},
     {"version", "", "which version this is", cmd_version},
     {"help", "[COMMAND]", "this list, or a command's options", cmd_help},
     {0},
