@@ -307,7 +307,8 @@ static void save_picture(const struct run *self, const struct genome *genome, co
     free(dot);
 }
 
-static void save_weights(const struct run *self)
+/* False when the evaluator returned none. */
+static bool save_weights(const struct run *self)
 {
     char path[600];
     uint8_t *bytes = NULL;
@@ -316,22 +317,25 @@ static void save_weights(const struct run *self)
     if (store_get_blob(experiment_store(self->experiment), FINAL_WEIGHTS, &bytes, &len) !=
             FARM_OK ||
         len == 0)
-        return;
+        return false;
     snprintf(path, sizeof path, "%s/best.weights", self->dir);
     if (file_write(path, bytes, len, &why) != FARM_OK)
         log_warn("%s", why.text);
     else if (!self->show.json)
         printf("  %-18s %s\n", "weights", path);
     free(bytes);
+    return true;
 }
 
-static void print_next(const struct run *self)
+/* A network with weights can leave; of another there is only a picture. */
+static void print_next(const struct run *self, bool kept_weights)
 {
     uint64_t trials = experiment_config(self->experiment)->trials;
-    printf(
-        "\nNext:\n  nasfarm list %s\n  nasfarm export %s best --svg --network -o best-network.svg\n"
-        "  nasfarm resume %s --trials %" PRIu64 "\n",
-        self->dir, self->dir, self->dir, 2 * trials);
+    printf("\nNext:\n  nasfarm list %s\n  nasfarm export %s best %s\n"
+           "  nasfarm resume %s --trials %" PRIu64 "\n",
+           self->dir, self->dir,
+           kept_weights ? "--onnx best.onnx" : "--svg --network -o best-network.svg", self->dir,
+           2 * trials);
 }
 
 /* What was found: the tested network, or the best trial when there is no final training. */
@@ -366,11 +370,10 @@ static int show_found(struct run *self, struct why *why)
     snprintf(title, sizeof title, "%s, trial %" PRIu64, experiment_config(self->experiment)->name,
              trial);
     save_picture(self, record.genome, title);
-    if (tested)
-        save_weights(self);
+    bool kept = tested && save_weights(self);
     trial_record_release(&record);
     if (!self->show.json && !self->trains)
-        print_next(self);
+        print_next(self, kept);
     if (tested && final.outcome != OUTCOME_OK)
         return why_set(why, FARM_EIO, "the final training ended as %s: %s",
                        outcome_name(final.outcome), final.reason);
