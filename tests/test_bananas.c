@@ -186,6 +186,34 @@ START_TEST(it_ranks_architectures_that_it_has_not_seen)
 }
 END_TEST
 
+/* As on two machines, of which one has wider vectors. */
+START_TEST(it_has_the_same_bits_with_vectors_of_any_width)
+{
+    static const struct mlp_shape shapes[] = {{4, 5}, {4, 12}, {4, 20}, {4, 30}};
+    static const struct feature features[] = {{0, 1}, {3, 0.5f}, {1, 1}, {4, -0.7f}, {2, 1}};
+    static const struct mlp_input inputs[] = {{features, 2}, {features + 2, 2}, {features + 1, 4}};
+    static const float targets[] = {0.5f, -2, 3};
+
+    for (size_t s = 0; s < 4; s++) {
+        float predicted[2][3];
+
+        for (int narrow = 0; narrow < 2; narrow++) {
+            struct mlp *mlp = NULL;
+            struct rng rng;
+
+            rng_seed(&rng, s);
+            mlp_set_narrow_only(narrow > 0);
+            ck_assert_int_eq(mlp_create(&mlp, shapes[s], 5, &rng), FARM_OK);
+            ck_assert_int_eq(mlp_train(mlp, inputs, targets, 3, 50, 0.01, &rng), FARM_OK);
+            mlp_predict(mlp, inputs, 3, predicted[narrow]);
+            mlp_destroy(&mlp);
+        }
+        ck_assert_mem_eq(predicted[0], predicted[1], sizeof predicted[0]);
+    }
+    mlp_set_narrow_only(false);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- the strategy */
 
 #ifdef NASFARM_SANITIZED
@@ -223,6 +251,7 @@ int main(void)
     tcase_add_test(tc, acquisitions_of_three_members_predictions);
     tcase_add_test(tc, kendalls_tau_counts_pairs);
     tcase_add_test(tc, its_gradient_is_that_of_finite_differences);
+    tcase_add_test(tc, it_has_the_same_bits_with_vectors_of_any_width);
     tcase_add_test(tc, it_ranks_architectures_that_it_has_not_seen);
     tcase_add_test(tc, beats_random_search_on_an_easy_landscape);
     tcase_add_test(tc, an_ask_costs_a_tenth_of_a_round);

@@ -10,15 +10,66 @@
 #include "adam.h"
 #include "err.h"
 
-/* Four lanes: every machine that we know has them. */
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t bits __attribute__((vector_size(16))); /* of a comparison: all or none */
-#define LANES  4
-#define WIDEST 8 /* vectors a row */
+typedef float wide_lanes __attribute__((vector_size(32)));
+#define LANES 4
+#define BLOCK 8 /* floats: a row has one to four blocks */
+
+/* out = start + sum over k < n of by[k stride] rows[k], a row of so many blocks, where start NULL is zeros. Each sum is made in
+ * the order of k, whatever the vectors, and multiplications are not fused: both versions give the same bits. */
+typedef void combine_function(float *out, const float *start, const float *by, size_t stride,
+                              const float *rows, size_t n, uint32_t blocks);
+
+/* So many vectors of sums, a constant: they stay in registers. */
+#define SUM_ROWS(vector, count)                                                                    \
+    {                                                                                              \
+        vector sum[count];                                                                         \
+        for (size_t v = 0; v < (count); v++)                                                       \
+            sum[v] = start != NULL ? ((const vector *)start)[v] : (vector){0};                     \
+        for (size_t k = 0; k < n; k++)                                                             \
+            for (size_t v = 0; v < (count); v++)                                                   \
+                sum[v] += by[k * stride] * ((const vector *)rows)[k * (count) + v];                \
+        for (size_t v = 0; v < (count); v++)                                                       \
+            ((vector *)out)[v] = sum[v];                                                           \
+        break;                                                                                     \
+    }
+#define DEFINE_COMBINE(name, vector)                                                               \
+    static void name(float *out, const float *start, const float *by, size_t stride,               \
+                     const float *rows, size_t n, uint32_t blocks)                                 \
+    {                                                                                              \
+        switch (blocks) {                                                                          \
+        case 1: SUM_ROWS(vector, 1 * BLOCK * sizeof(float) / sizeof(vector))                       \
+        case 2: SUM_ROWS(vector, 2 * BLOCK * sizeof(float) / sizeof(vector))                       \
+        case 3: SUM_ROWS(vector, 3 * BLOCK * sizeof(float) / sizeof(vector))                       \
+        default: SUM_ROWS(vector, 4 * BLOCK * sizeof(float) / sizeof(vector))                      \
+        }                                                                                          \
+    }
+DEFINE_COMBINE(combine_narrow, lanes)
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) DEFINE_COMBINE(combine_wide, wide_lanes)
+#endif
+
+    static bool narrow_only;
+
+void mlp_set_narrow_only(bool narrow)
+{
+    narrow_only = narrow;
+}
+
+static combine_function *choose_combine(void)
+{
+#if defined(__x86_64__)
+    if (!narrow_only && __builtin_cpu_supports("avx2"))
+        return combine_wide;
+#endif
+    return combine_narrow;
+}
 
 struct mlp {
     uint32_t layers, width, size;
-    uint32_t vectors, row; /* of a row: how many, and its floats */
+    uint32_t row, vectors; /* floats of a row, and how many vectors they are */
+    combine_function *combine;
     size_t n_weights;
     float *weights, *gradient, *mean, *square;
     struct adam adam;
@@ -63,7 +114,7 @@ static void draw_weights(struct mlp *self, struct rng *rng)
 static float *create_rows(const struct mlp *self, size_t n)
 {
     size_t bytes = n * self->row * sizeof(float);
-    float *rows = aligned_alloc(sizeof(lanes), bytes);
+    float *rows = aligned_alloc(sizeof(wide_lanes), bytes);
 
     if (rows != NULL)
         memset(rows, 0, bytes);
@@ -78,8 +129,9 @@ int mlp_create(struct mlp **out, struct mlp_shape shape, uint32_t size, struct r
     if (self == NULL)
         return FARM_ENOMEM;
     *self = (struct mlp){.layers = shape.layers, .width = shape.width, .size = size};
-    self->vectors = (shape.width + LANES - 1) / LANES;
-    self->row = self->vectors * LANES;
+    self->row = (shape.width + BLOCK - 1) / BLOCK * BLOCK;
+    self->vectors = self->row / LANES;
+    self->combine = choose_combine();
     rows = rows_before(self, shape.layers) + 2;
     self->n_weights = rows * self->row;
     self->weights = create_rows(self, rows);
@@ -117,37 +169,10 @@ void mlp_destroy(struct mlp **self)
     *self = NULL;
 }
 
-/* out = start + sum over k < n of by[k stride] rows[k], a row of `vectors`, which is a constant where this is inlined: the sums
- * stay in registers. Each is made in the order of k. */
-static inline __attribute__((always_inline)) void add_rows(float *out, const float *start,
-                                                           const float *by, size_t stride,
-                                                           const float *rows, size_t n,
-                                                           uint32_t vectors)
-{
-    lanes sum[WIDEST];
-
-    for (uint32_t v = 0; v < vectors; v++)
-        sum[v] = start != NULL ? ((const lanes *)start)[v] : (lanes){0};
-    for (size_t k = 0; k < n; k++)
-        for (uint32_t v = 0; v < vectors; v++)
-            sum[v] += by[k * stride] * ((const lanes *)rows)[k * vectors + v];
-    for (uint32_t v = 0; v < vectors; v++)
-        ((lanes *)out)[v] = sum[v];
-}
-
 static void combine(const struct mlp *self, float *out, const float *start, const float *by,
                     size_t stride, const float *rows, size_t n)
 {
-    switch (self->vectors) {
-    case 1: add_rows(out, start, by, stride, rows, n, 1); break;
-    case 2: add_rows(out, start, by, stride, rows, n, 2); break;
-    case 3: add_rows(out, start, by, stride, rows, n, 3); break;
-    case 4: add_rows(out, start, by, stride, rows, n, 4); break;
-    case 5: add_rows(out, start, by, stride, rows, n, 5); break;
-    case 6: add_rows(out, start, by, stride, rows, n, 6); break;
-    case 7: add_rows(out, start, by, stride, rows, n, 7); break;
-    default: add_rows(out, start, by, stride, rows, n, 8); break;
-    }
+    self->combine(out, start, by, stride, rows, n, self->row / BLOCK);
 }
 
 /* into += by from */

@@ -35,6 +35,9 @@ int mlp_train(struct mlp *self, const struct mlp_input *inputs, const float *tar
               uint32_t epochs, double lr, struct rng *rng);
 void mlp_predict(struct mlp *self, const struct mlp_input *inputs, size_t n, float *out);
 
+/* For tests: whether networks that are created from now on use the vectors that every machine has. The bits are the same. */
+void mlp_set_narrow_only(bool narrow);
+
 /* For tests: the mean absolute error of up to 32 examples, and its gradient; both arrays have *n weights, of which
  * those that fill rows up have no gradient. */
 double mlp_gradient(struct mlp *self, const struct mlp_input *inputs, const float *targets,
