@@ -57,11 +57,26 @@ int experiment_reset(struct experiment *self, struct why *why)
     return rc == FARM_OK ? rc : why_prefix(why, rc, "what the search starts from");
 }
 
+/* How long a trial is trained is said by its genes or by a schedule, not by both. */
+static int check_budget(const struct experiment *self, struct why *why)
+{
+    const struct space *space = self->space;
+    const char *scheduler = self->config.scheduler;
+
+    for (uint32_t i = space->n_dims - space->n_tuned; i < space->n_dims; i++)
+        if (strcmp(space->dims[i].name, "epochs") == 0 && scheduler[0] != '\0' &&
+            strcmp(scheduler, "full") != 0)
+            return why_set(why, FARM_EINPUT,
+                           "epochs cannot be tuned under the schedule %s, which gives them out",
+                           scheduler);
+    return FARM_OK;
+}
+
 int experiment_prepare(struct experiment *self, struct why *why)
 {
     int rc = space_open(&self->space, &self->config.space, why);
 
-    if (rc != FARM_OK)
+    if (rc != FARM_OK || (rc = check_budget(self, why)) != FARM_OK)
         return rc;
     self->config.space = self->space->config; /* with today's defaults, so that they stay */
     if ((self->asked = genome_create(self->space->n_dims)) == NULL)

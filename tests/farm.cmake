@@ -29,7 +29,8 @@ add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_kernels>
     COMMAND $<TARGET_FILE:bench_train>
     COMMAND $<TARGET_FILE:bench_decode>
-    DEPENDS bench_overhead bench_kernels bench_train bench_decode nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
+    COMMAND $<TARGET_FILE:bench_constraint>
+    DEPENDS bench_overhead bench_kernels bench_train bench_decode bench_constraint nasfarm nasfarm-broker nasfarm-worker USES_TERMINAL)
 
 # `make bench-torch`: the same networks here and in PyTorch. What is trained is the farm's own, so it knows every room.
 add_library(bench_nets STATIC bench/bench_nets.c)

@@ -148,6 +148,8 @@ static const struct {
     {"search --space fbnet --space-options depht=1", 2,
      "it has no option 'depht': known are width,"},
     {"search --tune layers", 2, "cannot tune 'layers': known are lr, momentum,"},
+    {"search --tune epochs --schedule asha --evaluator synthetic --out tuned", 2,
+     "epochs cannot be tuned under the schedule asha, which gives them out"},
     {"net", 2, "Usage: nasfarm net list|cost|draw|train"},
     {"net paint", 2, "there is no \"paint\"; there are list, cost, draw and train"},
     {"net list resnet8", 2, "it takes no network"},

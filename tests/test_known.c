@@ -88,6 +88,7 @@ static const struct {
     {"darts-v2-imagenet", 0, 0, 4.7, 529.9},
     {"nasbench101-inception", 2694282, 0, 2.7, 402.0},
     {"nasbench201-9930", 1288506, 184730240, 1.3, 184.7},
+    {"nasbench101-inception", 2694282, 0, 2.7, 402.0},
 };
 
 START_TEST(costs_what_was_published)

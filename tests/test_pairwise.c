@@ -40,15 +40,7 @@ static struct genome *parsed(const struct space *space, const char *text)
     return genome;
 }
 
-/* (left, right) operations and inputs of each combination; keep as the authors' code has it. */
-static const struct pairwise_cell nasnet_a_normal = {
-    .combination = {{{0, 1}, {CELL_SEP5, CELL_SEP3}},
-                    {{1, 1}, {CELL_SEP5, CELL_SEP3}},
-                    {{0, 1}, {CELL_AVG3, CELL_IDENTITY}},
-                    {{1, 1}, {CELL_AVG3, CELL_AVG3}},
-                    {{0, 0}, {CELL_SEP3, CELL_IDENTITY}}},
-    .keep = 0x7e,
-};
+/* Operations and inputs of each combination, left and right. Its size, and that of the others, is in test_known.c. */
 static const struct pairwise_cell nasnet_a_reduction = {
     .combination = {{{0, 1}, {CELL_SEP5, CELL_SEP7}},
                     {{0, 1}, {CELL_MAX3, CELL_SEP7}},
@@ -57,52 +49,6 @@ static const struct pairwise_cell nasnet_a_reduction = {
                     {{2, 0}, {CELL_SEP3, CELL_MAX3}}},
     .keep = 0x78,
 };
-
-/* Published: 3.3M parameters on CIFAR; 5.3M and 564M multiply-adds (mobile), 88.9M and 23.8B (large) on ImageNet. */
-static const struct {
-    struct space_config config;
-    uint64_t params, macs;
-} nasnet_a[] = {
-    {{.input = {32, 32, 3}, .classes = 10, .channels = 32, .cells = 6, .stages = 3},
-     3346538,
-     544333312},
-    {{.input = {224, 224, 3},
-      .classes = 1000,
-      .channels = 44,
-      .cells = 4,
-      .stages = 3,
-      .stem = "imagenet"},
-     5289978,
-     563638816},
-    {{.input = {331, 331, 3},
-      .classes = 1000,
-      .channels = 168,
-      .cells = 6,
-      .stages = 3,
-      .stem = "imagenet",
-      .stem_channels = 96,
-      .skip_reduction_input = true},
-     88753150,
-     23783414658},
-};
-
-START_TEST(builds_nasnet_a_with_its_published_size)
-{
-    struct space *space = open_for(nasnet_a[_i].config);
-    struct graph *graph = NULL;
-    struct graph_cost cost;
-    struct why why = {""};
-
-    ck_assert_msg(pairwise_decode(&space->config, &nasnet_a_normal, &nasnet_a_reduction, &graph,
-                                  &why) == FARM_OK,
-                  "%s", why.text);
-    ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
-    ck_assert_uint_eq(cost.params, nasnet_a[_i].params);
-    ck_assert_uint_eq(cost.macs, nasnet_a[_i].macs);
-    graph_destroy(&graph);
-    space_close(&space);
-}
-END_TEST
 
 static const struct {
     const char *space;
@@ -361,8 +307,6 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, builds_nasnet_a_with_its_published_size, 0,
-                        (int)(sizeof nasnet_a / sizeof nasnet_a[0]));
     tcase_add_loop_test(tc, has_the_published_number_of_encodings, 0,
                         (int)(sizeof encodings / sizeof encodings[0]));
     tcase_add_test(tc, has_genes_that_say_what_they_are);

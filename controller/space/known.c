@@ -201,6 +201,18 @@ static const struct known nets[] = {
      "nor_conv_3x3~2|",
      NULL,
      NULL},
+    {"nasbench101-inception",
+     "C. Ying et al., arXiv:1902.09635, the example of the benchmark's README",
+     CIFAR,
+     2694282,
+     402002944,
+     {.name = "nasbench101", .channels = 128, .cells = 3},
+     "ModelSpec(matrix=[[0, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], [0, "
+     "0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]], "
+     "ops=['input', 'conv1x1-bn-relu', 'conv3x3-bn-relu', 'conv3x3-bn-relu', 'conv3x3-bn-relu', "
+     "'maxpool3x3', 'output'])",
+     NULL,
+     NULL},
     {0},
 };
 #define N_NETS (sizeof nets / sizeof nets[0] - 1)
