@@ -251,6 +251,70 @@ START_TEST(names_parameters_for_their_edge_whatever_else_a_node_reads)
 }
 END_TEST
 
+/* It is trained with, and costs nothing: 3.3M of the authors' log are without it. */
+START_TEST(has_an_auxiliary_head_when_asked)
+{
+    struct space *space = open_for((struct space_config){
+        .input = {32, 32, 3}, .classes = 10, .channels = 36, .cells = 6, .options = "aux=1"});
+    struct genome *genome = parsed(space, DARTS_V2);
+    struct graph *graph = decoded(space, genome);
+    struct graph_cost cost;
+    bool found = false;
+
+    ck_assert_uint_ne(graph->aux, 0);
+    ck_assert_str_eq(graph_name(graph, graph->aux), "aux.head");
+    for (uint32_t i = 0; i < graph->n_nodes; i++)
+        if (strcmp(graph_name(graph, i), "aux.conv2") == 0) { /* 2x2 pixels become one */
+            found = true;
+            ck_assert_uint_eq(graph->nodes[i].kernel_h, 2);
+            ck_assert_uint_eq(graph->nodes[i].shape.h, 1);
+            ck_assert_uint_eq(graph->nodes[i].shape.c, 768);
+        }
+    ck_assert(found);
+    ck_assert_int_eq(graph_cost(graph, &cost), FARM_OK);
+    ck_assert_uint_eq(cost.params, 3349342);
+    graph_destroy(&graph);
+    free(genome);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(has_an_auxiliary_head_on_images_of_any_size)
+{
+    static const struct graph_shape images[] = {
+        {8, 8, 1}, {2, 2, 1}, {28, 28, 1}, {224, 224, 3}, {9, 40, 2}};
+
+    for (size_t i = 0; i < sizeof images / sizeof images[0]; i++) {
+        struct space *space = open_for((struct space_config){.input = images[i],
+                                                             .classes = 10,
+                                                             .channels = 4,
+                                                             .cells = 1,
+                                                             .stages = 2,
+                                                             .options = "aux=1"});
+        struct genome *genome = parsed(space, DARTS_V1);
+        struct graph *graph = decoded(space, genome);
+
+        ck_assert_uint_ne(graph->aux, 0);
+        graph_destroy(&graph);
+        free(genome);
+        space_close(&space);
+    }
+}
+END_TEST
+
+START_TEST(has_no_auxiliary_head_without_a_reduction)
+{
+    struct space_config config = {
+        .name = "darts", .input = {8, 8, 1}, .classes = 10, .stages = 1, .options = "aux=1"};
+    struct space *space = NULL;
+    struct why why = {""};
+
+    ck_assert_int_eq(space_open(&space, &config, &why), FARM_EINPUT);
+    ck_assert_str_eq(why.text, "space darts: an auxiliary head stands behind the last reduction: "
+                               "one stage has none");
+}
+END_TEST
+
 /* Nodes 2 and 3 of the normal cell read the same two; what they do is exchanged, and those that read them follow. */
 START_TEST(has_one_hash_whichever_number_a_node_has)
 {
@@ -299,6 +363,9 @@ int main(void)
     tcase_add_test(tc, refuses_a_text_that_is_cut_off_anywhere);
     tcase_add_test(tc, halves_only_what_comes_from_outside_a_reduction);
     tcase_add_test(tc, names_parameters_for_their_edge_whatever_else_a_node_reads);
+    tcase_add_test(tc, has_an_auxiliary_head_when_asked);
+    tcase_add_test(tc, has_an_auxiliary_head_on_images_of_any_size);
+    tcase_add_test(tc, has_no_auxiliary_head_without_a_reduction);
     tcase_add_test(tc, has_one_hash_whichever_number_a_node_has);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);

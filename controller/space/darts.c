@@ -49,6 +49,11 @@ static const char *const pair_labels[] = {"0,1", "0,2", "1,2", "0,3", "1,3",
         STEP(cell, cell_group, 5, 10)
 static const struct dim dims[N_DIMS] = {CELL("normal", 0), CELL("reduce", 1)};
 
+enum { OPTION_AUX };
+static const struct space_option options[] = {
+    [OPTION_AUX] = {"aux", 0, 1, true, 0, NULL, "1: an auxiliary head behind the last reduction"},
+    {0}};
+
 static int open_space(struct space *self, struct why *why)
 {
     static const struct skeleton_defaults defaults[3] = {{8, 1}, {16, 1}, {16, 2}};
@@ -60,6 +65,9 @@ static int open_space(struct space *self, struct why *why)
     if (c->skip_reduction_input)
         return why_set(why, FARM_EINPUT, "its cells never skip the input of a reduction");
     rc = skeleton_fill(c, defaults, why);
+    if (rc == FARM_OK && self->option[OPTION_AUX] > 0 && c->stages < 2)
+        return why_set(why, FARM_EINPUT,
+                       "an auxiliary head stands behind the last reduction: one stage has none");
     return rc != FARM_OK
                ? rc
                : skeleton_fill_stem_channels(c, 3 * c->channels, (c->channels + 1) / 2, why);
@@ -96,6 +104,7 @@ static bool set_step(struct genome *genome, uint32_t cell, uint32_t step, const 
 struct builder {
     struct cell_builder c;
     const struct genome *genome;
+    bool aux;
 };
 
 /* An edge's parameters are named for its ends, whatever else its node reads. */
@@ -172,6 +181,32 @@ static void add_stem(struct builder *b, struct cell_value before[2])
         before[1] = (struct cell_value){.id = x};
 }
 
+/* As on CIFAR-10, where 8x8 pixels are pooled to 2x2 (5x5, stride 3) and then to one; a stride that does so elsewhere. */
+static void add_aux_head(struct builder *b, struct cell_value *in)
+{
+    struct graph *g = b->c.g;
+    const struct graph_shape *size = cell_shape(&b->c, in->id);
+    uint32_t side = size->h < size->w ? size->h : size->w, x = cell_relu(&b->c, in);
+    struct graph_node pool = {.op = GRAPH_AVG_POOL,
+                              .kernel_h = 5,
+                              .kernel_w = 5,
+                              .stride = side <= 5                 ? 1
+                                        : side - 5 < LIMIT_STRIDE ? side - 5
+                                                                  : LIMIT_STRIDE,
+                              .valid = true};
+    struct graph_node conv = {.op = GRAPH_CONV, .channels = 768, .valid = true};
+
+    if (side > 5)
+        x = graph_add(g, &pool, &x, 1, "");
+    x = graph_conv(g, x, 128, 1, 1, 1, 1, "aux.conv1");
+    x = graph_relu(g, graph_batch_norm(g, x, true, "aux.bn1"));
+    conv.kernel_h = conv.kernel_w = side > 1 ? 2 : 1;
+    x = graph_add(g, &conv, &x, 1, "aux.conv2");
+    x = graph_relu(g, graph_batch_norm(g, x, true, "aux.bn2"));
+    graph_set_aux(g,
+                  graph_linear(g, graph_global_avg_pool(g, x), b->c.config->classes, "aux.head"));
+}
+
 /* The authors' network of L = 3N + 2 cells has its reductions at L/3 and 2L/3: behind N cells, and N more. */
 static uint32_t add_network(struct builder *b)
 {
@@ -195,6 +230,8 @@ static uint32_t add_network(struct builder *b)
             before[0] = before[1];
             before[1] = (struct cell_value){.id = x};
             shrank = reduce;
+            if (reduce && b->aux && stage + 1 == c->stages)
+                add_aux_head(b, &before[1]);
         }
     return graph_linear(b->c.g, graph_global_avg_pool(b->c.g, before[1].id), c->classes, "head");
 }
@@ -202,7 +239,9 @@ static uint32_t add_network(struct builder *b)
 static int decode(const struct space *self, const struct genome *genome, struct graph **out,
                   struct why *why)
 {
-    struct builder b = {.c = {.config = &self->config, .factorized = true}, .genome = genome};
+    struct builder b = {.c = {.config = &self->config, .factorized = true},
+                        .genome = genome,
+                        .aux = self->option[OPTION_AUX] > 0};
     int rc = graph_create(&b.c.g, self->config.input, self->config.classes, why);
 
     return rc != FARM_OK ? rc : skeleton_finish(b.c.g, add_network(&b), out, why);
@@ -334,6 +373,7 @@ const struct space_ops space_darts = {
     .name = "darts",
     .summary = "the DARTS cells: normal and reduction, 4 nodes of 2 inputs each, 7 operations, "
                "1.1e18 architectures",
+    .options = options,
     .open = open_space,
     .decode = decode,
     .notation = notation,
