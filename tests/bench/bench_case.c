@@ -45,7 +45,9 @@ int bench_near_images(const struct window *s)
 
 double bench_flops(const struct window *s)
 {
-    return 2.0 * s->n * s->oh * s->ow * s->k * (s->kh * s->kw * (s->c / s->groups));
+    int products = s->kh * s->kw * (s->c / s->groups);
+
+    return 2.0 * s->n * s->oh * s->ow * s->k * products;
 }
 
 struct bench bench_of(const struct kernels *k, const struct window *s)

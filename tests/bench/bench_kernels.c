@@ -121,7 +121,10 @@ static void depthwise_cells(const struct kind *kind, int images)
     bench_row_end();
     bench_row("  its memory bound");
     for
-        EACH(i, places) three_cells(bounds[i], none);
+        EACH(i, places)
+        {
+            three_cells(bounds[i], none);
+        }
     bench_row_end();
 }
 
@@ -131,7 +134,9 @@ static void convolution_table(int images)
     bench_heading("channels, image", 14);
     for
         EACH(i, places)
-    bench_cell("%d, %dx%d", places[i].c, places[i].side, places[i].side);
+        {
+            bench_cell("%d, %dx%d", places[i].c, places[i].side, places[i].side);
+        }
     bench_row_end();
     for
         EACH(j, kinds)
@@ -176,7 +181,10 @@ static bool any_other(void)
     bool any = false;
 
     for
-        EACH(i, others) any = any || wanted(others[i].name);
+        EACH(i, others)
+        {
+            any = any || wanted(others[i].name);
+        }
     return any;
 }
 
@@ -210,7 +218,10 @@ static bool any_convolution(void)
     bool any = any_other();
 
     for
-        EACH(i, kinds) any = any || wanted(kinds[i].name);
+        EACH(i, kinds)
+        {
+            any = any || wanted(kinds[i].name);
+        }
     return any;
 }
 
@@ -336,13 +347,19 @@ static void memory_table(void)
     bool any = false;
 
     for
-        EACH(i, passes) any = any || wanted(passes[i].name);
+        EACH(i, passes)
+        {
+            any = any || wanted(passes[i].name);
+        }
     if (!any)
         return;
     printf("\nGB/s of what must at least be read and written, %d images:\n", BENCH_BATCH);
     bench_heading("channels", 6);
     for
-        EACH(i, channels) bench_cell("%d", channels[i]);
+        EACH(i, channels)
+        {
+            bench_cell("%d", channels[i]);
+        }
     bench_row_end();
     for (size_t i = 0; i < sizeof passes / sizeof passes[0] * 3; i++)
         if (wanted(passes[i / 3].name))

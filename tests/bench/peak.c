@@ -106,7 +106,7 @@ double peak_gflops(const char *isa)
         return sum[0][0] + sum[1][0] + sum[2][0] + sum[3][0];                                      \
     }
 #if defined(__x86_64__)
-STREAM(avx512, target("avx512f,prefer-vector-width=512"), 16)
+STREAM(avx512, target("avx512f"), 16)
 STREAM(avx2, target("avx2"), 8)
 #endif
 STREAM(narrow, noinline, 4)
