@@ -199,8 +199,6 @@ INLINE void slide(const int taps, const int stride, const int height, const int 
               bias[u]);
     }
     for (int m = 0; m < s->columns + live - 1; m++) {
-        ptrdiff_t to = s->out_at + (m - live + 1) * s->out_step + c0;
-
         UNROLL for (int q = 0; q < stride; q++)
         {
             int column = m * stride + q;
@@ -208,15 +206,20 @@ INLINE void slide(const int taps, const int stride, const int height, const int 
 
             if (!FEW(taps))
                 HIDE(v[0].packed);
-            if (column >= s->lo && column < s->hi)
-                UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
-                    UNROLL for (int u = 0; u < vecs; u++)
-                        add_row(&v[u], taps, stride, height, q, r,
-                                get(w, s->in[r] + at + u * LANES, lanes));
+            if (column < s->lo || column >= s->hi)
+                continue;
+            UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
+                UNROLL for (int u = 0; u < vecs; u++) add_row(
+                    &v[u], taps, stride, height, q, r, get(w, s->in[r] + at + u * LANES, lanes));
         }
-        UNROLL for (int t = 0; t < height; t++) if (m >= live - 1 && t < s->rows)
-            UNROLL for (int u = 0; u < vecs; u++) set(w, s->out + (to + t * s->out_row + u * LANES),
-                                                      v[u].sum[live - 1][t], s->add, lanes);
+        if (m >= live - 1) {
+            ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
+
+            UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
+                UNROLL for (int u = 0; u < vecs; u++)
+                    set(w, s->out + (at + t * s->out_row + u * LANES), v[u].sum[live - 1][t],
+                        s->add, lanes);
+        }
         UNROLL for (int u = 0; u < vecs; u++) move_up(&v[u], live, height, bias[u]);
     }
 }
