@@ -117,6 +117,23 @@ static void put_tile(const struct product *p, float *out, const float *bias, con
  * which fit into registers; 24 pointers would not. */
 #define HIDE(pointer) __asm__("" : "+r"(pointer))
 
+/* T rows x V whole vectors: bias, sum and ReLU as the product has them. */
+INLINE void put_whole(const int V, const int T, const struct product *p, float *out,
+                      const float *bias, vec *sum)
+{
+    if (bias != NULL)
+        UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
+            *(const vec *)(bias + v * LANES);
+    if (p->add)
+        UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
+            *(vec *)(out + t * p->out_row + v * p->out_panel);
+    if (p->most > 0)
+        UNROLL for (int i = 0; i < T * V; i++) sum[i] =
+            vec_at_most(vec_all(p->most), vec_at_least((vec){0}, sum[i]));
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) *
+        (vec *)(out + t * p->out_row + v * p->out_panel) = sum[t * V + v];
+}
+
 /* T rows x V vectors. `sums`: see product_sums(). */
 INLINE void tile(const bool sums, const int split, const int V, const int T,
                  const struct product *p, const float *a, const float *b, float *out, int cols,
@@ -162,17 +179,7 @@ INLINE void tile(const bool sums, const int split, const int V, const int T,
         return;
     }
     if (split == 1 && cols == V * LANES) {
-        if (bias != NULL)
-            UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
-                *(const vec *)(bias + v * LANES);
-        if (p->add)
-            UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) sum[t * V + v] +=
-                *(vec *)(out + t * p->out_row + v * p->out_panel);
-        if (p->most > 0)
-            UNROLL for (int i = 0; i < T * V; i++) sum[i] =
-                vec_at_most(vec_all(p->most), vec_at_least((vec){0}, sum[i]));
-        UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) *
-            (vec *)(out + t * p->out_row + v * p->out_panel) = sum[t * V + v];
+        put_whole(V, T, p, out, bias, sum);
         return;
     }
     UNROLL for (int i = 0; i < T * V; i++) * (vec *)(spill + i * LANES) = sum[i];
@@ -262,6 +269,63 @@ static tile_function *const narrow[2][2][MOST_SPLIT] = {
     },
 };
 
+/* Panels of one width, the same for all. */
+struct block {
+    int vecs, split, cols;
+    const float *a, *b, *bias;
+    float *out;
+};
+
+/* ---- few weights ------------------------------------------------------------------------------------------- */
+
+#if REGISTERS >= 32 && LANES == 16
+/* All of a panel's weights fit into registers, so that rows can be done a few at a time: what is read of them, and what is
+ * written, comes evenly, not in bursts of 24 lines of the cache. The sums are those of tile(). */
+INLINE int kept(const int depth, const struct product *p, const float *a, const float *b,
+                float *out, const float *bias, int rows)
+{
+    enum { T = 8 }; /* as many sums as hide the time of a multiply-add */
+    vec weight[16], sum[T];
+    int row = 0;
+
+    a += p->taps[0];
+    UNROLL for (int r = 0; r < depth; r++) weight[r] = *(const vec *)(b + r * p->b_r);
+    for (; row + T <= rows; row += T, a += T * p->a_row, out += T * p->out_row) {
+        UNROLL for (int t = 0; t < T; t++) sum[t] = (vec){0};
+        UNROLL for (int r = 0; r < depth; r++) UNROLL for (int t = 0; t < T; t++) sum[t] +=
+            a[t * p->a_row + r] * weight[r];
+        put_whole(1, T, p, out, bias, sum);
+    }
+    return row;
+}
+
+typedef int kept_function(const struct product *p, const float *a, const float *b, float *out,
+                          const float *bias, int rows);
+
+#define DEFINE_KEPT(depth)                                                                         \
+    static int kept_##depth(const struct product *p, const float *a, const float *b, float *out,   \
+                            const float *bias, int rows)                                           \
+    {                                                                                              \
+        return kept(depth, p, a, b, out, bias, rows);                                              \
+    }
+DEFINE_KEPT(8)
+DEFINE_KEPT(12)
+DEFINE_KEPT(16)
+
+/* NULL: none was made for these. */
+static kept_function *kept_of(const struct product *p, const struct block *b)
+{
+    if (b->split > 1 || b->vecs > 1 || b->cols < LANES)
+        return NULL;
+    switch (p->n_taps == 1 ? p->depth : 0) {
+    case 8: return kept_8;
+    case 12: return kept_12;
+    case 16: return kept_16;
+    default: return NULL;
+    }
+}
+#endif
+
 /* ---- tiles side by side ----------------------------------------------------------------------------------- */
 
 /* Vectors of the next tile, of `left`: few rows want many, three are better than two and one. */
@@ -279,21 +343,18 @@ static int most_rows(int vecs)
     return most[vecs - 1];
 }
 
-/* Panels of one width, the same for all. */
-struct block {
-    int vecs, split, cols;
-    const float *a, *b, *bias;
-    float *out;
-};
-
 /* Rows in tiles of nearly equal height. */
 static void run(const bool sums, const struct product *p, int rows, const struct block *b)
 {
-    int most = b->split > 1 ? MOST_SPLIT : most_rows(b->vecs), n_tiles = (rows + most - 1) / most;
+    int most = b->split > 1 ? MOST_SPLIT : most_rows(b->vecs), at = 0, n_tiles;
     tile_function *const *f = b->split > 1 ? narrow[sums][b->split == 4] : full[sums][b->vecs - 1];
     ptrdiff_t row = sums ? b->split : p->a_row;
 
-    for (int at = 0; n_tiles > 0; n_tiles--) {
+#if REGISTERS >= 32 && LANES == 16
+    if (!sums && kept_of(p, b) != NULL)
+        at = kept_of(p, b)(p, b->a, b->b, b->out, b->bias, rows);
+#endif
+    for (n_tiles = (rows - at + most - 1) / most; n_tiles > 0; n_tiles--) {
         int n = n_tiles == 1 ? rows - at : (rows - at + n_tiles - 1) / n_tiles;
 
         f[n - 1](p, b->a + at * row, b->b, b->out + at * p->out_row, b->cols, b->bias);
