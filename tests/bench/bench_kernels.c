@@ -78,13 +78,15 @@ static void measure(double gflops[3], void (*const calls[3])(struct bench *),
     bench_release(&b);
 }
 
-/* Three numbers, each in brackets when it is below its goal. */
+/* Three numbers, each in brackets when it is below its goal; 0: nobody wants that. */
 static void three_cells(const double value[3], const double goal[3])
 {
-    char text[3][16];
+    char text[3][16] = {"-", "-", "-"};
 
     for (int i = 0; i < 3; i++)
-        (void)snprintf(text[i], sizeof text[i], value[i] < goal[i] ? "(%.0f)" : "%.0f", value[i]);
+        if (value[i] > 0)
+            (void)snprintf(text[i], sizeof text[i], value[i] < goal[i] ? "(%.0f)" : "%.0f",
+                           value[i]);
     bench_cell("%s %s %s", text[0], text[1], text[2]);
 }
 
@@ -96,6 +98,8 @@ static void dense_cell(const struct window *s)
     measure(value, bench_passes, s);
     for (int i = 0; i < 3; i++)
         value[i] *= 100 / peak;
+    if (s->c <= 3)
+        value[BENCH_INPUT] = 0; /* a stem's input wants no gradient */
     three_cells(value, s->c < GOAL_CHANNELS ? none : dense_goal);
 }
 
