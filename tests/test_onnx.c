@@ -9,6 +9,33 @@
 #include "net_kit.h"
 #include "onnx.pb-c.h"
 
+/* The linker sends every allocation of our own objects through these (see farm.cmake). */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t each);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t each);
+
+static long allocations_left = -1; /* negative: no end of them */
+
+static bool is_spent(void)
+{
+    if (allocations_left < 0)
+        return false;
+    if (allocations_left == 0)
+        return true;
+    allocations_left--;
+    return false;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return is_spent() ? NULL : __real_malloc(n);
+}
+void *__wrap_calloc(size_t n, size_t each)
+{
+    return is_spent() ? NULL : __real_calloc(n, each);
+}
+
 static struct why why;
 
 static struct weights *weights_of(const struct graph *g)
@@ -290,6 +317,39 @@ START_TEST(weights_of_another_network_are_refused)
 }
 END_TEST
 
+/* Wherever memory ends, it is said, and nothing is lost: the sanitizers are the judge. */
+START_TEST(out_of_memory_is_said_wherever_it_happens)
+{
+    struct export_onnx_about about = {
+        .name = "a", .doc = "", .properties = {{"k", "v"}}, .n_properties = 1};
+    struct graph *g = small();
+    struct weights *w = weights_of(g);
+    int rc = FARM_ENOMEM, drawn = FARM_ENOMEM;
+    long n;
+
+    for (n = 0; rc != FARM_OK || drawn != FARM_OK; n++) {
+        uint8_t *bytes = NULL;
+        char *dot = NULL;
+        size_t len = 0;
+
+        allocations_left = n;
+        rc = export_onnx(g, w, &about, &bytes, &len, &why);
+        allocations_left = n;
+        drawn = export_graph_dot(g, "", false, &dot);
+        allocations_left = -1;
+        ck_assert_int_eq(rc == FARM_OK, bytes != NULL);
+        ck_assert_int_eq(drawn == FARM_OK, dot != NULL);
+        ck_assert(rc == FARM_OK || rc == FARM_ENOMEM);
+        ck_assert(drawn == FARM_OK || drawn == FARM_ENOMEM);
+        free(bytes);
+        free(dot);
+    }
+    ck_assert_int_gt(n, 20);
+    weights_destroy(&w);
+    graph_destroy(&g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("onnx");
@@ -304,6 +364,7 @@ int main(void)
     tcase_add_test(t, weights_are_turned_and_padding_is_made_whole);
     tcase_add_test(t, the_same_network_is_the_same_file);
     tcase_add_test(t, weights_of_another_network_are_refused);
+    tcase_add_test(t, out_of_memory_is_said_wherever_it_happens);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
