@@ -393,6 +393,13 @@ START_TEST(so_is_one_of_two_cells)
 }
 END_TEST
 
+/* Genes that are real numbers, and results that are found again by network and training together. */
+START_TEST(so_is_one_whose_training_is_tuned)
+{
+    check_fold("resnet-like+hyperparameters", "evolution", "population=30,sample=10", 0, 3);
+}
+END_TEST
+
 START_TEST(so_is_every_other_strategy)
 {
     static const struct {
@@ -1090,6 +1097,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, an_evolution_cut_off_anywhere_is_the_fold_of_its_journal);
     tcase_add_test(tc, so_is_one_of_two_cells);
+    tcase_add_test(tc, so_is_one_whose_training_is_tuned);
     tcase_add_loop_test(tc, so_is_every_other_strategy, 0, 10);
     tcase_add_test(tc, so_is_one_of_real_dimensions);
     tcase_add_test(tc, so_is_one_that_draws_known_networks_again);
