@@ -240,6 +240,7 @@ START_TEST(a_search_begins_with_a_known_network_and_tunes_its_training)
            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|"
            "nor_conv_3x3~2|;lr=0.05,batch=32");
     expect("list run --all", 0, ";lr=");
+    expect("status run", 0, "stages, tuning lr=0.001:0.5,batch=16:32");
     expect("replay run", 0, "the same, bit for bit");
     expect("search --out other --start-from resnet8 --evaluator synthetic", 2,
            "what the search starts from: resnet8 is no point of space nasbench201, but of "
@@ -328,6 +329,17 @@ START_TEST(spaces_are_listed_shown_drawn_from_counted_and_checked)
     expect("space show dart", 2, "there is no search space 'dart'");
     expect("space show darts --images 28", 2, "as in 28x28x1");
     expect("space sample darts -n 0", 2, "a number from 1 on");
+}
+END_TEST
+
+START_TEST(a_known_network_is_trained_without_a_search)
+{
+    expect("net train resnet8 --epochs 7 --out known --evaluator synthetic", 0,
+           "Training resnet8 on digits (8x8x1, 10 classes, 1797 images): 7 epochs");
+    expect("show known 0", 0, "no search: trained as the best of one would be");
+    expect("status known", 0, "fixed (net=resnet8)");
+    expect("replay known", 0, "the same, bit for bit");
+    expect("resume known", 0, "All trials are recorded already");
 }
 END_TEST
 
@@ -581,6 +593,7 @@ int main(void)
     suite_add_tcase(suite, typed);
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
+    tcase_add_test(search, a_known_network_is_trained_without_a_search);
     tcase_add_test(search, known_networks_are_listed_measured_and_drawn);
     tcase_add_test(search, the_help_of_search_lists_spaces_options_and_what_can_be_tuned);
     tcase_add_test(search, a_search_begins_with_a_known_network_and_tunes_its_training);

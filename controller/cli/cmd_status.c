@@ -90,6 +90,20 @@ static void print_json(json_t *json)
     json_decref(json);
 }
 
+/* What the space was scaled to; a space without a skeleton of cells has options instead. */
+static void print_space(const struct space_config *c)
+{
+    printf("  space       %s", c->name);
+    if (c->channels > 0)
+        printf(", %" PRIu32 " channels, %" PRIu32 " cells a stage, %" PRIu32 " stages", c->channels,
+               c->cells, c->stages);
+    if (c->options[0] != '\0')
+        printf(" (%s)", c->options);
+    if (c->tune[0] != '\0')
+        printf(", tuning %s", c->tune);
+    printf("\n");
+}
+
 static void print_run(const struct look *look, const struct tally *tally, const char *dir)
 {
     const struct experiment_config *c = &look->config;
@@ -99,10 +113,7 @@ static void print_run(const struct look *look, const struct tally *tally, const 
     printf("%s in %s\n", c->name, dir);
     printf("  data        %s (%" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes)\n",
            c->data.name, c->data.h, c->data.w, c->data.c, c->data.classes);
-    printf("  space       %s, %" PRIu32 " channels, %" PRIu32 " cells a stage, %" PRIu32
-           " stages\n",
-           c->space.name, look->space->config.channels, look->space->config.cells,
-           look->space->config.stages);
+    print_space(&look->space->config);
     printf("  strategy    %s%s%s\n", c->strategy, c->strategy_options[0] ? ", " : "",
            c->strategy_options);
     if (c->scheduler[0] != '\0' && strcmp(c->scheduler, "full") != 0)
