@@ -380,6 +380,7 @@ def run_kernels(bench):
         return skip("kernels", f"{program} is not there: build it")
     command = [program] + (["--markdown"] if bench.args.markdown else [])
     process = subprocess.run(["taskset", "-c", str(bench.core)] + command, capture_output=True, text=True, check=True)
+    print(f"Load average {os.getloadavg()[0]:.1f} on {len(bench.cores)} cores.\n")
     print(process.stdout, end="", flush=True)
     return 0
 
