@@ -158,8 +158,8 @@ const struct setting settings_table[] = {
     {"cell-drop-path", "X", SETTING_REAL, AT(cell_drop_path), 0, 0, 0.95, "0",
      "rate of the drop-path operations in the cells; 0: none are placed", GROUP_SPACE},
 
-    {"strategy", "NAME", SETTING_TEXT, TEXT(strategy), "evolution", "evolution or random",
-     GROUP_STRATEGY},
+    {"strategy", "NAME", SETTING_TEXT, TEXT(strategy), "evolution",
+     "one of those listed below; in prose: docs/strategies.md", GROUP_STRATEGY},
     {"start-from", "NET,...", SETTING_TEXT, TEXT(start_from), NULL,
      "networks to propose first: known ones (`nasfarm net list`) that are points of the space, or "
      "one architecture in the space's notation",

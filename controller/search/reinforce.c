@@ -5,7 +5,7 @@
  * reinforce-lstm  the controller of NASNet (B. Zoph et al. 2018, arXiv:1707.07012): an LSTM over the genes, PPO, an entropy
  *                 bonus, a step every `batch` results.
  *
- * The probability with which a genome was drawn stays with its trial: PPO divides by it, so that a result which comes
+ * The probability that a genome had when it became a trial stays with it: PPO divides by it, so that a result which comes
  * after many steps counts for what it is worth. Genes that are not active are drawn, but neither rewarded nor blamed.
  * Numbers are drawn from levels. A trial that is told again at a larger budget teaches again. A failure is worth the worst
  * reward so far.
@@ -30,13 +30,13 @@ struct lesson {
 };
 
 struct reinforce {
-    struct history history; /* notes: the bits of log pi when the genome was drawn */
+    struct history history; /* notes: the bits of log pi when the trial was entered */
     struct policy policy;
     struct adam adam;
     float *mean, *square; /* Adam's */
     struct baseline baseline;
-    double worst, asked_log_prob; /* worst: NAN before the first reward */
-    struct lesson *lessons;       /* of the batch that fills */
+    double worst;           /* reward; NAN before the first one */
+    struct lesson *lessons; /* of the batch that fills */
     size_t n_lessons, batch;
     uint32_t *values; /* scratch: one genome's choices, and which of them count */
     bool *counts;
@@ -132,17 +132,18 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
     }
     if (!admitted)
         space_sample(self->space, &self->rng, out);
-    read_genome(self, out);
-    r->asked_log_prob = policy_log_prob(&r->policy, r->values, r->counts, NULL);
     return FARM_OK;
 }
 
 static int enter(struct strategy *self, uint64_t trial, const struct genome *genome)
 {
     struct reinforce *r = self->state;
+    double log_prob;
     uint64_t note;
 
-    memcpy(&note, &r->asked_log_prob, sizeof note);
+    read_genome(self, genome);
+    log_prob = policy_log_prob(&r->policy, r->values, r->counts, NULL);
+    memcpy(&note, &log_prob, sizeof note);
     return history_enter(&r->history, trial, genome, note);
 }
 
@@ -225,7 +226,6 @@ static void save(const struct strategy *self, struct state_bytes *out)
     state_put_double(out, r->baseline.sum);
     state_put_double(out, r->baseline.weight);
     state_put_double(out, r->worst);
-    state_put_double(out, r->asked_log_prob);
     state_put_u64(out, r->n_lessons);
     for (size_t i = 0; i < r->n_lessons; i++) {
         state_put_u64(out, r->lessons[i].trial);
@@ -248,7 +248,6 @@ static int load(struct strategy *self, struct state_bytes *in)
     r->baseline.sum = state_take_double(in);
     r->baseline.weight = state_take_double(in);
     r->worst = state_take_double(in);
-    r->asked_log_prob = state_take_double(in);
     r->n_lessons = state_take_u64(in);
     if (in->failed || r->n_lessons >= r->batch)
         return FARM_ECORRUPT;
