@@ -558,12 +558,15 @@ static void batch_norm_train(struct norm_run *r, float *y, const float *x, const
 {
     size_t c = (size_t)r->norm.c;
     struct norm_running running = {mean, var, 0.1f};
+    bool copied = coin();
 
     EACH_PIECE(r, i, n)
     {
         if (i == 0)
             r->k->norm_begin(&r->norm, x, n);
-        r->k->norm_moments(&r->norm, x + i * c, n);
+        r->k->norm_moments(&r->norm, copied ? y + i * c : NULL, x + i * c, n);
+        if (copied)
+            ck_assert_mem_eq(y + i * c, x + i * c, n * c * sizeof *y);
     }
     r->k->norm_coefficients(&r->norm, gamma, beta, &running, r->pixels, 1e-5f);
     EACH_PIECE(r, i, n)

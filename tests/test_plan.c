@@ -361,6 +361,36 @@ START_TEST(only_norms_behind_convolutions_that_widen_are_folded_in_training)
 }
 END_TEST
 
+/* What one norm alone reads, and nobody else in forward, is copied past the caches from a small place; not when it is small. */
+START_TEST(large_values_that_only_norms_read_are_staged)
+{
+    static const struct {
+        uint32_t channels;
+        bool read_twice;
+        bool staged;
+    } cases[] = {{128, false, true}, {127, false, false}, {128, true, false}};
+
+    for (int i = 0; i < 3; i++) {
+        struct graph *g;
+        uint32_t x, y;
+        struct plan *p;
+
+        ck_assert_int_eq(graph_create(&g, (struct graph_shape){32, 32, 4}, 4, &why), FARM_OK);
+        x = graph_conv(g, 0, cases[i].channels, 3, 1, 1, 1,
+                       "x"); /* 32*32*128*4 bytes, two images */
+        y = graph_relu(g, graph_batch_norm(g, x, true, "norm"));
+        if (cases[i].read_twice)
+            y = graph_concat(g, (uint32_t[]){y, graph_pool(g, GRAPH_MAX_POOL, x, 3, 1)}, 2);
+        p = plan_of(g, graph_conv(g, y, 4, 1, 1, 1, 1, "z"), true);
+        ck_assert_int_eq(p->steps[0].stage.at != PLAN_NONE, cases[i].staged);
+        ck_assert_uint_gt(p->steps[0].y.image, 0);
+        ck_assert_uint_eq(p->steps[0].stage.image, 0);
+        plan_destroy(&p);
+        graph_destroy(&g);
+    }
+}
+END_TEST
+
 /* A node of a cell that only goes to the cell's output is added up by whoever reads that; its own step remains for the
  * gradient, which gathers there as that of any sum. */
 START_TEST(sums_that_only_a_concatenation_reads_are_not_kept)
@@ -547,6 +577,7 @@ int main(void)
     tcase_add_test(t, the_terms_of_a_sum_share_its_gradient);
     tcase_add_test(t, batch_norms_that_are_added_share_the_gradient_of_the_sum);
     tcase_add_test(t, the_wide_values_of_inverted_residuals_are_not_kept);
+    tcase_add_test(t, large_values_that_only_norms_read_are_staged);
     tcase_add_test(t, only_norms_behind_convolutions_that_widen_are_folded_in_training);
     tcase_add_test(t, sums_that_only_a_concatenation_reads_are_not_kept);
     tcase_add_test(t, memory_is_used_again);

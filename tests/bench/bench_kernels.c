@@ -259,7 +259,7 @@ static void bn_train(struct bench *b)
     struct norm_running running = {b->running, b->running + b->s.c, 0.1f};
 
     b->k->norm_begin(&n, b->x, bn_pixels(b));
-    b->k->norm_moments(&n, b->x, bn_pixels(b));
+    b->k->norm_moments(&n, NULL, b->x, bn_pixels(b));
     b->k->norm_coefficients(&n, b->gamma, b->beta, &running, bn_pixels(b), 1e-5f);
     b->k->norm_forward(&n, b->dx, b->x, ACT_RELU, bn_pixels(b));
 }

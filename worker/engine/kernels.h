@@ -126,7 +126,8 @@ struct kernels {
     size_t (*norm_bytes)(int c);                /* of a state */
     struct norm (*norm_at)(void *state, int c); /* a view of a state, aligned to 8 bytes */
     void (*norm_begin)(const struct norm *n, const float *x, size_t pixels);
-    void (*norm_moments)(const struct norm *n, const float *x, size_t pixels);
+    /* copy: NULL, or where x is copied to in passing, past the caches */
+    void (*norm_moments)(const struct norm *n, float *copy, const float *x, size_t pixels);
     /* The biased variance normalises; running->mean and ->var move by momentum towards the mean and the UNBIASED variance
      * (biased when pixels is 1). gamma, beta may be NULL (not affine). */
     void (*norm_coefficients)(const struct norm *n, const float *gamma, const float *beta,

@@ -120,6 +120,14 @@ INLINE void store_past(float *to, vec v)
 #endif
 }
 
+/* What went past the caches is there. */
+static void fence(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 /* Memory is asked for what is needed a page from now: at the end of each the processor's own foresight ends. */
 #define AHEAD 1024
 
@@ -157,27 +165,35 @@ static void add_up(double *to, const float *part, int n)
 }
 
 INLINE void moments_tile(const int vecs, const bool partial, size_t cols, const struct norm *n,
-                         int at, const float *x, struct rows rows)
+                         int at, float *y, bool past, const float *x, struct rows rows)
 {
     vec centre[TILE_VECS];
 
     EACH(v) centre[v] = *(const vec *)(n->centre + at + v * LANES);
     x += at;
+    y = y != NULL ? y + at : NULL;
     for (size_t done = 0; done < rows.count; done += CHUNK) {
         size_t end = rows.count - done < CHUNK ? rows.count - done : CHUNK;
         vec sum[TILE_VECS], square[TILE_VECS];
 
         EACH(v) sum[v] = square[v] = (vec){0};
-        for (size_t r = 0; r < end; r++, x += rows.pitch)
+        for (size_t r = 0; r < end; r++, x += rows.pitch) {
             EACH(v)
             {
-                vec d = LOAD(x + v * LANES) - centre[v];
+                vec value = LOAD(x + v * LANES), d = value - centre[v];
+
+                if (past && !partial)
+                    store_past(y + v * LANES, value);
+                else if (y != NULL)
+                    STORE(y + v * LANES, value);
 
                 if (partial) /* what is not there is at the centre */
                     d = load_some((const float *)&d, cols);
                 sum[v] += d;
                 square[v] += d * d;
             }
+            y = y != NULL ? y + rows.pitch : NULL;
+        }
         EACH(v)
         {
             add_up(n->sum + at + v * LANES, (const float *)&sum[v], LANES);
@@ -339,18 +355,35 @@ static void norm_begin(const struct norm *n, const float *x, size_t pixels)
     repeat(n->centre, n);
 }
 
-static void norm_moments(const struct norm *n, const float *x, size_t pixels)
+static bool is_aligned(const float *g, int width)
+{
+    return (uintptr_t)g % (LANES * sizeof(float)) == 0 && width % LANES == 0;
+}
+
+INLINE void moments_all(const struct norm *n, float *y, bool past, const float *x, size_t pixels)
 {
     int rest;
     struct rows rows = whole_rows(n, pixels, &rest), last = {1, rows.pitch};
-    const float *end = x + rows.count * rows.pitch;
+    size_t end = rows.count * rows.pitch;
+    float *y_end = y != NULL ? y + end : NULL;
 
-#define TILE_(vecs, partial, cols, at) moments_tile(vecs, partial, cols, n, at, x, rows)
-#define LAST_(vecs, partial, cols, at) moments_tile(vecs, partial, cols, n, at, end, last)
+#define TILE_(vecs, partial, cols, at) moments_tile(vecs, partial, cols, n, at, y, past, x, rows)
+#define LAST_(vecs, partial, cols, at)                                                             \
+    moments_tile(vecs, partial, cols, n, at, y_end, false, x + end, last)
     WALK(n->width, TILE_);
     WALK(rest, LAST_);
 #undef TILE_
 #undef LAST_
+}
+
+static void norm_moments(const struct norm *n, float *copy, const float *x, size_t pixels)
+{
+    if (copy == NULL) {
+        moments_all(n, NULL, false, x, pixels);
+    } else {
+        moments_all(n, copy, is_aligned(copy, n->width), x, pixels);
+        fence();
+    }
 }
 
 static void norm_coefficients(const struct norm *n, const float *gamma, const float *beta,
@@ -454,11 +487,6 @@ INLINE void backward_all(const struct norm *n, float *g, bool add, bool past, co
 #undef LAST_
 }
 
-static bool is_aligned(const float *g, int width)
-{
-    return (uintptr_t)g % (LANES * sizeof(float)) == 0 && width % LANES == 0;
-}
-
 static void norm_backward(const struct norm *n, float *g, enum norm_put put, const float *dy,
                           const float *x, enum act act, bool sums, size_t pixels)
 {
@@ -467,10 +495,8 @@ static void norm_backward(const struct norm *n, float *g, enum norm_put put, con
 #define CALL(a) backward_all(n, g, put == NORM_ADD, past, dy, x, a, sums, pixels)
     EACH_ACT(act, CALL)
 #undef CALL
-#if defined(__SSE2__)
     if (past)
-        _mm_sfence();
-#endif
+        fence();
 }
 
 INLINE void cut_all(const struct norm *n, float *g, const float *y, const enum act act,

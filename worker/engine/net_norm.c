@@ -57,8 +57,8 @@ static void watch_input(const struct net *self, const struct plan_norm *norm, co
     self->kernels->covariance_moments(&v, x, pixels, scratch_of(self));
 }
 
-void norm_watch(const struct net *self, uint32_t first_reader, const float *y, uint32_t image,
-                size_t pixels)
+void norm_watch(const struct net *self, uint32_t first_reader, float *copy, const float *y,
+                uint32_t image, size_t pixels)
 {
     const struct plan_norm *norms = self->plan->norms;
 
@@ -71,7 +71,7 @@ void norm_watch(const struct net *self, uint32_t first_reader, const float *y, u
         }
         if (image == 0)
             self->kernels->norm_begin(&n, y, pixels);
-        self->kernels->norm_moments(&n, y, pixels);
+        self->kernels->norm_moments(&n, copy, y, pixels);
     }
 }
 

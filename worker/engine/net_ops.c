@@ -151,15 +151,12 @@ static void norm_forward(const struct run *r, float *y, const float *x)
     r->k->norm_forward(&n, y, x, r->step->act, r->n * r->step->in_pixels);
 }
 
-/* A gradient that no cache holds until the segment that reads it. */
-#define LARGE_BYTES (1u << 20)
-
 static void norm_backward(const struct run *r)
 {
     struct norm n = norm_of(r->net, norm_at(r));
     const struct plan_norm *norm = norm_at(r);
     uint64_t bytes = norm->g.image * r->net->n;
-    enum norm_put put = bytes >= LARGE_BYTES ? NORM_PUT_PAST : NORM_PUT;
+    enum norm_put put = bytes >= PLAN_PAST_BYTES ? NORM_PUT_PAST : NORM_PUT;
 
     r->k->norm_backward(&n, dx_of(r, 0), adds(r, 0) ? NORM_ADD : put, dy_of(r), x_back(r, 0),
                         r->step->act, norm->last == (uint32_t)(r->step - r->net->plan->steps),
@@ -503,9 +500,11 @@ static void run_forward(const struct run *r, float *y,
 void step_forward(const struct run *r)
 {
     float *y = array_at(r->arena, r->step->y, r->first);
+    float *stage = array_at(r->arena, r->step->stage, 0), *at = stage != NULL ? stage : y;
 
-    run_forward(r, y, x_of, r->step->packed);
-    norm_watch(r->net, r->step->first_reader, y, r->first, n_y(r) / r->step->node.shape.c);
+    run_forward(r, at, x_of, r->step->packed);
+    norm_watch(r->net, r->step->first_reader, stage != NULL ? y : NULL, at, r->first,
+               n_y(r) / r->step->node.shape.c);
 }
 
 void step_recompute(const struct run *r)

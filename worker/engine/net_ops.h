@@ -45,9 +45,10 @@ void step_backward(const struct run *r);
 struct norm norm_of(const struct net *net, const struct plan_norm *norm);
 /* Of one that is folded in training. */
 struct covariance covariance_of(const struct net *net, const struct plan_norm *norm);
-/* Statistics of a value that norms read: of `pixels` pixels, the first of which belongs to that image of the batch. */
-void norm_watch(const struct net *net, uint32_t first_reader, const float *y, uint32_t image,
-                size_t pixels);
+/* Statistics of a value that norms read: of `pixels` pixels, the first of which belongs to that image of the batch. copy:
+ * NULL, or where y is to be kept, which one norm alone reads. */
+void norm_watch(const struct net *net, uint32_t first_reader, float *copy, const float *y,
+                uint32_t image, size_t pixels);
 /* All images were watched. */
 void norm_settle(struct net *net, uint32_t first_reader, size_t pixels);
 /* dx = (or +=) what a norm brings of the gradient of x once its own is complete; g: of its output, if that has a place. */

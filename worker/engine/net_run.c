@@ -69,7 +69,7 @@ static void watch_images(struct net *self)
 {
     size_t pixels = self->n * self->image_pixels;
 
-    norm_watch(self, self->plan->input_reader, net_input(self), 0, pixels);
+    norm_watch(self, self->plan->input_reader, NULL, net_input(self), 0, pixels);
     norm_settle(self, self->plan->input_reader, pixels);
 }
 

@@ -38,6 +38,10 @@
  * groups decide in which order sums are taken, so it is the same on every machine. */
 #define PLAN_GROUP_BYTES (256u << 10)
 
+/* Of arrays of a whole batch from so many bytes on, no cache holds what one segment writes until another reads it: it is
+ * written past them. */
+#define PLAN_PAST_BYTES (1u << 20)
+
 enum plan_mode {
     PLAN_INFER,
     PLAN_TRAIN,
@@ -83,6 +87,8 @@ struct plan_step {
     bool backward;       /* there is something to do in backward */
     bool recompute;      /* y is computed again in backward, into y_back */
     struct plan_array y; /* in forward */
+    struct plan_array
+        stage; /* room for y of a group, that forward copies to y past the caches; PLAN_NONE: y itself is written */
     struct plan_array y_back; /* in backward, where recompute; max pool: room for y */
     struct plan_array dy;     /* gradient of y */
     /* of convolutions, see kernels.h, as offsets: weights in forward, in backward, for dx; sums of dw. Of a linear layer

@@ -329,14 +329,32 @@ static bool in_place(const struct planner *p, uint32_t s)
            p->todo[maker].last_read == s;
 }
 
+/* A large value that nobody reads in forward but one norm: its statistics are taken in passing, before it is out of sight. */
+static bool is_staged(const struct planner *p, uint32_t s)
+{
+    const struct plan_step *step = &p->plan->steps[s];
+    const struct value *v = &p->values[p->todo[s].value];
+    const struct plan_norm *norm;
+
+    if (!step->forward || step->first_reader == PLAN_NO || p->todo[s].last_read != s)
+        return false;
+    norm = &p->plan->norms[step->first_reader];
+    return norm->conv == PLAN_NO && norm->next == PLAN_NO &&
+           v->at.image * p->batch >= PLAN_PAST_BYTES;
+}
+
 static void add_forward_locals(struct planner *p, const struct plan_segment *g, struct buffers *b)
 {
     for (uint32_t s = g->first; s < g->first + g->n && p->error == FARM_OK; s++) {
         struct plan_step *step = &p->plan->steps[s];
         struct todo *todo = &p->todo[s];
 
-        if (p->values[todo->value].full)
+        if (p->values[todo->value].full) {
+            if (is_staged(p, s))
+                add_buffer(p, b, group_bytes(p, s, step->y_values), s - g->first, s - g->first,
+                           &step->stage);
             continue;
+        }
         if (in_place(p, s)) {
             todo->buffer = p->todo[p->input_step[step->first_input]].buffer;
             assert(todo->buffer < b->n); /* its input was given a place before */
@@ -588,6 +606,7 @@ static void tell_step(struct planner *p, uint32_t s, uint64_t pool)
         step->y = v->at;
     else
         shift(&step->y.at, pool);
+    shift_local(&step->stage, pool);
     shift_local(&step->y_back, pool);
     if (step->node.op == GRAPH_MAX_POOL)
         shift_local(&step->aux, pool);

@@ -171,6 +171,7 @@ static void add_step(struct planner *p, uint32_t i, uint32_t level)
                              .first_reader = PLAN_NO,
                              .act = v->act,
                              .y = none,
+                             .stage = none,
                              .y_back = none,
                              .dy = none,
                              .packed = PLAN_NONE,
