@@ -247,6 +247,10 @@ static float *pack_panel(float *packed, const struct weights *w, int rows, int c
             for (int ci = 0; ci < c; ci += split, packed += LANES) {
                 const float *from = w->first + i * w->row + j * w->column + ci * w->c;
 
+                if (n == LANES && w->k == 1) {
+                    *(vec *)packed = *(const vec *)from;
+                    continue;
+                }
                 memset(packed, 0, LANES * sizeof *packed);
                 for (int q = 0; q < n; q++)
                     for (int p = 0; p < split; p++)
@@ -272,10 +276,15 @@ static void unpack(float *dw, const float *sums, size_t rows, int c, int k, size
     for (int first = 0; first < k; first += LANES) {
         int n = k - first < LANES ? k - first : LANES, split = n < LANES ? split_of(k, c) : 1;
 
-        for (size_t r = 0; r < rows; r += (size_t)split, sums += LANES)
+        for (size_t r = 0; r < rows; r += (size_t)split, sums += LANES) {
+            if (n == LANES) {
+                *(vec *)(dw + r * pitch + first) += *(const vec *)sums;
+                continue;
+            }
             for (int p = 0; p < split; p++)
                 for (int q = 0; q < n; q++)
                     dw[(r + (size_t)p) * pitch + (size_t)(first + q)] += sums[q * split + p];
+        }
     }
 }
 

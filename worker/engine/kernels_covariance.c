@@ -80,16 +80,21 @@ static size_t covariance_scratch(int c)
 /* to (pixels, pitch) = u - centre, with zeros behind, and its sums to v->mean */
 static void centre_chunk(const struct covariance *v, float *to, const float *u, size_t pixels)
 {
-    size_t pitch = padded(v->c), c = (size_t)v->c;
+    size_t pitch = padded(v->c), c = (size_t)v->c, whole = c / LANES * LANES;
 
     for (size_t p = 0; p < pixels; p++)
-        for (size_t i = 0; i < c; i++)
+        for (size_t i = whole; i < c; i++)
             to[p * pitch + i] = u[p * c + i] - v->centre[i];
     for (size_t i = 0; i < pitch; i += LANES) {
-        vec sum = {0};
+        vec sum = {0}, centre = *(const vec *)(v->centre + i);
 
-        for (size_t p = 0; p < pixels; p++)
-            sum += *(const vec *)(to + p * pitch + i);
+        for (size_t p = 0; p < pixels; p++) {
+            vec *at = (vec *)(to + p * pitch + i);
+
+            if (i < whole)
+                *at = *(const vec *)(u + p * c + i) - centre;
+            sum += *at;
+        }
         for (size_t lane = 0; lane < LANES; lane++)
             v->mean[i + lane] += (double)((const float *)&sum)[lane];
     }
