@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tables of docs/results.md: searches on tabular benchmarks, and farms of virtual workers.
 #   tests/bench/results.sh [NASFARM]       data: NASFARM_DATA, else ../shared/data
-# About five minutes on two cores; with SEEDS=50 half a minute.
+# About seven minutes on two cores; with SEEDS=50 a minute.
 set -eu
 nasfarm=${1:-build/release/controller/nasfarm}
 data=${NASFARM_DATA:-../shared/data}
