@@ -238,7 +238,11 @@ START_TEST(every_strategy_under_every_scheduler_is_the_fold_of_its_journal)
                                              {"random", ""},
                                              {"grid", ""},
                                              {"tournament", "population=10,sample=3"},
-                                             {"nsga2", "population=10"}};
+                                             {"nsga2", "population=10"},
+                                             {"reinforce-lstm", "batch=7,hidden=2"},
+                                             {"tpe", "samples=4"},
+                                             {"bananas", "epochs=1,candidates=50,round=40"},
+                                             {"gp", "points=16,candidates=4"}};
 
     for (size_t s = 0; strategy_all()[s] != NULL; s++) {
         const char *name = strategy_all()[s]->name, *small = "";
