@@ -111,19 +111,19 @@ static void print_result(const struct virtual_result *r, double took_s)
            (double)r->evaluations / took_s, hex);
 }
 
-static int simulate(struct simulate_args *args, struct why *why)
+static int simulate(const struct simulate_args *args, struct why *why)
 {
     char strategy[32], scheduler[32];
     struct virtual_result result = {0};
-    struct virtual_config *c = &args->options.config;
+    struct virtual_config c = args->options.config;
     int64_t began = clock_ns();
     int rc;
 
-    split_name(args->strategy, strategy, &c->strategy_options);
-    split_name(args->schedule, scheduler, &c->scheduler_options);
-    c->strategy = strategy;
-    c->scheduler = scheduler;
-    rc = virtual_farm_run(c, &result, why);
+    split_name(args->strategy, strategy, &c.strategy_options);
+    split_name(args->schedule, scheduler, &c.scheduler_options);
+    c.strategy = strategy;
+    c.scheduler = scheduler;
+    rc = virtual_farm_run(&c, &result, why);
     if (rc == FARM_EEXHAUSTED) {
         printf("%s\n", why->text);
         rc = FARM_OK;

@@ -74,6 +74,12 @@ static double tick_of(double lo, double hi)
     return power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
 }
 
+/* The number of the last tick, from 0. */
+static int n_ticks(double lo, double hi, double tick)
+{
+    return (int)(floor(hi / tick + 1e-9) - ceil(lo / tick));
+}
+
 /* The text of a title or a name, with what XML minds replaced. */
 static void put_text(FILE *out, const char *text)
 {
@@ -88,15 +94,20 @@ static void put_axes(FILE *out, const struct plot *plot, const struct frame *f)
 {
     double x_tick = tick_of(f->x_lo, f->x_hi), y_tick = tick_of(f->y_lo, f->y_hi);
 
-    for (double y = ceil(f->y_lo / y_tick) * y_tick; y <= f->y_hi + y_tick * 1e-9; y += y_tick) {
+    for (int i = 0; i <= n_ticks(f->y_lo, f->y_hi, y_tick); i++) {
+        double y = (ceil(f->y_lo / y_tick) + i) * y_tick;
+
         fprintf(out, "<line x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f' stroke='#dddddd'/>\n", LEFT,
                 WIDTH - RIGHT, at_y(f, y), at_y(f, y));
         fprintf(out, "<text x='%.1f' y='%.1f' text-anchor='end'>%.6g</text>\n", LEFT - 6,
                 at_y(f, y) + 4, fabs(y) < y_tick * 1e-9 ? 0 : y);
     }
-    for (double x = ceil(f->x_lo / x_tick) * x_tick; x <= f->x_hi + x_tick * 1e-9; x += x_tick)
+    for (int i = 0; i <= n_ticks(f->x_lo, f->x_hi, x_tick); i++) {
+        double x = (ceil(f->x_lo / x_tick) + i) * x_tick;
+
         fprintf(out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%.6g</text>\n", at_x(f, x),
                 HEIGHT - BOTTOM + 18, fabs(x) < x_tick * 1e-9 ? 0 : x);
+    }
     fprintf(out, "<path d='M%.1f %.1fV%.1fH%.1f' fill='none' stroke='#333333'/>\n", LEFT, TOP,
             HEIGHT - BOTTOM, WIDTH - RIGHT);
     fprintf(out, "<text x='%.1f' y='%.1f' text-anchor='middle'>", (LEFT + WIDTH - RIGHT) / 2,

@@ -217,9 +217,10 @@ static int move_up(struct hyperband *h, struct round *r)
 {
     size_t n = survivors(h, r);
 
-    if ((r->going = malloc(n * sizeof *r->going)) == NULL)
+    if ((r->going = malloc((n > 0 ? n : 1) * sizeof *r->going)) == NULL)
         return FARM_ENOMEM;
-    memcpy(r->going, r->results.all + r->results.n - n, n * sizeof *r->going);
+    if (n > 0 && r->results.all != NULL)
+        memcpy(r->going, r->results.all + r->results.n - n, n * sizeof *r->going);
     r->n_going = n;
     rung_release(&r->results);
     r->rung++;

@@ -102,7 +102,7 @@ static int push(struct climb *c, struct genome *genome)
 {
     if (genome != NULL && c->n_queue == c->cap_queue) {
         size_t cap = c->cap_queue > 0 ? 2 * c->cap_queue : 32;
-        struct genome **bigger = realloc(c->queue, cap * sizeof *bigger);
+        struct genome **bigger = realloc(c->queue, cap * sizeof(struct genome *));
 
         if (bigger != NULL) {
             c->queue = bigger;

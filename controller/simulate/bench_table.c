@@ -135,7 +135,8 @@ static int read_header(struct bench_table *self, struct reader *r,
 static int grow(struct bench_table *self)
 {
     uint32_t cap = self->cap > 0 ? 2 * self->cap : 1024;
-    double *fitness = realloc(self->fitness, (size_t)cap * self->budgets * sizeof *fitness);
+    double *fitness = realloc(self->fitness, (size_t)cap * (self->budgets > 0 ? self->budgets : 1) *
+                                                 sizeof *fitness);
     double *seconds = fitness != NULL ? realloc(self->seconds, cap * sizeof *seconds) : NULL;
     double *test = seconds != NULL ? realloc(self->test, cap * sizeof *test) : NULL;
     struct genome **genomes =
