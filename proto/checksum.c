@@ -8,7 +8,13 @@ _Static_assert(sizeof(struct digest) == crypto_shorthash_siphashx24_BYTES, "128 
 
 uint32_t checksum_crc32(const void *bytes, size_t len)
 {
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, len);
+    return checksum_crc32_more(0, bytes, len);
+}
+
+uint32_t checksum_crc32_more(uint32_t before, const void *bytes, size_t len)
+{
+    return bytes == NULL ? before
+                         : (uint32_t)crc32_z(before, bytes, len); /* NULL would start anew */
 }
 
 void digest_of(struct digest *out, const void *bytes, size_t len)

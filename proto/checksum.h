@@ -8,6 +8,8 @@
 
 /* CRC-32 (zlib's), for records and blobs. */
 uint32_t checksum_crc32(const void *bytes, size_t len);
+/* Of bytes that follow others, whose checksum is `before` (of none: 0). */
+uint32_t checksum_crc32_more(uint32_t before, const void *bytes, size_t len);
 
 /* 128 bits of a keyed SipHash-2-4 (libsodium, fixed key): names graphs, cheap for short input. */
 struct digest {

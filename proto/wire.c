@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checksum.h"
 #include "rng.h"
 #include "wire_head.h"
 
@@ -118,25 +119,44 @@ static int send_copy(void *socket, const zmq_msg_t *frame, bool more)
     return send_frame(socket, &copy, more);
 }
 
+#define MARK_BYTES 8 /* 'N' 'F' version kind, checksum */
+
+/* The checksum of what came so far and of one more frame. */
+static uint32_t more_crc(uint32_t crc, const zmq_msg_t *frame)
+{
+    return checksum_crc32_more(crc, zmq_msg_data((zmq_msg_t *)frame), zmq_msg_size(frame));
+}
+
+static void put_mark(uint8_t bytes[MARK_BYTES], const struct wire_message *message,
+                     const zmq_msg_t *head)
+{
+    uint32_t crc;
+
+    bytes[0] = 'N';
+    bytes[1] = 'F';
+    bytes[2] = WIRE_VERSION;
+    bytes[3] = (uint8_t)message->kind;
+    crc = more_crc(checksum_crc32(bytes, 4), head);
+    if (has_payload(message->kind))
+        crc = more_crc(crc, &message->payload);
+    for (int i = 0; i < 4; i++)
+        bytes[4 + i] = (uint8_t)(crc >> 8 * i);
+}
+
 int wire_send(void *socket, const zmq_msg_t *to, const struct wire_message *message)
 {
     bool payload = has_payload(message->kind);
     bool blob = may_have_blob(message->kind) && zmq_msg_size(&message->blob) > 0;
     zmq_msg_t mark, head;
-    uint8_t *bytes;
     int rc;
 
     if ((rc = wire_head_pack(message, &head)) != FARM_OK)
         return rc;
-    if (zmq_msg_init_size(&mark, 4) < 0) {
+    if (zmq_msg_init_size(&mark, MARK_BYTES) < 0) {
         zmq_msg_close(&head);
         return FARM_ENOMEM;
     }
-    bytes = zmq_msg_data(&mark);
-    bytes[0] = 'N';
-    bytes[1] = 'F';
-    bytes[2] = WIRE_VERSION;
-    bytes[3] = (uint8_t)message->kind;
+    put_mark(zmq_msg_data(&mark), message, &head);
     /* Only the first frame can be refused: ZeroMQ takes the rest of a message it has begun. */
     if (to != NULL && (rc = send_copy(socket, to, true)) != FARM_OK) {
         zmq_msg_close(&mark);
@@ -172,26 +192,53 @@ static void skip_frames(void *socket, zmq_msg_t *last)
         ;
 }
 
-static int check_mark(const zmq_msg_t *mark, struct wire_message *out, struct why *why)
-{
-    const uint8_t *bytes = zmq_msg_data((zmq_msg_t *)mark);
-    size_t len = zmq_msg_size(mark);
+/* What the first frame says: the kind, the checksum of all but the blob, and that of what was read so far. */
+struct mark {
+    uint32_t told, crc;
+};
 
-    if (len != 4 || bytes[0] != 'N' || bytes[1] != 'F')
+static int take_mark(struct mark *mark, const zmq_msg_t *frame, struct wire_message *out,
+                     struct why *why)
+{
+    const uint8_t *bytes = zmq_msg_data((zmq_msg_t *)frame);
+    size_t len = zmq_msg_size(frame);
+
+    if (len < 4 || bytes[0] != 'N' || bytes[1] != 'F')
         return why_set(why, FARM_EWIRE,
                        "a first frame of %zu bytes that is not 'NF', version, kind", len);
     out->kind = (enum wire_kind)bytes[3];
-    if (bytes[2] != WIRE_VERSION)
+    if (bytes[2] !=
+        WIRE_VERSION) /* looked at first: another version's frame may have another size */
         return why_set(why, FARM_EVERSION, "protocol version %d; this program speaks version %d",
                        bytes[2], WIRE_VERSION);
+    if (len != MARK_BYTES)
+        return why_set(why, FARM_EWIRE, "a first frame of %zu bytes: it has %d", len, MARK_BYTES);
     if (bytes[3] == 0 || bytes[3] >= WIRE_KIND_END)
         return why_set(why, FARM_EWIRE, "a message of unknown kind %d", bytes[3]);
+    mark->crc = checksum_crc32(bytes, 4);
+    mark->told =
+        bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
     return FARM_OK;
+}
+
+/* Reads one more frame into *frame, then refers to it from *to. */
+static int recv_part(void *socket, zmq_msg_t *frame, zmq_msg_t *to, const char *what, size_t most,
+                     struct why *why)
+{
+    int rc = recv_frame(socket, frame);
+
+    if (rc != FARM_OK)
+        return rc;
+    if (zmq_msg_size(frame) > most)
+        return why_set(why, FARM_EWIRE, "a %s of %zu bytes: at most %zu", what, zmq_msg_size(frame),
+                       most);
+    return zmq_msg_copy(to, frame) < 0 ? FARM_ENOMEM : FARM_OK;
 }
 
 static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, struct why *why)
 {
-    int rc = check_mark(frame, out, why);
+    struct mark mark;
+    int rc = take_mark(&mark, frame, out, why);
 
     if (rc != FARM_OK)
         return rc;
@@ -199,31 +246,26 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
         return why_set(why, FARM_EWIRE, "%s without a head", wire_kind_name(out->kind));
     if ((rc = recv_frame(socket, frame)) != FARM_OK)
         return rc;
+    mark.crc = more_crc(mark.crc, frame);
     if ((rc = wire_head_unpack(out, zmq_msg_data(frame), zmq_msg_size(frame), why)) != FARM_OK)
         return rc;
     if (has_payload(out->kind)) {
         if (!zmq_msg_more(frame))
             return why_set(why, FARM_EWIRE, "%s without a payload", wire_kind_name(out->kind));
-        if ((rc = recv_frame(socket, frame)) != FARM_OK)
+        if ((rc = recv_part(socket, frame, &out->payload, "payload", LIMIT_PAYLOAD_BYTES, why)) !=
+            FARM_OK)
             return rc;
-        if (zmq_msg_size(frame) > LIMIT_PAYLOAD_BYTES)
-            return why_set(why, FARM_EWIRE, "%s with a payload of %zu bytes: at most %u",
-                           wire_kind_name(out->kind), zmq_msg_size(frame), LIMIT_PAYLOAD_BYTES);
-        if (zmq_msg_copy(&out->payload, frame) < 0)
-            return FARM_ENOMEM;
+        mark.crc = more_crc(mark.crc, frame);
     }
-    if (may_have_blob(out->kind) && zmq_msg_more(frame)) {
-        if ((rc = recv_frame(socket, frame)) != FARM_OK)
-            return rc;
-        if (zmq_msg_size(frame) > LIMIT_BLOB_BYTES)
-            return why_set(why, FARM_EWIRE, "a blob of %zu bytes: at most %u", zmq_msg_size(frame),
-                           LIMIT_BLOB_BYTES);
-        if (zmq_msg_copy(&out->blob, frame) < 0)
-            return FARM_ENOMEM;
-    }
+    if (may_have_blob(out->kind) && zmq_msg_more(frame) &&
+        (rc = recv_part(socket, frame, &out->blob, "blob", LIMIT_BLOB_BYTES, why)) != FARM_OK)
+        return rc;
     if (zmq_msg_more(frame))
         return why_set(why, FARM_EWIRE, "%s with more frames than it has",
                        wire_kind_name(out->kind));
+    if (mark.crc != mark.told)
+        return why_set(why, FARM_EWIRE, "%s damaged on the way: its checksum is %08x, not %08x",
+                       wire_kind_name(out->kind), mark.crc, mark.told);
     return FARM_OK;
 }
 

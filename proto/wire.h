@@ -5,7 +5,8 @@
  *            docs/protocol.md tells the dialogue.
  *
  * A message is 2 to 4 frames (a ROUTER has the peer's routing id in front):
- *     frame 0   4 bytes: 'N' 'F' version kind
+ *     frame 0   8 bytes: 'N' 'F' version kind, and the CRC-32 (little-endian) of these four, of frame 1 and of the
+ *               payload. A blob has its own, in the payload (struct result, struct task)
  *     frame 1   the head: one protobuf message (farm.proto), at most LIMIT_HEAD_BYTES
  *     frame 2   PUBLISH, TASK, RESULT, PROGRESS: the payload (task.h), opaque to the broker
  *     frame 3   RESULT, optional: the blob of weights, or of a paused training (struct result)
@@ -22,7 +23,7 @@
 #include "err.h"
 #include "limits.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 enum wire_kind {
     WIRE_HELLO = 1,   /* peer -> broker: who I am; answered by WELCOME or REFUSE */

@@ -432,7 +432,7 @@ START_TEST(a_broker_of_another_version_ends_it_with_both_versions)
     pthread_join(thread, NULL);
     ck_assert_int_eq(farm_rc, FARM_EVERSION);
     ck_assert_msg(strstr(farm_why.text,
-                         "protocol version 9; this program speaks version 1; install "
+                         "protocol version 9; this program speaks version 2; install "
                          "the same version on both sides") != NULL,
                   "%s", farm_why.text);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "raw_message.h"
 #include "rng.h"
 #include "wire.h"
 
@@ -201,33 +202,41 @@ static const struct {
     const char *sentence;
 } garbage[] = {
     {{"x"}, FARM_EWIRE, "first frame"},
-    {{"NF\x01\x07"}, FARM_EWIRE, "without a head"},
-    {{"NF\x02\x01", "h"}, FARM_EVERSION, "version 2"},
-    {{"NF\x01\x63", "h"}, FARM_EWIRE, "unknown kind"},
-    {{"NF\x01\x07", "\xff\xff\xff\xff"}, FARM_EWIRE, "no protobuf"},
-    {{"NF\x01\x07", "\x10\x01"}, FARM_EWIRE, "without a payload"},
-    {{"NF\x01\x10", "", "more"}, FARM_EWIRE, "more frames"},
-    {{"NF\x01\x08", "\x0a\x02\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
-    {{"NF\x01\x07", "\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
-    {{"NF\x01\x0d", "\x0a\x02\x10\x01", "payload", "blob"}, FARM_EWIRE, "more frames"},
-    {{"NF\x01\x08", "\x12\x01w", "payload"}, FARM_EWIRE, "without its lease"},
-    {{"NF\x01\x01", "\x08\x07"}, FARM_EWIRE, "role 7"},
-    {{"NF\x01\x01", "\x08\x01\x12\x01/"}, FARM_EWIRE, "A-Z"},
-    {{"NF\x01\x01", "\x08\x02\x12\x01w"}, FARM_EWIRE, "0 slots"},
+    {{"NF\x02\x07"}, FARM_EWIRE, "without a head"},
+    {{"NF\x09\x01", "h"}, FARM_EVERSION, "version 9"},
+    {{"NF\x02\x01"
+      "?",
+      "h"},
+     FARM_EWIRE,
+     "a first frame of 5 bytes: it has 8"},
+    {{"NF\x02\x01"
+      "abcd",
+      "\x08\x01\x12\x01w"},
+     FARM_EWIRE,
+     "damaged on the way"},
+    {{"NF\x02\x63", "h"}, FARM_EWIRE, "unknown kind"},
+    {{"NF\x02\x07", "\xff\xff\xff\xff"}, FARM_EWIRE, "no protobuf"},
+    {{"NF\x02\x07", "\x10\x01"}, FARM_EWIRE, "without a payload"},
+    {{"NF\x02\x10", "", "more"}, FARM_EWIRE, "more frames"},
+    {{"NF\x02\x08", "\x0a\x02\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
+    {{"NF\x02\x07", "\x10\x01", "payload", "blob", "more"}, FARM_EWIRE, "more frames"},
+    {{"NF\x02\x0d", "\x0a\x02\x10\x01", "payload", "blob"}, FARM_EWIRE, "more frames"},
+    {{"NF\x02\x08", "\x12\x01w", "payload"}, FARM_EWIRE, "without its lease"},
+    {{"NF\x02\x01", "\x08\x07"}, FARM_EWIRE, "role 7"},
+    {{"NF\x02\x01", "\x08\x01\x12\x01/"}, FARM_EWIRE, "A-Z"},
+    {{"NF\x02\x01", "\x08\x02\x12\x01w"}, FARM_EWIRE, "0 slots"},
 };
 
 START_TEST(garbage_is_refused_with_a_sentence_and_the_next_message_is_read)
 {
     struct wire_message got, good;
     struct why why = {""};
-    int n = 0;
+    struct raw_frame frames[6];
+    size_t n = 0;
 
-    while (garbage[_i].frames[n] != NULL)
-        n++;
-    for (int i = 0; i < n; i++)
-        ck_assert_int_ge(zmq_send(dealer, garbage[_i].frames[i], strlen(garbage[_i].frames[i]),
-                                  i + 1 < n ? ZMQ_SNDMORE : 0),
-                         0);
+    for (; garbage[_i].frames[n] != NULL; n++)
+        frames[n] = (struct raw_frame){garbage[_i].frames[n], strlen(garbage[_i].frames[n])};
+    raw_send(dealer, frames, n);
     ck_assert_int_eq(receive(router, &peer, &got, &why), garbage[_i].err);
     ck_assert_msg(strstr(why.text, garbage[_i].sentence) != NULL, "%s", why.text);
     wire_message_init(&good, WIRE_GOODBYE);
@@ -244,27 +253,98 @@ START_TEST(random_frames_do_no_harm)
     for (int round = 0; round < 3000; round++) {
         struct wire_message got;
         struct why why = {""};
-        uint64_t n = 1 + rng_below(&rng, 20);
+        uint8_t bytes[20][64], mark[4] = {'N', 'F', WIRE_VERSION, (uint8_t)rng_below(&rng, 20)};
+        struct raw_frame frames[20];
+        size_t n = 1 + (size_t)rng_below(&rng, 20);
 
-        for (uint64_t i = 0; i < n; i++) {
-            uint8_t frame[64];
-            size_t len = (size_t)rng_below(&rng, sizeof frame);
-
-            for (size_t k = 0; k < len; k++)
-                frame[k] = (uint8_t)rng_u64(&rng);
-            if (i == 0 && round % 2 == 0) {
-                uint8_t mark[4] = {'N', 'F', 1, (uint8_t)rng_below(&rng, 20)};
-
-                ck_assert_int_ge(zmq_send(dealer, mark, 4, n > 1 ? ZMQ_SNDMORE : 0), 0);
-            } else {
-                ck_assert_int_ge(zmq_send(dealer, frame, len, i + 1 < n ? ZMQ_SNDMORE : 0), 0);
-            }
+        for (size_t i = 0; i < n; i++) {
+            frames[i] = (struct raw_frame){bytes[i], (size_t)rng_below(&rng, sizeof bytes[i])};
+            for (size_t k = 0; k < frames[i].len; k++)
+                bytes[i][k] = (uint8_t)rng_u64(&rng);
         }
+        if (round % 2 == 0)
+            frames[0] = (struct raw_frame){mark, sizeof mark};
+        raw_send(dealer, frames, n);
         if (receive(router, &peer, &got, &why) == FARM_OK)
             wire_message_release(&got);
         else
             ck_assert_uint_gt(strlen(why.text), 0);
     }
+}
+END_TEST
+
+/* ---- damage on the way --------------------------------------------------------------------------- */
+
+/* Takes one message off the router as bare frames, at most four, whose bytes are its own; how many. */
+static size_t take_frames(zmq_msg_t frames[4])
+{
+    zmq_msg_t frame; /* shares its bytes with whoever sent it */
+    bool more = true;
+    size_t n = 0;
+
+    zmq_msg_recv(&peer, router, 0);
+    zmq_msg_init(&frame);
+    while (more) {
+        ck_assert_uint_lt(n, 4);
+        ck_assert_int_ge(zmq_msg_recv(&frame, router, 0), 0);
+        zmq_msg_init_size(&frames[n], zmq_msg_size(&frame));
+        memcpy(zmq_msg_data(&frames[n]), zmq_msg_data(&frame), zmq_msg_size(&frame));
+        more = zmq_msg_more(&frame);
+        n++;
+    }
+    zmq_msg_close(&frame);
+    return n;
+}
+
+/* Flips 1 to 8 bits, all different ones, of the first frames together. */
+static void flip_bits(struct rng *rng, zmq_msg_t *frames, size_t n)
+{
+    size_t bytes = 0, at[8];
+    unsigned bit[8], flips = 1 + (unsigned)rng_below(rng, 8);
+
+    for (size_t i = 0; i < n; i++)
+        bytes += zmq_msg_size(&frames[i]);
+    for (unsigned f = 0; f < flips; f++) {
+        size_t where = at[f] = rng_below(rng, bytes), i = 0;
+
+        bit[f] = (unsigned)rng_below(rng, 8);
+        for (unsigned g = 0; g < f; g++)
+            if (at[g] == at[f] && bit[g] == bit[f])
+                return; /* would undo what was done */
+        for (; where >= zmq_msg_size(&frames[i]); i++)
+            where -= zmq_msg_size(&frames[i]);
+        ((uint8_t *)zmq_msg_data(&frames[i]))[where] ^= (uint8_t)(1u << bit[f]);
+    }
+}
+
+START_TEST(no_damaged_message_is_taken)
+{
+    enum { MESSAGES = 100000 };
+    struct rng rng;
+    struct wire_message m;
+    uint8_t payload[100];
+
+    rng_seed(&rng, 3);
+    wire_message_init(&m, WIRE_RESULT);
+    m.u.result = (struct wire_result){{.key = {7, 8, 1}, .lease = 1234567}, "worker-3"};
+    for (size_t i = 0; i < sizeof payload; i++)
+        payload[i] = (uint8_t)rng_u64(&rng);
+    zmq_msg_init_size(&m.payload, sizeof payload);
+    memcpy(zmq_msg_data(&m.payload), payload, sizeof payload);
+    for (int round = 0; round < MESSAGES; round++) {
+        zmq_msg_t frames[4];
+        struct wire_message got;
+        struct why why;
+        size_t n;
+
+        ck_assert_int_eq(wire_send(dealer, NULL, &m), FARM_OK);
+        n = take_frames(frames);
+        flip_bits(&rng, frames, n);
+        for (size_t i = 0; i < n; i++)
+            ck_assert_int_ge(zmq_msg_send(&frames[i], dealer, i + 1 < n ? ZMQ_SNDMORE : 0), 0);
+        ck_assert_int_ne(receive(router, &peer, &got, &why), FARM_OK);
+    }
+    zmq_msg_close(&m.payload);
 }
 END_TEST
 
@@ -301,6 +381,7 @@ int main(void)
     tcase_add_loop_test(tcase, garbage_is_refused_with_a_sentence_and_the_next_message_is_read, 0,
                         (int)(sizeof garbage / sizeof garbage[0]));
     tcase_add_test(tcase, random_frames_do_no_harm);
+    tcase_add_test(tcase, no_damaged_message_is_taken);
     tcase_add_test(tcase, names_are_short_and_plain);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
