@@ -1,7 +1,6 @@
 #include "farm.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <sodium.h>
@@ -12,10 +11,6 @@
 #include "inflight.h"
 #include "log.h"
 
-#define TURN_MESSAGES                                                                              \
-    2000 /* taken from the socket before the turn goes on: bounds one transaction */
-#define TURN_MS                                                                                    \
-    200 /* longest sleep of a turn: the display and the signals are looked at that often */
 #define ACK_BATCH        2000 /* keys in one message: about 60 KB of its 256 */
 #define GREET_MIN_MS     100
 #define GREET_MAX_MS     5000
@@ -28,7 +23,8 @@
 struct farm {
     struct farm_options options;
     char endpoint[256], data_name[LIMIT_NAME + 1];
-    void *context, *socket;
+    farm_send *send;
+    void *ctx; /* of send */
     uint64_t incarnation;
     struct experiment *experiment;
     struct inflight *inflight;
@@ -37,6 +33,7 @@ struct farm {
     size_t n_acks, cap_acks, n_durable;
 
     bool connected, hold; /* hold: the broker said BUSY; wait for its next WINDOW */
+    int64_t now_ms;       /* of the turn */
     int64_t heard_ms, beat_ms, greet_at_ms, beat_at_ms, greet_wait_ms, refused_since_ms, lost_ms;
     uint64_t broker; /* nonce of the one that welcomed us */
 
@@ -45,6 +42,7 @@ struct farm {
         waiting; /* nothing is to run until a result comes: trials rest that others must catch up with */
     int64_t paused_until_ms;
     struct why paused;
+    bool deaf; /* was paused when the last turn ended: no message has been taken since */
 
     double counting_began_s, counted_to_s, counting_ended_s; /* of the utilisation; 0: not yet */
     double slot_s, busy_s, sampled_slot_s, sampled_busy_s;
@@ -58,47 +56,37 @@ static int told_to_stop(const struct farm *self)
     return self->options.stop != NULL ? (int)*self->options.stop : 0;
 }
 
-int farm_create(struct farm **out, const struct farm_options *options, struct why *why)
+int farm_create(struct farm **out, const struct farm_options *options, farm_send *send, void *ctx,
+                struct why *why)
 {
     int rc;
     struct farm *self = calloc(1, sizeof *self);
     if (self == NULL)
         return why_set(why, FARM_ENOMEM, "no memory for the farm's connection");
     self->options = *options;
+    self->send = send;
+    self->ctx = ctx;
     if (self->options.attempts == 0)
         self->options.attempts = 2;
     if (self->options.pause_ms == 0)
         self->options.pause_ms = PAUSE_DEFAULT_MS;
+    if (self->options.clock_ns == NULL)
+        self->options.clock_ns = clock_ns;
     strncpy(self->endpoint, options->endpoint, sizeof self->endpoint - 1);
     memcpy(self->data_name, options->data_name, sizeof self->data_name);
     self->beat_ms = BEAT_DEFAULT_MS;
     self->greet_wait_ms = GREET_MIN_MS;
     self->view.busy_share = NAN;
     self->view.data = self->data;
-    randombytes_buf(&self->incarnation, sizeof self->incarnation);
-    wire_seed();
+    self->incarnation = options->incarnation;
+    if (self->incarnation == 0)
+        randombytes_buf(&self->incarnation, sizeof self->incarnation);
     if ((rc = inflight_create(&self->inflight)) != FARM_OK) {
-        why_set(why, rc, "no memory for the farm's connection");
-        goto fail;
-    }
-    if ((self->context = zmq_ctx_new()) == NULL ||
-        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL) {
-        rc = why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
-        goto fail;
-    }
-    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK)
-        goto fail;
-    if (zmq_connect(self->socket, self->endpoint) != 0) {
-        rc = why_set(why, FARM_EINPUT,
-                     "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655", self->endpoint,
-                     zmq_strerror(errno));
-        goto fail;
+        farm_destroy(&self);
+        return why_set(why, rc, "no memory for the farm's connection");
     }
     *out = self;
     return FARM_OK;
-fail:
-    farm_destroy(&self);
-    return rc;
 }
 
 void farm_destroy(struct farm **self)
@@ -109,13 +97,9 @@ void farm_destroy(struct farm **self)
     if (farm->connected) {
         struct wire_message goodbye;
         wire_message_init(&goodbye, WIRE_GOODBYE);
-        wire_send(farm->socket, NULL, &goodbye); /* a courtesy: silence says the same, later */
+        farm->send(farm->ctx, &goodbye); /* a courtesy: silence says the same, later */
         wire_message_release(&goodbye);
     }
-    if (farm->socket != NULL)
-        zmq_close(farm->socket);
-    if (farm->context != NULL)
-        zmq_ctx_term(farm->context);
     inflight_destroy(&farm->inflight);
     free(farm->acks);
     free(farm);
@@ -162,16 +146,16 @@ static uint32_t demand(const struct farm *self)
    evaluation, as its result tells it, that lies in the interval. While a search runs, what has not finished is not
    known yet: the view then shows what the broker's window says, once a heartbeat. */
 
-static double seconds_now(void)
+static double seconds_now(const struct farm *self)
 {
-    return (double)clock_ns() * 1e-9;
+    return (double)self->options.clock_ns() * 1e-9;
 }
 
 static void account(struct farm *self)
 {
     if (self->counted_to_s == 0 || self->counting_ended_s > 0)
         return;
-    double now = seconds_now(), s = now - self->counted_to_s;
+    double now = seconds_now(self), s = now - self->counted_to_s;
     uint32_t busy = self->view.busy < self->view.slots ? self->view.busy : self->view.slots;
     self->counted_to_s = now;
     self->slot_s += s * self->view.slots;
@@ -188,7 +172,7 @@ static void account(struct farm *self)
 static void account_start(struct farm *self)
 {
     if (self->counted_to_s == 0 && !self->all_proposed && !self->draining)
-        self->counted_to_s = self->counting_began_s = seconds_now();
+        self->counted_to_s = self->counting_began_s = seconds_now(self);
 }
 
 static void account_stop(struct farm *self)
@@ -200,7 +184,7 @@ static void account_stop(struct farm *self)
 
 static void account_result(struct farm *self, const struct result *result)
 {
-    double end = seconds_now(), begin = end - result->eval_s;
+    double end = seconds_now(self), begin = end - result->eval_s;
     if (self->counting_began_s == 0 || !(result->eval_s > 0))
         return;
     begin = begin > self->counting_began_s ? begin : self->counting_began_s;
@@ -544,40 +528,6 @@ static bool may_ask(const struct farm *self)
            told_to_stop(self) == 0;
 }
 
-/* Takes what came, up to a bound. Each result is answered by a proposal before the next is looked at, so that the search
- * depends on the order of results only, not on how many of them a turn happened to find. While paused nothing is
- * taken: the results stay with libzmq and the workers. */
-static int take_messages(struct farm *self, int64_t now, struct why *why)
-{
-    struct why bad;
-    for (int i = 0; i < TURN_MESSAGES; i++) {
-        struct wire_message message;
-        int rc = wire_recv(self->socket, NULL, &message, &bad);
-        if (rc == FARM_EBUSY)
-            break;
-        if (rc == FARM_ENET)
-            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
-                           zmq_strerror(errno));
-        self->heard_ms = now;
-        if (rc == FARM_EVERSION && !self->connected) /* the answer to our HELLO */
-            return why_set(why, rc, "the broker at %s: %s; install the same version on both sides",
-                           self->endpoint, bad.text);
-        if (rc != FARM_OK) {
-            if (self->view.malformed++ == 0)
-                log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
-            continue;
-        }
-        bool result = message.kind == WIRE_RESULT;
-        rc = on_message(self, &message, now, why);
-        wire_message_release(&message);
-        if (rc == FARM_OK && result && may_ask(self))
-            rc = store_said(self, ask(self, why), now, why);
-        if (rc != FARM_OK || self->view.paused != NULL)
-            return rc;
-    }
-    return FARM_OK;
-}
-
 /* One durable transaction for the turn. */
 static int commit(struct farm *self, int64_t now, struct why *why)
 {
@@ -602,7 +552,7 @@ static void acknowledge(struct farm *self)
         message.u.leases.n =
             self->n_durable - sent < ACK_BATCH ? self->n_durable - sent : ACK_BATCH;
         size_t n = message.u.leases.n;
-        int rc = wire_send(self->socket, NULL, &message);
+        int rc = self->send(self->ctx, &message);
         message.u.leases.leases = NULL; /* ours */
         message.u.leases.n = 0;
         wire_message_release(&message);
@@ -629,7 +579,7 @@ static void publish(struct farm *self, int64_t now)
         message.u.publish.again = task->again;
         zmq_msg_copy(&message.payload, &task->payload);
         zmq_msg_copy(&message.blob, &task->blob);
-        int rc = wire_send(self->socket, NULL, &message);
+        int rc = self->send(self->ctx, &message);
         wire_message_release(&message);
         if (rc != FARM_OK) {
             if (rc ==
@@ -644,7 +594,7 @@ static void publish(struct farm *self, int64_t now)
 
 static int send_simple(struct farm *self, struct wire_message *message)
 {
-    int rc = wire_send(self->socket, NULL, message);
+    int rc = self->send(self->ctx, message);
     wire_message_release(message);
     return rc;
 }
@@ -713,7 +663,7 @@ static void start_drain(struct farm *self)
         wire_message_init(&message, WIRE_CANCEL);
         message.u.leases.leases = leases + i;
         message.u.leases.n = n - i < ACK_BATCH ? n - i : ACK_BATCH;
-        wire_send(self->socket, NULL, &message); /* not taken: waited for, likewise */
+        self->send(self->ctx, &message); /* not taken: waited for, likewise */
         message.u.leases.leases = NULL;
         message.u.leases.n = 0;
         wire_message_release(&message);
@@ -735,19 +685,7 @@ static bool drained(struct farm *self, int64_t now)
            (!self->connected && now - self->lost_ms > DRAIN_UNHEARD_MS);
 }
 
-/* ------------------------------------------------------------------ the loop */
-
-/* Sleeps until a message comes or something is due. */
-static int wait_for_something(struct farm *self, bool listen)
-{
-    int64_t now = clock_ms();
-    int64_t due = self->connected ? self->beat_at_ms : self->greet_at_ms;
-    int64_t ms = due > now ? due - now : 0;
-    zmq_pollitem_t item = {self->socket, 0, ZMQ_POLLIN, 0};
-    if (zmq_poll(&item, listen ? 1 : 0, ms < TURN_MS ? (long)ms : TURN_MS) < 0 && errno != EINTR)
-        return FARM_ENET;
-    return FARM_OK;
-}
+/* ------------------------------------------------------------------ a turn */
 
 static void show(struct farm *self, int64_t now)
 {
@@ -759,51 +697,97 @@ static void show(struct farm *self, int64_t now)
         self->options.watch.turn(&self->view, now, self->options.watch.ctx);
 }
 
-int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *end, struct why *why)
+int farm_begin(struct farm *self, struct experiment *experiment, int64_t now, struct why *why)
 {
-    struct why unasked;
-    why = why != NULL ? why : &unasked;
     self->experiment = experiment;
-    self->heard_ms = clock_ms();
+    self->heard_ms = now;
+    if (experiment == NULL)
+        return FARM_OK;
     self->beat_at_ms = 0; /* the demand is known now: tell it */
-    int rc = queue_all_pending(self, true, why);
-    for (bool over = false; rc == FARM_OK && !over;) {
-        bool paused = self->view.paused != NULL;
-        if (wait_for_something(self, !paused) != FARM_OK) {
-            rc = why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
-            break;
-        }
-        int64_t now = clock_ms(); /* one clock for the whole turn */
-        int stop = told_to_stop(self);
+    return queue_all_pending(self, true, why);
+}
+
+bool farm_listens(const struct farm *self)
+{
+    return self->view.paused == NULL;
+}
+
+int64_t farm_due(const struct farm *self)
+{
+    int64_t due = self->connected ? self->beat_at_ms : self->greet_at_ms;
+    return self->deaf && self->paused_until_ms < due ? self->paused_until_ms : due;
+}
+
+int farm_message(struct farm *self, struct wire_message *message, int64_t now, struct why *why)
+{
+    self->heard_ms = now;
+    int rc = on_message(self, message, now, why);
+    if (rc == FARM_OK && message->kind == WIRE_RESULT && may_ask(self))
+        rc = store_said(self, ask(self, why), now, why);
+    return rc;
+}
+
+int farm_bad_message(struct farm *self, int err, const struct why *bad, int64_t now,
+                     struct why *why)
+{
+    self->heard_ms = now;
+    if (err == FARM_EVERSION && !self->connected) /* the answer to our HELLO */
+        return why_set(why, err, "the broker at %s: %s; install the same version on both sides",
+                       self->endpoint, bad->text);
+    if (self->view.malformed++ == 0)
+        log_warn("dropped a message from %s: %s", self->endpoint, bad->text);
+    return FARM_OK;
+}
+
+/* Asks, commits, and tells of it. */
+static int move_on(struct farm *self, int stop, int64_t now, struct why *why)
+{
+    int rc = FARM_OK;
+    if (!self->deaf && may_ask(self))
+        rc = store_said(self, ask(self, why), now, why);
+    if (rc == FARM_OK && !self->deaf && stop == 0 && !self->draining)
+        rc = ask_final(self, why);
+    if (rc == FARM_OK && (!self->deaf || now >= self->paused_until_ms || stop >= 1))
+        rc = commit(self, now, why);
+    if (rc == FARM_OK && self->view.paused == NULL) {
+        acknowledge(self);
+        publish(self, now);
+    }
+    return rc;
+}
+
+static bool is_over(struct farm *self, int stop, int64_t now, enum farm_end *end)
+{
+    bool paused = self->view.paused != NULL;
+    if (stop >= 2 || (stop == 1 && paused)) { /* nothing can be recorded */
+        *end = FARM_END_STOPPED;
+        return true;
+    }
+    if (paused || !(self->finished || drained(self, now)))
+        return false;
+    *end = self->finished ? FARM_END_DONE : FARM_END_DRAINED;
+    account_close(self);
+    return true;
+}
+
+int farm_turn(struct farm *self, int64_t now, enum farm_end *end, bool *over, struct why *why)
+{
+    int rc = FARM_OK, stop = told_to_stop(self);
+    *over = false;
+    if (self->deaf)
+        self->heard_ms = now; /* nobody listens: no silence is held against the broker */
+    if (self->experiment != NULL) {
         if (stop == 1 && !self->draining)
             start_drain(self);
-        if (paused)
-            self->heard_ms = now; /* nobody listens: no silence is held against the broker */
-        else
-            rc = take_messages(self, now, why);
-        if (rc == FARM_OK && !paused && may_ask(self))
-            rc = store_said(self, ask(self, why), now, why);
-        if (rc == FARM_OK && !paused && stop == 0 && !self->draining)
-            rc = ask_final(self, why);
-        if (rc == FARM_OK && (!paused || now >= self->paused_until_ms || stop >= 1))
-            rc = commit(self, now, why);
-        if (rc == FARM_OK && self->view.paused == NULL) {
-            acknowledge(self);
-            publish(self, now);
-        }
-        keep_in_touch(self, now);
-        show(self, now);
-        if (stop >= 2 || (stop == 1 && self->view.paused != NULL)) { /* nothing can be recorded */
-            *end = FARM_END_STOPPED;
-            over = true;
-        } else if (self->view.paused == NULL && (self->finished || drained(self, now))) {
-            *end = self->finished ? FARM_END_DONE : FARM_END_DRAINED;
-            over = true;
-        }
+        rc = move_on(self, stop, now, why);
     }
-    if (rc == FARM_OK && *end != FARM_END_STOPPED)
-        account_close(self);
-    self->experiment = NULL;
+    keep_in_touch(self, now);
+    show(self, now);
+    if (rc == FARM_OK && self->experiment != NULL)
+        *over = is_over(self, stop, now, end);
+    if (rc != FARM_OK || *over)
+        self->experiment = NULL;
+    self->deaf = self->view.paused != NULL;
     return rc;
 }
 
@@ -838,31 +822,12 @@ static int not_offered(const struct farm *self, const char *name, struct why *wh
                    self->endpoint, name, list);
 }
 
-int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
-                   int (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
+int farm_find_data(const struct farm *self, const char *name, struct wire_data *out,
                    struct why *why)
 {
-    int64_t until = clock_ms() + timeout_ms;
-    self->heard_ms = clock_ms();
-    for (;;) {
-        if (wait_for_something(self, true) != FARM_OK)
-            return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
-        int64_t now = clock_ms();
-        int rc = take_messages(self, now, why);
-        if (rc != FARM_OK)
-            return rc;
-        keep_in_touch(self, now);
-        show(self, now);
-        const struct wire_data *data = offered(self, name);
-        if (data != NULL) {
-            *out = *data;
-            return FARM_OK;
-        }
-        if (told_to_stop(self) > 0)
-            return why_set(why, FARM_EBUSY, "stopped before a worker was there");
-        if (keep_on != NULL && (rc = keep_on(ctx, why)) != FARM_OK)
-            return rc;
-        if (now >= until)
-            return not_offered(self, name, why);
-    }
+    const struct wire_data *data = offered(self, name);
+    if (data == NULL)
+        return not_offered(self, name, why);
+    *out = *data;
+    return FARM_OK;
 }

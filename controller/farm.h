@@ -1,11 +1,12 @@
-/* farm.h - the controller's end of the farm: one experiment, connected to one broker.
+/* farm.h - the controller's end of the farm, without its socket: one experiment, and the dialogue with one broker.
  *
- * It is:     a socket loop. Results go to the experiment, proposals come from it, and between the two stands one
- *            commit a turn: nothing is acknowledged or published before it is durable.
- * It is not: the search (experiment.h), the broker, or what is shown of it all (report/).
+ * It is:     messages and the time go in, messages come out through one function. Results go to the experiment, proposals
+ *            come from it, and between the two stands one commit a turn: nothing is acknowledged or published before it
+ *            is durable.
+ * It is not: the socket loop (farm_loop.h), the search (experiment.h), the broker, or what is shown of it all (report/).
  *
  * The broker may be killed, restarted or out of reach at any time: everything pending is published again as soon as one
- * answers. A full disk pauses the loop, loudly, and ends nothing.
+ * answers. A full disk pauses the farm, loudly, and ends nothing.
  */
 #ifndef NASFARM_FARM_H
 #define NASFARM_FARM_H
@@ -24,7 +25,7 @@ struct farm_view {
     size_t outstanding; /* tasks of this experiment that are out */
     uint64_t fresh, duplicates, retried, malformed;
     double
-        busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact after farm_run() */
+        busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact at the end */
     double slot_s; /* slot-seconds behind it */
     bool draining;
     bool finishing;     /* the final training is out */
@@ -47,6 +48,7 @@ struct farm_watch {
 struct farm_options {
     const char *endpoint;           /* of the broker */
     char name[LIMIT_NAME + 1];      /* of this controller */
+    uint64_t incarnation;           /* of this process; 0: drawn */
     uint64_t experiment;            /* the experiment's id */
     char data_name[LIMIT_NAME + 1]; /* data set that its tasks need; "": none in particular */
     uint32_t attempts; /* of an evaluation that crashed, ran out of memory or was lost; 0: 2 */
@@ -54,31 +56,49 @@ struct farm_options {
         pause_ms; /* between two tries to commit to a store that refuses (a full disk); 0: 3000 */
     bool final;   /* at the end train the best one and test it */
     const volatile sig_atomic_t *stop; /* 0: go on, 1: drain, 2: stop now. NULL: never */
+    int64_t (*clock_ns)(
+        void); /* for the utilisation, which is finer than a turn; NULL: clock_ns() */
     struct farm_watch watch;
 };
 
-/* Connects; the first HELLO is sent by the first turn. FARM_EINPUT for an endpoint that is none. */
-int farm_create(struct farm **out, const struct farm_options *options, struct why *why);
+/* Sends a message to the broker without waiting: FARM_OK; FARM_EBUSY: no connection, or it takes nothing now; or any
+ * other error. The message is the farm's. Must not call the farm. */
+typedef int farm_send(void *ctx, const struct wire_message *message);
+
+/* Sends nothing yet: the first HELLO comes with the first turn. */
+int farm_create(struct farm **out, const struct farm_options *options, farm_send *send, void *ctx,
+                struct why *why);
 /* Says GOODBYE when connected. */
 void farm_destroy(struct farm **self);
 
-/* Turns until a worker offers data set `name` ("": the only one there is), and copies its description.
- *   keep_on   asked once a turn (NULL: nobody is); what it returns other than FARM_OK ends the wait and is returned
- * FARM_ENOTFOUND when the time is over: the sentence names what is there instead. FARM_EBUSY when told to stop. */
-int farm_wait_data(struct farm *self, const char *name, int64_t timeout_ms,
-                   int (*keep_on)(void *, struct why *), void *ctx, struct wire_data *out,
-                   struct why *why);
 /* From now on HELLO asks for workers with this data set. */
 void farm_need_data(struct farm *self, const char *name);
+/* The data set `name` ("": the only one there is), copied. FARM_ENOTFOUND: the sentence names what is there instead. */
+int farm_find_data(const struct farm *self, const char *name, struct wire_data *out,
+                   struct why *why);
 
 enum farm_end {
     FARM_END_DONE,    /* every trial is recorded, and the final training, if it was wanted */
     FARM_END_DRAINED, /* told to: what ran has been recorded, the rest stays pending in the store */
     FARM_END_STOPPED, /* told twice */
 };
-/* Runs the experiment to one of these ends. An error (not FARM_OK) is one that waiting does not heal: a store that is
- * damaged, a broker that speaks another version or that already serves this experiment to someone else. */
-int farm_run(struct farm *self, struct experiment *experiment, enum farm_end *end, struct why *why);
+
+/* Takes up an experiment (borrowed until a turn says that it is over); NULL: only keeps in touch. now_ms is of any
+ * monotonic clock, and never less than in the call before, here and below. */
+int farm_begin(struct farm *self, struct experiment *experiment, int64_t now_ms, struct why *why);
+/* False while it is paused: messages are to be left where they are. */
+bool farm_listens(const struct farm *self);
+/* A message came in; it stays the caller's. A result is answered by a proposal before the next one is looked at, so that
+ * the search depends on the order of results only, not on how many of them a turn happened to find. An error, here and
+ * below, is one that waiting does not heal. */
+int farm_message(struct farm *self, struct wire_message *message, int64_t now_ms, struct why *why);
+/* Something came in that wire_recv() refused: counted, and said once. */
+int farm_bad_message(struct farm *self, int err, const struct why *bad, int64_t now_ms,
+                     struct why *why);
+/* Does what is due: asks, commits, acknowledges, publishes, greets. To be called after every batch of messages, and at
+ * the latest at farm_due(). *over: the experiment has come to *end, and is no longer used. */
+int farm_turn(struct farm *self, int64_t now_ms, enum farm_end *end, bool *over, struct why *why);
+int64_t farm_due(const struct farm *self);
 
 const struct farm_view *farm_view(const struct farm *self);
 

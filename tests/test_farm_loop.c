@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "farm.h"
+#include "farm_loop.h"
 #include "log.h"
 
 #define DEADLINE_MS 20000
@@ -143,7 +143,7 @@ static void *context, *router;
 static char endpoint[64];
 static zmq_msg_t peer;
 static struct wire_message last;
-static struct farm *farm;
+static struct farm_loop *farm;
 static struct farm_options options;
 static volatile sig_atomic_t stop;
 static pthread_t thread;
@@ -176,10 +176,10 @@ static void kill_broker(void)
 static void *run(void *arg)
 {
     (void)arg;
-    farm_rc = farm_run(farm, experiment, &end, &farm_why);
+    farm_rc = farm_loop_run(farm, experiment, &end, &farm_why);
     if (options.watch.turn != NULL)
-        options.watch.turn(farm_view(farm), 0, options.watch.ctx);
-    farm_destroy(&farm);
+        options.watch.turn(farm_view(farm_loop_farm(farm)), 0, options.watch.ctx);
+    farm_loop_destroy(&farm);
     return NULL;
 }
 
@@ -187,7 +187,7 @@ static void start_farm(void)
 {
     struct why why;
     options.endpoint = endpoint;
-    ck_assert_int_eq(farm_create(&farm, &options, &why), FARM_OK);
+    ck_assert_int_eq(farm_loop_create(&farm, &options, &why), FARM_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);
 }
 

@@ -13,7 +13,7 @@
 #include "cli.h"
 #include "clock.h"
 #include "export.h"
-#include "farm.h"
+#include "farm_loop.h"
 #include "files.h"
 #include "found.h"
 #include "live.h"
@@ -35,7 +35,7 @@ struct run {
     struct run_show show;
     struct experiment *experiment;
     struct local *local;
-    struct farm *farm;
+    struct farm_loop *farm;
     struct live *live;
     struct wire_data data;
     struct space_config space; /* of a new search, but for the data's part */
@@ -229,7 +229,8 @@ static int wait_for_data(struct run *self, const char *name, struct why *why)
 {
     int64_t began = clock_ms();
     for (;;) {
-        int rc = farm_wait_data(self->farm, name, WAIT_SLICE_MS,
+        int rc =
+            farm_loop_wait_data(self->farm, name, WAIT_SLICE_MS,
                                 self->local != NULL ? local_is_well : NULL, self, &self->data, why);
         if (rc == FARM_OK && self->local != NULL)
             local_settled(self->local);
@@ -238,7 +239,7 @@ static int wait_for_data(struct run *self, const char *name, struct why *why)
         int64_t waited = clock_ms() - began;
         if (self->local != NULL && waited > WAIT_LOCAL_MS)
             return FARM_EIO;
-        const struct farm_view *view = farm_view(self->farm);
+        const struct farm_view *view = farm_view(farm_loop_farm(self->farm));
         if (self->local == NULL && !view->connected && waited > WAIT_BROKER_MS)
             return FARM_ENET;
         if (self->local == NULL && name[0] == '\0' && view->n_data > 1)
@@ -262,7 +263,7 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
         .watch = {.turn = on_turn, .result = on_result, .progress = on_progress, .ctx = self}};
     snprintf(options.name, sizeof options.name, "%.50s-%08" PRIx32, run_name, (uint32_t)id);
     copy_text(options.data_name, sizeof options.data_name, data_name);
-    if ((rc = farm_create(&self->farm, &options, why)) != FARM_OK)
+    if ((rc = farm_loop_create(&self->farm, &options, why)) != FARM_OK)
         return rc;
     if (self->local != NULL && !self->show.json && !self->show.quiet)
         printf("A farm of its own at %s; more workers: nasfarm-worker --broker %s --data %s\n",
@@ -273,7 +274,7 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
 
 static void close_all(struct run *self)
 {
-    farm_destroy(&self->farm);
+    farm_loop_destroy(&self->farm);
     local_stop(&self->local, stop_requests > 1 ? 0 : STOP_GRACE_MS);
     live_destroy(&self->live);
     experiment_close(&self->experiment);
@@ -383,7 +384,7 @@ static int show_found(struct run *self, struct why *why)
 static int say_stopped(const struct run *self, enum farm_end end)
 {
     struct experiment_summary summary;
-    const char *paused = farm_view(self->farm)->paused;
+    const char *paused = farm_view(farm_loop_farm(self->farm))->paused;
     experiment_summary(self->experiment, &summary);
     if (paused != NULL && !self->show.json)
         printf(
@@ -407,10 +408,10 @@ static int run(struct run *self)
     enum farm_end end = FARM_END_DONE;
     struct why why = {""};
     live_follow(self->live, self->experiment);
-    int rc = farm_run(self->farm, self->experiment, &end, &why);
+    int rc = farm_loop_run(self->farm, self->experiment, &end, &why);
     if (rc != FARM_OK)
         return cli_fail(rc, &why);
-    live_close(self->live, farm_view(self->farm));
+    live_close(self->live, farm_view(farm_loop_farm(self->farm)));
     if (end != FARM_END_DONE)
         return say_stopped(self, end);
     rc = show_found(self, &why);
@@ -544,7 +545,7 @@ static int prepare_search(struct run *self, const struct settings *s, struct why
     const char *wanted = self->config.broker[0] != '\0' ? self->config.data : "";
     if ((rc = open_farm(self, s->name, id, wanted, why)) != FARM_OK)
         return rc;
-    farm_need_data(self->farm, self->data.name);
+    farm_need_data(farm_loop_farm(self->farm), self->data.name);
     fill_config(&config, s, self);
     config.id = id;
     if ((rc = experiment_create(&self->experiment, self->dir, &config, &store, why)) != FARM_OK)
@@ -643,7 +644,7 @@ static void override(struct run_config *c, const struct settings *s)
 /* The search goes on with the data it began with, or not at all. */
 static int check_data(const struct run *self, const struct wire_data *began, struct why *why)
 {
-    const struct farm_view *view = farm_view(self->farm);
+    const struct farm_view *view = farm_view(farm_loop_farm(self->farm));
     for (size_t i = 0; i < view->n_data; i++)
         if (strcmp(view->data[i].name, began->name) == 0 &&
             view->data[i].fingerprint == began->fingerprint)
