@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "supervisor.h"
+#include "supervisor_loop.h"
 
 #define EXIT_USAGE 2
 #define LONGEST_S  (40u * 86400u)
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
     struct arguments a = {.o = {.limits = {.stall_s = 300}}};
     struct argp argp = {options, take_option, NULL, summary, NULL, NULL, NULL};
     struct dataset *sets[WIRE_DATA_MAX] = {NULL};
-    struct supervisor *supervisor = NULL;
+    struct supervisor_loop *supervisor = NULL;
     struct why why = {""};
     pid_t parent = getppid();
     int rc;
@@ -301,12 +301,12 @@ int main(int argc, char **argv)
     if ((rc = open_data(&a, sets, &why)) == FARM_OK) {
         if ((a.o.signals = open_signals()) < 0)
             rc = why_set(&why, FARM_EIO, "cannot take signals: %s", strerror(errno));
-        else if ((rc = supervisor_create(&supervisor, &a.o, &why)) == FARM_OK)
-            rc = supervisor_run(supervisor, &why);
+        else if ((rc = supervisor_loop_create(&supervisor, &a.o, &why)) == FARM_OK)
+            rc = supervisor_loop_run(supervisor, &why);
     }
     if (rc != FARM_OK)
         log_error("%s", why.text);
-    supervisor_destroy(&supervisor);
+    supervisor_loop_destroy(&supervisor);
     for (size_t i = 0; i < WIRE_DATA_MAX; i++)
         dataset_close(&sets[i]);
     return rc == FARM_OK ? 0 : rc == FARM_EINPUT ? EXIT_USAGE : 1;

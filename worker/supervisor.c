@@ -2,23 +2,17 @@
 #include "supervisor.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "checksum.h"
-#include "clock.h"
 #include "log.h"
 #include "synthetic.h"
 
-#define TURN_MESSAGES  1000
 #define TURN_MS        1000
 #define KEPT_MAX       4096 /* finished and not acknowledged: beyond it nothing new is started */
 #define RESEND_MIN_MS  5000
@@ -51,8 +45,9 @@ struct list {
 
 struct supervisor {
     const struct supervisor_options *options;
-    void *context, *socket;
-    char endpoint[256];
+    const char *endpoint; /* of the broker, as it is now */
+    supervisor_send *send;
+    void *ctx; /* of send */
     uint64_t incarnation;
     struct hand *table[BUCKETS];
     struct list lists[3]; /* by state */
@@ -70,7 +65,7 @@ struct supervisor {
     int64_t resend_at_ms;
     int64_t idle_since_ms;
     struct hand *reporting; /* whose evaluator_turn() is under way */
-    zmq_pollitem_t *items;
+    int64_t now_ms;         /* and when */
 };
 
 /* ---- tasks in hand ----------------------------------------------------------------------------------------- */
@@ -170,7 +165,7 @@ static void disconnected(struct supervisor *self, int64_t now)
 
 static void send_message(struct supervisor *self, const struct wire_message *m, int64_t now)
 {
-    if (self->connected && wire_send(self->socket, NULL, m) != FARM_OK)
+    if (self->connected && self->send(self->ctx, m) != FARM_OK)
         disconnected(self, now); /* nothing is lost: HELLO tells all that is held */
 }
 
@@ -222,28 +217,6 @@ static void heartbeat(struct supervisor *self, int64_t now)
     free(leases);
 }
 
-/* A changed address, where it comes from a file. */
-static void read_endpoint(struct supervisor *self)
-{
-    char line[sizeof self->endpoint] = "";
-    FILE *f = self->options->broker_file != NULL ? fopen(self->options->broker_file, "r") : NULL;
-
-    if (f == NULL)
-        return;
-    if (fgets(line, sizeof line, f) == NULL)
-        line[0] = '\0';
-    (void)fclose(f);
-    line[strcspn(line, " \r\n")] = '\0';
-    if (line[0] == '\0' || strcmp(line, self->endpoint) == 0)
-        return;
-    if (self->endpoint[0] != '\0')
-        (void)zmq_disconnect(self->socket, self->endpoint);
-    memcpy(self->endpoint, line, sizeof self->endpoint);
-    if (zmq_connect(self->socket, self->endpoint) < 0)
-        log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
-                 zmq_strerror(errno));
-}
-
 static void hello(struct supervisor *self, int64_t now)
 {
     const struct supervisor_options *o = self->options;
@@ -252,7 +225,6 @@ static void hello(struct supervisor *self, int64_t now)
 
     if (self->connected || now < self->hello_at_ms)
         return;
-    read_endpoint(self);
     wire_message_init(&m, WIRE_HELLO);
     m.u.hello = (struct wire_hello){.role = WIRE_WORKER,
                                     .incarnation = self->incarnation,
@@ -278,7 +250,7 @@ static void hello(struct supervisor *self, int64_t now)
         self->hello_at_ms = now + HELLO_MAX_MS; /* a HELLO without them would give them up */
         return;
     }
-    rc = wire_send(self->socket, NULL, &m);
+    rc = self->send(self->ctx, &m);
     free(m.u.hello.leases);
     self->hello_wait_ms =
         self->hello_wait_ms * 2 < HELLO_MAX_MS ? self->hello_wait_ms * 2 : HELLO_MAX_MS;
@@ -456,13 +428,14 @@ static void pass_progress(const struct progress *progress, void *ctx)
     m.u.result.lease = self->reporting->lease;
     memcpy(m.u.result.worker, self->options->name, sizeof m.u.result.worker);
     zmq_msg_init_data(&m.payload, bytes, len, free_bytes, NULL);
-    send_message(self, &m, clock_ms());
+    send_message(self, &m, self->now_ms);
     wire_message_release(&m);
 }
 
 /* Looks at everything that runs: what has ended becomes a result. */
 static void look_at_running(struct supervisor *self, int64_t now)
 {
+    self->now_ms = now;
     for (struct hand *h = self->lists[HAND_RUNNING].first, *next; h != NULL; h = next) {
         struct result result;
         uint8_t *blob;
@@ -600,35 +573,6 @@ static int on_message(struct supervisor *self, struct wire_message *m, int64_t n
     return FARM_OK;
 }
 
-static int take_messages(struct supervisor *self, int64_t now, struct why *why)
-{
-    struct why bad;
-    int rc = FARM_OK;
-
-    for (int i = 0; i < TURN_MESSAGES && rc == FARM_OK; i++) {
-        struct wire_message m;
-
-        rc = wire_recv(self->socket, NULL, &m, &bad);
-        if (rc == FARM_EBUSY)
-            return FARM_OK;
-        if (rc == FARM_ENET)
-            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
-                           zmq_strerror(errno));
-        if (rc == FARM_EVERSION)
-            return why_set(why, rc, "the broker at %s: %s; install the same version on both sides",
-                           self->endpoint, bad.text);
-        self->heard_ms = now;
-        if (rc != FARM_OK) {
-            log_warn("dropped a message from %s: %s", self->endpoint, bad.text);
-            rc = FARM_OK;
-            continue;
-        }
-        rc = on_message(self, &m, now, why);
-        wire_message_release(&m);
-    }
-    return rc;
-}
-
 /* Three heartbeats without an echo: whoever was there is not. */
 static void miss_broker(struct supervisor *self, int64_t now)
 {
@@ -663,21 +607,14 @@ static void drain(struct supervisor *self, const char *reason, int64_t now)
     return_leases(self, HAND_WAITING, now);
 }
 
-static void take_signals(struct supervisor *self, int64_t now)
+void supervisor_stop(struct supervisor *self, const char *reason, int64_t now)
 {
-    struct signalfd_siginfo info;
-
-    while (read(self->options->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGCHLD)
-            continue; /* it woke us: that is its use */
-        if (self->stops++ == 0) {
-            drain(self, strsignal((int)info.ssi_signo), now);
-        } else {
-            log_info("told again: %zu running evaluations are handed back",
-                     self->lists[HAND_RUNNING].n);
-            return_leases(self, HAND_RUNNING, now);
-        }
+    if (self->stops++ == 0) {
+        drain(self, reason, now);
+        return;
     }
+    log_info("told again: %zu running evaluations are handed back", self->lists[HAND_RUNNING].n);
+    return_leases(self, HAND_RUNNING, now);
 }
 
 static void watch_idle(struct supervisor *self, int64_t now)
@@ -702,7 +639,7 @@ static void limit_drain(struct supervisor *self, int64_t now)
 }
 
 /* True when a drain is done: nothing runs, and what was finished is acknowledged, or nobody came for it. */
-static bool drained(struct supervisor *self, int64_t now)
+bool supervisor_drained(struct supervisor *self, int64_t now)
 {
     if (!self->draining || self->lists[HAND_RUNNING].n > 0)
         return false;
@@ -717,99 +654,92 @@ static bool drained(struct supervisor *self, int64_t now)
     return true;
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+/* ---- a turn ------------------------------------------------------------------------------------------------------ */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-static long ms_until_due(const struct supervisor *self, int64_t now)
+int64_t supervisor_due(const struct supervisor *self, int64_t now)
 {
     int64_t due = now + TURN_MS;
 
     due = earlier(due, self->connected ? self->beat_at_ms : self->hello_at_ms);
     for (struct hand *h = self->lists[HAND_RUNNING].first; h != NULL; h = h->next)
         due = earlier(due, h->evaluator != NULL ? evaluator_due_ms(h->evaluator) : h->due_ms);
-    return due > now ? (long)(due - now) : 0;
+    return due;
 }
 
-static int wait_for_something(struct supervisor *self, int64_t now, struct why *why)
+size_t supervisor_fds(const struct supervisor *self, struct pollfd *fds)
 {
-    int n = 0;
+    size_t n = 0;
 
-    self->items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
-    self->items[n++] = (zmq_pollitem_t){NULL, self->options->signals, ZMQ_POLLIN, 0};
-    for (struct hand *h = self->lists[HAND_RUNNING].first; h != NULL; h = h->next) {
-        struct pollfd fds[3];
-        size_t more = h->evaluator != NULL ? evaluator_fds(h->evaluator, fds) : 0;
+    for (struct hand *h = self->lists[HAND_RUNNING].first; h != NULL; h = h->next)
+        n += h->evaluator != NULL ? evaluator_fds(h->evaluator, fds + n) : 0;
+    return n;
+}
 
-        for (size_t i = 0; i < more; i++)
-            self->items[n++] = (zmq_pollitem_t){NULL, fds[i].fd, ZMQ_POLLIN, 0};
-    }
-    if (zmq_poll(self->items, n, ms_until_due(self, now)) < 0 && errno != EINTR)
-        return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+bool supervisor_greets(const struct supervisor *self, int64_t now)
+{
+    return !self->connected && now >= self->hello_at_ms;
+}
+
+int supervisor_message(struct supervisor *self, struct wire_message *m, int64_t now,
+                       struct why *why)
+{
+    self->heard_ms = now;
+    return on_message(self, m, now, why);
+}
+
+int supervisor_bad_message(struct supervisor *self, int err, const struct why *bad, int64_t now,
+                           struct why *why)
+{
+    if (err == FARM_EVERSION)
+        return why_set(why, err, "the broker at %s: %s; install the same version on both sides",
+                       self->endpoint, bad->text);
+    self->heard_ms = now;
+    log_warn("dropped a message from %s: %s", self->endpoint, bad->text);
     return FARM_OK;
 }
 
-/* One turn: sleep until something is due, take what came, do what is due. Only the poll blocks. */
-int supervisor_run(struct supervisor *self, struct why *why)
+void supervisor_turn(struct supervisor *self, int64_t now)
 {
-    int64_t now = clock_ms();
-    int rc = FARM_OK;
+    look_at_running(self, now);
+    start_waiting(self, now);
+    resend_due(self, now);
+    miss_broker(self, now);
+    heartbeat(self, now);
+    hello(self, now);
+    watch_idle(self, now);
+    limit_drain(self, now);
+}
 
-    self->hello_at_ms = self->idle_since_ms = self->heard_ms = now;
-    while (rc == FARM_OK && !drained(self, now)) {
-        if ((rc = wait_for_something(self, now, why)) != FARM_OK)
-            break;
-        now = clock_ms(); /* one clock for the whole turn */
-        take_signals(self, now);
-        rc = take_messages(self, now, why);
-        look_at_running(self, now);
-        start_waiting(self, now);
-        resend_due(self, now);
-        miss_broker(self, now);
-        heartbeat(self, now);
-        hello(self, now);
-        watch_idle(self, now);
-        limit_drain(self, now);
-    }
+void supervisor_leave(struct supervisor *self, int64_t now)
+{
     send_plain(self, WIRE_GOODBYE, now);
-    return rc;
 }
 
 int supervisor_create(struct supervisor **out, const struct supervisor_options *options,
+                      const char *endpoint, supervisor_send *send, void *ctx, int64_t now,
                       struct why *why)
 {
     struct supervisor *self = calloc(1, sizeof *self);
-    int rc;
 
-    if (self == NULL ||
-        (self->items = calloc(2 + 3 * (size_t)options->slots, sizeof *self->items)) == NULL) {
-        free(self);
+    if (self == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %u slots", options->slots);
-    }
     self->options = options;
+    self->endpoint = endpoint;
+    self->send = send;
+    self->ctx = ctx;
     self->hello_wait_ms = HELLO_MIN_MS;
     self->beat_ms = 1000;
-    randombytes_buf(&self->incarnation, sizeof self->incarnation);
-    wire_seed();
-    if ((self->context = zmq_ctx_new()) == NULL ||
-        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL) {
-        rc = why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
-    } else if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) == FARM_OK &&
-               options->broker_file == NULL) {
-        (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", options->broker);
-        if (zmq_connect(self->socket, self->endpoint) < 0)
-            rc = why_set(why, FARM_EINPUT,
-                         "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555",
-                         self->endpoint, zmq_strerror(errno));
-    }
-    if (rc != FARM_OK)
-        supervisor_destroy(&self);
-    else
-        *out = self;
-    return rc;
+    self->incarnation = options->incarnation;
+    if (self->incarnation == 0)
+        randombytes_buf(&self->incarnation, sizeof self->incarnation);
+    self->hello_at_ms = self->idle_since_ms = self->heard_ms = now;
+    *out = self;
+    return FARM_OK;
 }
 
 void supervisor_destroy(struct supervisor **self)
@@ -827,11 +757,6 @@ void supervisor_destroy(struct supervisor **self)
         s->free = h->next;
         free(h);
     }
-    if (s->socket != NULL)
-        zmq_close(s->socket);
-    if (s->context != NULL)
-        zmq_ctx_term(s->context);
-    free(s->items);
     free(s);
     *self = NULL;
 }

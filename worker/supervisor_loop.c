@@ -1,0 +1,178 @@
+/* supervisor_loop.c - see supervisor_loop.h. */
+#include "supervisor_loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define TURN_MESSAGES 1000
+
+struct supervisor_loop {
+    const struct supervisor_options *options;
+    struct supervisor *supervisor;
+    void *context, *socket;
+    char endpoint[256];
+    struct pollfd *fds; /* of the evaluators */
+    zmq_pollitem_t *items;
+};
+
+static int send_to_broker(void *ctx, const struct wire_message *message)
+{
+    struct supervisor_loop *self = ctx;
+
+    return wire_send(self->socket, NULL, message);
+}
+
+/* A changed address, where it comes from a file. */
+static void read_endpoint(struct supervisor_loop *self)
+{
+    char line[sizeof self->endpoint] = "";
+    FILE *f = self->options->broker_file != NULL ? fopen(self->options->broker_file, "r") : NULL;
+
+    if (f == NULL)
+        return;
+    if (fgets(line, sizeof line, f) == NULL)
+        line[0] = '\0';
+    (void)fclose(f);
+    line[strcspn(line, " \r\n")] = '\0';
+    if (line[0] == '\0' || strcmp(line, self->endpoint) == 0)
+        return;
+    if (self->endpoint[0] != '\0')
+        (void)zmq_disconnect(self->socket, self->endpoint);
+    memcpy(self->endpoint, line, sizeof self->endpoint);
+    if (zmq_connect(self->socket, self->endpoint) < 0)
+        log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
+                 zmq_strerror(errno));
+}
+
+static int take_messages(struct supervisor_loop *self, int64_t now, struct why *why)
+{
+    struct why bad;
+    int rc = FARM_OK;
+
+    for (int i = 0; i < TURN_MESSAGES && rc == FARM_OK; i++) {
+        struct wire_message m;
+
+        switch (rc = wire_recv(self->socket, NULL, &m, &bad)) {
+        case FARM_OK:
+            rc = supervisor_message(self->supervisor, &m, now, why);
+            wire_message_release(&m);
+            break;
+        case FARM_EBUSY: return FARM_OK;
+        case FARM_ENET:
+            return why_set(why, rc, "the socket to %s failed: %s", self->endpoint,
+                           zmq_strerror(errno));
+        default: rc = supervisor_bad_message(self->supervisor, rc, &bad, now, why);
+        }
+    }
+    return rc;
+}
+
+static void take_signals(struct supervisor_loop *self, int64_t now)
+{
+    struct signalfd_siginfo info;
+
+    while (read(self->options->signals, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo != SIGCHLD) /* that one woke us: that is its use */
+            supervisor_stop(self->supervisor, strsignal((int)info.ssi_signo), now);
+}
+
+static int wait_for_something(struct supervisor_loop *self, int64_t now, struct why *why)
+{
+    int64_t ms = supervisor_due(self->supervisor, now) - now;
+    size_t n_fds = supervisor_fds(self->supervisor, self->fds);
+    int n = 0;
+
+    self->items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
+    self->items[n++] = (zmq_pollitem_t){NULL, self->options->signals, ZMQ_POLLIN, 0};
+    for (size_t i = 0; i < n_fds; i++)
+        self->items[n++] = (zmq_pollitem_t){NULL, self->fds[i].fd, ZMQ_POLLIN, 0};
+    if (zmq_poll(self->items, n, ms > 0 ? (long)ms : 0) < 0 && errno != EINTR)
+        return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+    return FARM_OK;
+}
+
+/* One turn: sleep until something is due, take what came, do what is due. Only the poll blocks. */
+int supervisor_loop_run(struct supervisor_loop *self, struct why *why)
+{
+    int64_t now = clock_ms();
+    int rc = FARM_OK;
+
+    while (rc == FARM_OK && !supervisor_drained(self->supervisor, now)) {
+        if ((rc = wait_for_something(self, now, why)) != FARM_OK)
+            break;
+        now = clock_ms(); /* one clock for the whole turn */
+        take_signals(self, now);
+        rc = take_messages(self, now, why);
+        if (supervisor_greets(self->supervisor, now))
+            read_endpoint(self);
+        supervisor_turn(self->supervisor, now);
+    }
+    supervisor_leave(self->supervisor, now);
+    return rc;
+}
+
+static int connect_to(struct supervisor_loop *self, struct why *why)
+{
+    int rc;
+
+    if ((self->context = zmq_ctx_new()) == NULL ||
+        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL)
+        return why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
+    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK ||
+        self->options->broker_file != NULL)
+        return rc;
+    (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", self->options->broker);
+    if (zmq_connect(self->socket, self->endpoint) < 0)
+        return why_set(why, FARM_EINPUT,
+                       "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555",
+                       self->endpoint, zmq_strerror(errno));
+    return FARM_OK;
+}
+
+int supervisor_loop_create(struct supervisor_loop **out, const struct supervisor_options *options,
+                           struct why *why)
+{
+    struct supervisor_loop *self = calloc(1, sizeof *self);
+    size_t n_fds = 3 * (size_t)options->slots;
+    int rc;
+
+    if (self == NULL || (self->fds = calloc(n_fds + 1, sizeof *self->fds)) == NULL ||
+        (self->items = calloc(2 + n_fds, sizeof *self->items)) == NULL) {
+        supervisor_loop_destroy(&self);
+        return why_set(why, FARM_ENOMEM, "out of memory for %u slots", options->slots);
+    }
+    self->options = options;
+    wire_seed();
+    if ((rc = supervisor_create(&self->supervisor, options, self->endpoint, send_to_broker, self,
+                                clock_ms(), why)) != FARM_OK ||
+        (rc = connect_to(self, why)) != FARM_OK)
+        supervisor_loop_destroy(&self);
+    else
+        *out = self;
+    return rc;
+}
+
+void supervisor_loop_destroy(struct supervisor_loop **self)
+{
+    struct supervisor_loop *loop = *self;
+
+    if (loop == NULL)
+        return;
+    supervisor_destroy(&loop->supervisor);
+    if (loop->socket != NULL)
+        zmq_close(loop->socket);
+    if (loop->context != NULL)
+        zmq_ctx_term(loop->context);
+    free(loop->fds);
+    free(loop->items);
+    free(loop);
+    *self = NULL;
+}
