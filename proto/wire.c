@@ -237,7 +237,7 @@ static int recv_part(void *socket, zmq_msg_t *frame, zmq_msg_t *to, const char *
 
 static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, struct why *why)
 {
-    struct mark mark;
+    struct mark mark = {0}; /* the optimizer does not see that an error leaves */
     int rc = take_mark(&mark, frame, out, why);
 
     if (rc != FARM_OK)
