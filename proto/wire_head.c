@@ -41,10 +41,11 @@ static Nasfarm__Lease **leases_to(const struct wire_lease *leases, size_t n)
 {
     Nasfarm__Lease **list =
         n > 0 ? malloc(n * (sizeof(struct _Nasfarm__Lease *) + sizeof **list)) : NULL;
-    Nasfarm__Lease *messages = (Nasfarm__Lease *)(list + n);
+    Nasfarm__Lease *messages;
 
     if (list == NULL)
         return NULL;
+    messages = (Nasfarm__Lease *)(list + n);
     for (size_t i = 0; i < n; i++) {
         lease_to(&messages[i], &leases[i]);
         list[i] = &messages[i];
