@@ -95,7 +95,7 @@ struct experiment *experiment_get(struct ledger *self, uint64_t id, bool create)
     return x;
 }
 
-void experiment_free(struct ledger *self, struct experiment *x)
+void experiment_erase(struct ledger *self, struct experiment *x)
 {
     table_remove(&self->experiments_by_id, &x->by_id);
     TAILQ_REMOVE(&self->experiments, x, at);
@@ -146,6 +146,7 @@ static void send_batch(struct ledger *self, struct peer *peer, enum batch_kind k
         [BATCH_REVOKE] = {WIRE_REVOKE, "this lease is not valid (any more)"},
         [BATCH_BUSY] = {WIRE_BUSY, "the queue is full: publish again when the window allows"},
         [BATCH_DROPPED] = {WIRE_BUSY, "cancelled"},
+        [BATCH_UNKNOWN] = {WIRE_BUSY, "not here: publish again"},
     };
     struct batch *batch = &peer->batches[kind];
     struct wire_message message = {.kind = what[kind].kind};
@@ -487,6 +488,9 @@ static void on_heartbeat(struct ledger *self, struct peer *peer, const struct wi
         self->windows_dirty |= peer->demand != beat->demand;
         peer->demand = beat->demand;
         peer->window_due = true;
+        for (size_t i = 0; i < beat->n; i++)
+            if (beat->leases[i].key.experiment == peer->experiment->id)
+                task_expect(self, peer, &beat->leases[i].key);
     }
     (void)peer_send(self, peer, &echo);
 }
@@ -778,7 +782,7 @@ void ledger_destroy(struct ledger **out)
         peer_free(self, peer);
     }
     while ((x = TAILQ_FIRST(&self->experiments)) != NULL)
-        experiment_free(self, x);
+        experiment_erase(self, x);
     crew_release(&self->crew);
     table_release(&self->peers_by_route);
     table_release(&self->workers_by_name);

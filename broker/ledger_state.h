@@ -80,7 +80,7 @@ struct experiment {
     uint64_t fit_generation;
 };
 
-enum batch_kind { BATCH_ACK, BATCH_REVOKE, BATCH_BUSY, BATCH_DROPPED, BATCH_KINDS };
+enum batch_kind { BATCH_ACK, BATCH_REVOKE, BATCH_BUSY, BATCH_DROPPED, BATCH_UNKNOWN, BATCH_KINDS };
 struct batch {
     struct wire_lease *leases;
     size_t n, cap;
@@ -153,8 +153,8 @@ void peer_flush(struct ledger *self, struct peer *peer);
 /* The peer is gone: a worker's leases are lost, a controller's queue is dropped. reason is for the log. Frees it. */
 void peer_forget(struct ledger *self, struct peer *peer, const char *reason);
 struct experiment *experiment_get(struct ledger *self, uint64_t id, bool create);
-void experiment_free(struct ledger *self,
-                     struct experiment *experiment); /* without tasks and controller */
+void experiment_erase(struct ledger *self,
+                      struct experiment *experiment); /* without tasks and controller */
 
 /* ---- ledger_task.c: tasks ---- */
 struct task_entry *task_find(const struct ledger *self, const struct wire_key *key);
@@ -169,6 +169,8 @@ void task_lose(struct ledger *self, struct task_entry *task, bool counted);
 void task_publish(struct ledger *self, struct peer *controller, const struct wire_message *message);
 void task_cancel(struct ledger *self, struct peer *controller, const struct wire_lease *lease);
 void task_ack(struct ledger *self, const struct wire_lease *lease);
+/* The controller takes this one for published, and has no result of it: what was lost on the way is said again. */
+void task_expect(struct ledger *self, struct peer *controller, const struct wire_key *key);
 /* A worker says that it has this task under that lease; hello: it has just (re)connected. */
 void task_claim(struct ledger *self, struct peer *worker, const struct wire_lease *lease,
                 bool hello);

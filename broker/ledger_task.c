@@ -504,6 +504,17 @@ void task_ack(struct ledger *self, const struct wire_lease *lease)
     task_erase(self, task);
 }
 
+void task_expect(struct ledger *self, struct peer *controller, const struct wire_key *key)
+{
+    struct task_entry *task = task_find(self, key);
+    bool held = task != NULL && task->state == TASK_HELD;
+
+    if (task == NULL || (held && !task->has_payload && TAILQ_EMPTY(&task->holds)))
+        peer_batch(self, controller, BATCH_UNKNOWN, &(struct wire_lease){.key = *key});
+    else if (held && task->sent && task->has_payload)
+        (void)task_forward(self, task);
+}
+
 /* ---- what workers say that they have --------------------------------------------------------------------- */
 
 static void renew(struct ledger *self, struct task_entry *task, const struct wire_lease *lease)

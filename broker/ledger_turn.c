@@ -66,7 +66,7 @@ static void expire_experiments(struct ledger *self)
                ((task = TAILQ_FIRST(&x->unsent)) != NULL || (task = TAILQ_FIRST(&x->sent)) != NULL))
             task_erase(self, task);
         if (x->n_tasks == 0)
-            experiment_free(self, x);
+            experiment_erase(self, x);
     }
 }
 

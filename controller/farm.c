@@ -18,6 +18,8 @@
 #define PAUSE_DEFAULT_MS 3000
 #define NAME_TAKEN_MS                                                                              \
     60000 /* a killed controller's name is freed by its silence: longer is somebody else */
+#define NAMED_BEATS      5     /* heartbeats from one that names tasks to the next */
+#define NAMED_MAX        2000  /* keys in one: about 60 KB */
 #define DRAIN_UNHEARD_MS 10000 /* draining without a broker: nobody can bring the results */
 
 struct farm {
@@ -36,6 +38,7 @@ struct farm {
     int64_t now_ms;       /* of the turn */
     int64_t heard_ms, beat_ms, greet_at_ms, beat_at_ms, greet_wait_ms, refused_since_ms, lost_ms;
     uint64_t broker; /* nonce of the one that welcomed us */
+    uint64_t beats;
 
     bool all_proposed, exhausted, draining, finishing, finished;
     bool
@@ -614,6 +617,29 @@ static int say_hello(struct farm *self)
     return send_simple(self, &message);
 }
 
+/* Now and then the oldest of what is published is named: the broker says again what was lost on the way. Not while messages
+ * are left where they are: its answers would pile up. */
+static void name_published(struct farm *self, struct wire_leases *out)
+{
+    size_t n = inflight_n_published(self->inflight), i = 0;
+    n = n < NAMED_MAX ? n : NAMED_MAX;
+    if (++self->beats % NAMED_BEATS != 0 || n == 0 || !farm_listens(self) ||
+        (out->leases = calloc(n, sizeof *out->leases)) == NULL)
+        return;
+    for (struct inflight_task *task = inflight_published(self->inflight); i < n; task = task->next)
+        out->leases[i++].key = task->key;
+    out->n = n;
+}
+
+static int beat(struct farm *self)
+{
+    struct wire_message message;
+    wire_message_init(&message, WIRE_HEARTBEAT);
+    message.u.leases.demand = demand(self);
+    name_published(self, &message.u.leases);
+    return send_simple(self, &message);
+}
+
 /* HELLO while nobody has welcomed us, heartbeats afterwards; three beats without a word and we greet again. */
 static void keep_in_touch(struct farm *self, int64_t now)
 {
@@ -631,10 +657,7 @@ static void keep_in_touch(struct farm *self, int64_t now)
         self->greet_wait_ms =
             self->greet_wait_ms * 2 < GREET_MAX_MS ? self->greet_wait_ms * 2 : GREET_MAX_MS;
     } else if (now >= self->beat_at_ms) {
-        struct wire_message beat;
-        wire_message_init(&beat, WIRE_HEARTBEAT);
-        beat.u.leases.demand = demand(self);
-        if (send_simple(self, &beat) == FARM_EBUSY) {
+        if (beat(self) == FARM_EBUSY) {
             greet_again(self, now);
             self->greet_at_ms = now;
         }

@@ -16,7 +16,8 @@ set_tests_properties(kill PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 add_custom_target(soak
     COMMAND ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>
     COMMAND ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>
-    DEPENDS test_kill test_nasbench101 USES_TERMINAL)
+    COMMAND $<TARGET_FILE:test_simulation> --seeds 100000
+    DEPENDS test_kill test_nasbench101 test_simulation USES_TERMINAL)
 
 # `make bench`
 add_executable(bench_overhead bench/bench_overhead.c)

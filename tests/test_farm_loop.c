@@ -322,6 +322,26 @@ static void say_result(uint64_t trial, enum outcome outcome)
     say_result_of(EXPERIMENT, trial, 0, ++lease, outcome);
 }
 
+/* The next heartbeat that names tasks; the others are answered. */
+static void expect_named(uint64_t trial)
+{
+    struct why why;
+    int64_t until = clock_ms() + DEADLINE_MS;
+    for (bool named = false; !named;) {
+        zmq_pollitem_t item = {router, 0, ZMQ_POLLIN, 0};
+        ck_assert_msg(clock_ms() < until, "no heartbeat names a task");
+        zmq_poll(&item, 1, 100);
+        wire_message_release(&last);
+        if (wire_recv(router, &peer, &last, &why) != FARM_OK)
+            wire_message_init(&last, WIRE_STATUS);
+        if (last.kind == WIRE_HEARTBEAT)
+            say_window(2, 1, 2);
+        named = last.kind == WIRE_HEARTBEAT && last.u.leases.n > 0;
+    }
+    ck_assert_uint_eq(last.u.leases.n, 1);
+    ck_assert_uint_eq(last.u.leases.leases[0].key.trial, trial);
+}
+
 static void copy_view(const struct farm_view *view, int64_t now_ms, void *ctx)
 {
     (void)now_ms;
@@ -497,6 +517,23 @@ START_TEST(a_busy_broker_gets_the_task_again_when_its_window_allows)
     expect_publish(0, false);
     say_list(WIRE_BUSY, 0);
     expect_nothing(50);
+    say_window(1, 0, 1);
+    expect_publish(0, false);
+    say_result(0, OUTCOME_OK);
+    expect_ack(0);
+    expect(WIRE_GOODBYE);
+    join();
+}
+END_TEST
+
+START_TEST(what_is_published_is_named_now_and_then_so_that_none_is_lost)
+{
+    experiment->config.trials = 1;
+    start_farm();
+    greet(1);
+    expect_publish(0, false);
+    expect_named(0);
+    say_list(WIRE_BUSY, 0); /* it never came */
     say_window(1, 0, 1);
     expect_publish(0, false);
     say_result(0, OUTCOME_OK);
@@ -770,6 +807,7 @@ int main(void)
     tcase_add_test(tcase, no_more_than_the_window_is_ever_out);
     tcase_add_test(tcase, what_waits_for_a_result_is_asked_for_when_it_came);
     tcase_add_test(tcase, a_busy_broker_gets_the_task_again_when_its_window_allows);
+    tcase_add_test(tcase, what_is_published_is_named_now_and_then_so_that_none_is_lost);
     tcase_add_test(tcase, a_second_copy_of_a_result_is_acknowledged_and_dropped);
     tcase_add_test(tcase, a_result_of_another_experiment_is_not_acknowledged);
     tcase_add_test(tcase, a_restarted_broker_is_given_everything_pending_again);

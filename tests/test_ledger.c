@@ -327,6 +327,15 @@ DIALOGUE(publishing_twice_runs_once_and_brings_a_held_result_again,         /**/
          "w1: RESULT 1/1#1", "> c1 RESULT 1/1#1 of w1",                     /**/
          "c1: PUBLISH 1/1", "> c1 RESULT 1/1#1 of w1", "w1: HEARTBEAT 1/1#1")
 
+DIALOGUE(what_a_controller_takes_for_published_is_said_again_when_it_was_lost, /**/
+         "c1: HELLO", "> c1 WELCOME", "c1: PUBLISH 1/1", "w1: HELLO slots=4",  /**/
+         "> w1 WELCOME", "> w1 TASK 1/1#1",                                    /**/
+         "c1: HEARTBEAT 1/1 1/2", "> c1 BUSY 1/2",       /* 2 never came: publish it */
+         "w1: RESULT 1/1#1", "> c1 RESULT 1/1#1 of w1",  /* which is lost, and then the worker is */
+         "w1: GOODBYE",                                  /**/
+         "c1: HEARTBEAT 1/1", "> c1 RESULT 1/1#1 of w1", /* so it comes again */
+         "c1: ACK 1/1#1", "c1: HEARTBEAT 2/1", "c1: HEARTBEAT") /* of another search: nothing */
+
 DIALOGUE(a_worker_never_has_more_than_slots_and_ahead,                      /**/
          "c1: HELLO", "> c1 WELCOME", "c1: PUBLISH 1/1", "c1: PUBLISH 1/2", /**/
          "c1: PUBLISH 1/3", "c1: PUBLISH 1/4", "c1: PUBLISH 1/5",           /**/
@@ -816,6 +825,7 @@ int main(void)
     tcase_add_test(tcase, a_trial_goes_from_controller_to_worker_and_back);
     tcase_add_test(tcase, who_has_not_said_hello_is_asked_to_and_not_too_often);
     tcase_add_test(tcase, publishing_twice_runs_once_and_brings_a_held_result_again);
+    tcase_add_test(tcase, what_a_controller_takes_for_published_is_said_again_when_it_was_lost);
     tcase_add_test(tcase, a_worker_never_has_more_than_slots_and_ahead);
     tcase_add_test(tcase, free_slots_go_before_tasks_in_hand_the_most_free_first);
     tcase_add_test(tcase, two_controllers_are_served_in_turn);
