@@ -24,6 +24,9 @@ add_executable(bench_overhead bench/bench_overhead.c)
 target_link_libraries(bench_overhead PRIVATE farm_kit store)
 target_compile_definitions(bench_overhead PRIVATE ${farm_programs})
 add_dependencies(bench_overhead nasfarm nasfarm-broker nasfarm-worker)
+add_executable(bench_crowd bench/bench_crowd.c)
+target_link_libraries(bench_crowd PRIVATE farm_kit)
+target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
 add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_overhead>
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
