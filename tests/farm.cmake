@@ -12,21 +12,22 @@ target_compile_definitions(test_kill PRIVATE ${farm_programs})
 add_dependencies(test_kill nasfarm nasfarm-broker nasfarm-worker)
 set_tests_properties(kill PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 
+add_executable(bench_crowd bench/bench_crowd.c)
+target_link_libraries(bench_crowd PRIVATE farm_kit)
+target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
+add_dependencies(bench_crowd nasfarm-broker)
+
 # `make soak`: the same, for longer.
-add_custom_target(soak
-    COMMAND ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>
-    COMMAND ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>
-    COMMAND $<TARGET_FILE:test_simulation> --seeds 100000
-    DEPENDS test_kill test_nasbench101 test_simulation USES_TERMINAL)
+farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>)
+farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>)
+farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
+farm_soak(crowd bench_crowd $<TARGET_FILE:bench_crowd> 10000 10)
 
 # `make bench`
 add_executable(bench_overhead bench/bench_overhead.c)
 target_link_libraries(bench_overhead PRIVATE farm_kit store)
 target_compile_definitions(bench_overhead PRIVATE ${farm_programs})
 add_dependencies(bench_overhead nasfarm nasfarm-broker nasfarm-worker)
-add_executable(bench_crowd bench/bench_crowd.c)
-target_link_libraries(bench_crowd PRIVATE farm_kit)
-target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
 add_custom_target(bench
     COMMAND $<TARGET_FILE:bench_overhead>
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/evolution_vs_random.sh $<TARGET_FILE:nasfarm>
