@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "strategy_kit.h"
 #include "virtual_farm.h"
 
@@ -263,6 +264,54 @@ START_TEST(a_promotion_goes_on_where_the_trial_stopped)
 }
 END_TEST
 
+/* A result goes to the broker and on to the controller, whose next proposal comes back the same way; with a task in hand
+ * nobody waits for that. */
+START_TEST(a_message_takes_its_time_and_a_task_in_hand_hides_it)
+{
+    struct space *space = open_space("nasbench201");
+    struct virtual_config config = base(space);
+    struct virtual_result r;
+
+    config.limit_trials = 1000;
+    config.delay_s = 0.5;
+    r = run(&config);
+    ck_assert_double_eq_tol(r.end_s / 1000, 27 + 4 * 0.5, 0.2); /* two of them wait for an ACK */
+    ck_assert_uint_eq(r.evaluations, 1000);
+    virtual_result_release(&r);
+    config.ahead = 1;
+    r = run(&config);
+    ck_assert_double_eq_tol(r.end_s / 1000, 27, 0.1);
+    virtual_result_release(&r);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(whatever_is_lost_every_trial_is_told_once)
+{
+    struct space *space = open_space("nasbench201");
+    struct virtual_config config = base(space);
+    struct virtual_result r[2];
+
+    config.strategy = "evolution";
+    config.scheduler = "asha";
+    config.workers = 20;
+    config.limit_trials = 400;
+    config.crashes = 0.05;
+    config.delay_s = 0.2;
+    config.loss = 0.1;
+    config.ahead = 1;
+    for (int i = 0; i < 2; i++)
+        r[i] = run(&config);
+    ck_assert_uint_eq(r[0].trials, 400);
+    ck_assert_uint_ge(r[0].evaluations, 400);
+    ck_assert_double_eq_tol((double)r[0].lost / (double)r[0].messages, 0.1, 0.02);
+    ck_assert_mem_eq(&r[0].trace, &r[1].trace, sizeof r[0].trace);
+    for (int i = 0; i < 2; i++)
+        virtual_result_release(&r[i]);
+    space_close(&space);
+}
+END_TEST
+
 START_TEST(an_exhausted_space_ends_the_search_with_a_sentence)
 {
     struct bench_table *table = open_table("config,loss\na,3\nb,2\nc,1\n",
@@ -289,6 +338,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    log_open("test_virtual_farm", LOG_ERROR);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_table_is_found_by_genome_and_knows_what_each_costs);
     tcase_add_test(tc, a_table_of_curves_is_a_space_of_its_rows);
@@ -299,6 +349,8 @@ int main(void)
     tcase_add_test(tc, durations_vary_as_they_are_told_to);
     tcase_add_test(tc, a_barrier_leaves_workers_idle_and_without_one_none_is);
     tcase_add_test(tc, a_promotion_goes_on_where_the_trial_stopped);
+    tcase_add_test(tc, a_message_takes_its_time_and_a_task_in_hand_hides_it);
+    tcase_add_test(tc, whatever_is_lost_every_trial_is_told_once);
     tcase_add_test(tc, an_exhausted_space_ends_the_search_with_a_sentence);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);

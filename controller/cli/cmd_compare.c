@@ -429,6 +429,7 @@ int cmd_compare(int argc, char **argv)
     children[0].argp = virtual_options_argp();
     virtual_options_init(&args.options);
     cli_parse(&argp, "compare", argc, argv, &args);
+    virtual_options_quiet();
     if ((rc = virtual_options_open(&args.options, &why)) == FARM_OK &&
         (rc = check_entries(&args, &why)) == FARM_OK)
         rc = compare(&args, &why);

@@ -102,10 +102,12 @@ static void print_result(const struct virtual_result *r, double took_s)
     if (r->failed > 0)
         printf(" (%" PRIu64 " failed)", r->failed);
     if (r->crashed > 0)
-        printf(", %" PRIu64 " jobs lost and given out again", r->crashed);
+        printf(", %" PRIu64 " workers died half way", r->crashed);
     printf("; ended at %.6g virtual seconds", r->end_s);
     if (!isnan(r->busy))
         printf("; workers were busy %.2f %% of the time while there was work", 100 * r->busy);
+    if (r->lost > 0)
+        printf("; of %" PRIu64 " messages %" PRIu64 " were lost", r->messages, r->lost);
     digest_hex(&r->trace, hex);
     printf("\nsimulated in %.2f s (%.0f evaluations a second); trace %s\n", took_s,
            (double)r->evaluations / took_s, hex);
@@ -152,9 +154,12 @@ int cmd_simulate(int argc, char **argv)
         .children = children,
         .doc = "Simulates a search on a farm of virtual workers in virtual time: the real strategy "
                "and scheduler, "
-               "results and durations from a table or made up. One seed gives one trace.\v"
+               "the real broker's logic; results and durations from a table or made up. One seed "
+               "gives one trace.\v"
                "Examples:\n"
                "  nasfarm simulate --workers 450 --trials 20000 --spread 0.5 --stragglers 0.02\n"
+               "  nasfarm simulate --workers 100 --trials 5000 --crashes 0.05 --delay 0.1 --ahead "
+               "1 --loss 0.01\n"
                "  nasfarm simulate --table nb201_cifar.csv.gz --columns "
                "key=arch,fitness=c10_hp12_valid_acc,"
                "seconds=c10_hp12_train_seconds,test=c10_hp200_test_acc --time 12000 "
@@ -169,6 +174,7 @@ int cmd_simulate(int argc, char **argv)
     children[0].argp = virtual_options_argp();
     virtual_options_init(&args.options);
     cli_parse(&argp, "simulate", argc, argv, &args);
+    virtual_options_quiet();
     if ((rc = virtual_options_open(&args.options, &why)) == FARM_OK)
         rc = simulate(&args, &why);
     virtual_options_close(&args.options);

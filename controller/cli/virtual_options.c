@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
 enum {
     KEY_SPACE = 700,
     KEY_TABLE,
@@ -16,6 +18,10 @@ enum {
     KEY_SPREAD,
     KEY_STRAGGLERS,
     KEY_CRASHES,
+    KEY_AHEAD,
+    KEY_DELAY,
+    KEY_LOSS,
+    KEY_HEARTBEAT,
     KEY_GENERATIONS,
     KEY_CSV,
     KEY_SVG
@@ -26,6 +32,11 @@ void virtual_options_init(struct virtual_options *self)
     *self = (struct virtual_options){
         .space_name = "nasbench201",
         .config = {.workers = 1, .seed = 1, .redraws = 20, .seconds = 1, .straggler_factor = 20}};
+}
+
+void virtual_options_quiet(void)
+{
+    log_open("nasfarm", LOG_ERROR);
 }
 
 double virtual_options_number(const struct argp_state *state, const char *name, const char *text,
@@ -76,7 +87,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CSV: self->csv = arg; return 0;
     case KEY_SVG: self->svg = arg; return 0;
     case KEY_WORKERS:
-        c->workers = (uint32_t)virtual_options_number(state, "workers", arg, 1, 1e6);
+        c->workers =
+            (uint32_t)virtual_options_number(state, "workers", arg, 1, VIRTUAL_WORKERS_MAX);
         return 0;
     case KEY_TIME: c->limit_s = virtual_options_number(state, "time", arg, 0, 1e12); return 0;
     case KEY_TRIALS:
@@ -91,6 +103,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_SPREAD: c->spread = virtual_options_number(state, "spread", arg, 0, 10); return 0;
     case KEY_STRAGGLERS: parse_stragglers(self, state, arg); return 0;
     case KEY_CRASHES: c->crashes = virtual_options_number(state, "crashes", arg, 0, 0.99); return 0;
+    case KEY_AHEAD:
+        c->ahead = (uint32_t)virtual_options_number(state, "ahead", arg, 0, 1000);
+        return 0;
+    case KEY_DELAY: c->delay_s = virtual_options_number(state, "delay", arg, 0, 1e6); return 0;
+    case KEY_LOSS: c->loss = virtual_options_number(state, "loss", arg, 0, 0.9); return 0;
+    case KEY_HEARTBEAT:
+        c->heartbeat_s = virtual_options_number(state, "heartbeat", arg, 0.001, 1e6);
+        return 0;
     case KEY_GENERATIONS:
         c->generations = true;
         c->generation_size = (uint32_t)virtual_options_number(state, "generations", arg, 1, 1e6);
@@ -129,6 +149,12 @@ const struct argp *virtual_options_argp(void)
         {"stragglers", KEY_STRAGGLERS, "SHARE[,FACTOR]", 0,
          "share of the jobs that take so many times as long (0,20)", 3},
         {"crashes", KEY_CRASHES, "SHARE", 0, "share of the jobs whose worker dies half way (0)", 3},
+        {"ahead", KEY_AHEAD, "N", 0, "tasks that wait in each worker's hand (0)", 3},
+        {"delay", KEY_DELAY, "SECONDS", 0,
+         "of each message, on average: uniform from half to one and a half of it (0)", 3},
+        {"loss", KEY_LOSS, "SHARE", 0, "share of the messages that are lost (0)", 3},
+        {"heartbeat", KEY_HEARTBEAT, "SECONDS", 0,
+         "where messages are lost: how often each party says what it has (1)", 3},
         {"generations", KEY_GENERATIONS, "SIZE", 0,
          "with a barrier, for comparison: a new generation begins when the last of the one before "
          "has finished",

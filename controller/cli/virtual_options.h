@@ -17,6 +17,8 @@ struct virtual_options {
 };
 
 void virtual_options_init(struct virtual_options *self);
+/* The virtual broker need not say who comes and goes. */
+void virtual_options_quiet(void);
 /* For a child of argp, with this as its input. */
 const struct argp *virtual_options_argp(void);
 /* Opens the space and the table, and points config at them. */

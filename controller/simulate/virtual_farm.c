@@ -1,4 +1,4 @@
-/* virtual_farm.c - a heap of jobs by the time at which they end. */
+/* virtual_farm.c - what the controller of a virtual farm does: asks, publishes, tells. */
 #include "virtual_farm.h"
 
 #include <math.h>
@@ -11,17 +11,12 @@
 
 #define ASK_TRIES 1000 /* proposals without a row, or known, before one is taken all the same */
 
-struct job {
-    double end_s, begin_s;
-    uint64_t number, trial, bracket;
-    uint32_t rung, worker, attempt;
-    bool crashes;
-};
-
 struct known_trial {
     struct genome *genome;
     size_t row;
-    uint32_t budget; /* reached */
+    uint32_t budget;   /* reached */
+    uint32_t starts;   /* of evaluations of its next budget, by workers that died and others */
+    uint32_t given_up; /* by the broker, likewise */
 };
 
 struct farm {
@@ -34,52 +29,14 @@ struct farm {
     struct known_trial *trials;
     size_t n_trials, cap_trials;
     uint8_t *seen; /* rows that are known */
-    struct job *heap;
-    size_t n_running, cap_heap;
-    struct job *lost; /* jobs whose worker died, to be given out again */
-    size_t n_lost;
-    uint32_t *idle; /* a stack of workers */
-    uint32_t n_idle;
-    uint64_t jobs, generation_end;
-    double now_s, busy_s, given_busy_s, given_s;
+    struct virtual_net *net;
+    uint64_t generation_end;
+    double given_busy_s, given_s; /* when the last task was published */
     double best;
     uint32_t best_rung;
     size_t cap_points;
     bool exhausted;
 };
-
-/* ---------------------------------------------------------------- the heap */
-
-static bool is_earlier(const struct job *a, const struct job *b)
-{
-    return a->end_s < b->end_s || (a->end_s == b->end_s && a->number < b->number);
-}
-
-static void push(struct farm *f, struct job job)
-{
-    size_t i = f->n_running++;
-
-    for (; i > 0 && is_earlier(&job, &f->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        f->heap[i] = f->heap[(i - 1) / 2];
-    f->heap[i] = job;
-}
-
-static struct job pop(struct farm *f)
-{
-    struct job first = f->heap[0], last = f->heap[--f->n_running];
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < f->n_running) {
-        if (child + 1 < f->n_running && is_earlier(&f->heap[child + 1], &f->heap[child]))
-            child++;
-        if (!is_earlier(&f->heap[child], &last))
-            break;
-        f->heap[i] = f->heap[child];
-        i = child;
-    }
-    f->heap[i] = last;
-    return first;
-}
 
 /* ---------------------------------------------------------------- what a job takes and brings */
 
@@ -92,19 +49,32 @@ static double seconds_of(const struct farm *f, size_t row, uint32_t budget)
 }
 
 /* The luck of a job depends on what it is and not on when it comes. */
-static double luck(const struct farm *f, const struct job *job, bool *crashes)
+static double luck(const struct farm *f, uint64_t trial, uint32_t rung, uint32_t start,
+                   bool *crashes)
 {
     const struct virtual_config *c = f->config;
     double factor = 1;
     struct rng rng;
 
-    rng_seed(&rng, rng_mix(rng_mix(c->seed, job->trial), (uint64_t)job->rung << 32 | job->attempt));
+    rng_seed(&rng, rng_mix(rng_mix(c->seed, trial), (uint64_t)rung << 32 | start));
     if (c->spread > 0)
         factor = exp(c->spread * rng_normal(&rng) - c->spread * c->spread / 2);
     if (rng_uniform(&rng) < c->stragglers)
         factor *= c->straggler_factor;
     *crashes = rng_uniform(&rng) < c->crashes;
     return factor;
+}
+
+/* A worker begins: virtual_net.h. Of a copy whose other one has come in nothing is left to do. */
+static double begin_job(void *ctx, uint64_t trial, uint32_t rung, bool *dies)
+{
+    struct farm *f = ctx;
+    struct known_trial *t = &f->trials[trial];
+    double whole =
+        seconds_of(f, t->row, f->ladder->budget[rung]) - seconds_of(f, t->row, t->budget);
+
+    whole *= luck(f, trial, rung, t->starts++, dies);
+    return whole > 0 ? whole : 0;
 }
 
 /* Without a table: how near the genes are to the highest of their dimension, growing with the budget. */
@@ -133,32 +103,24 @@ static double fitness_of(const struct farm *f, const struct known_trial *t, uint
 
 /* ---------------------------------------------------------------- giving out */
 
-static void trace(struct farm *f, const struct job *job, double fitness)
+static void trace(struct farm *f, const struct virtual_event *e, double fitness)
 {
     struct {
         struct digest before;
-        double end_s, fitness;
+        double now_s, fitness;
         uint64_t trial;
         uint32_t rung, worker;
-    } record = {f->out->trace, job->end_s, fitness, job->trial, job->rung, job->worker};
+    } record = {f->out->trace, virtual_net_now(f->net), fitness, e->trial, e->rung, e->worker};
 
     digest_of(&f->out->trace, &record, sizeof record);
 }
 
-static void give(struct farm *f, struct job job)
+static int give(struct farm *f, uint64_t trial, uint32_t rung)
 {
-    const struct known_trial *t = &f->trials[job.trial];
-    double whole =
-        seconds_of(f, t->row, f->ladder->budget[job.rung]) - seconds_of(f, t->row, t->budget);
-
-    job.number = f->jobs++;
-    job.worker = f->idle[--f->n_idle];
-    job.begin_s = f->now_s;
-    whole *= luck(f, &job, &job.crashes);
-    job.end_s = f->now_s + (job.crashes ? whole / 2 : whole);
-    push(f, job);
-    f->given_busy_s = f->busy_s;
-    f->given_s = f->now_s;
+    f->trials[trial].starts = 0;
+    f->given_busy_s = virtual_net_busy_s(f->net);
+    f->given_s = virtual_net_now(f->net);
+    return virtual_net_publish(f->net, trial, rung);
 }
 
 static int remember(struct farm *f, const struct genome *genome, size_t row)
@@ -178,7 +140,7 @@ static int remember(struct farm *f, const struct genome *genome, size_t row)
     }
     if (copy == NULL)
         return FARM_ENOMEM;
-    f->trials[f->n_trials++] = (struct known_trial){copy, row, 0};
+    f->trials[f->n_trials++] = (struct known_trial){.genome = copy, .row = row};
     if (f->seen != NULL)
         f->seen[row] = 1;
     return FARM_OK;
@@ -216,8 +178,7 @@ static int begin_trial(struct farm *f, const struct scheduler_job *job)
         (rc = strategy_enter(f->strategy, trial, f->asked)) != FARM_OK ||
         (rc = scheduler_enter(f->scheduler, SCHEDULER_BEGIN, job, trial)) != FARM_OK)
         return rc;
-    give(f, (struct job){.trial = trial, .rung = job->rung, .bracket = job->bracket});
-    return FARM_OK;
+    return give(f, trial, job->rung);
 }
 
 static bool may_begin(struct farm *f)
@@ -228,28 +189,25 @@ static bool may_begin(struct farm *f)
         return false;
     if (!c->generations || f->n_trials < f->generation_end)
         return true;
-    if (f->n_running > 0)
+    if (virtual_net_out(f->net) > 0)
         return false;
     f->generation_end += c->generation_size;
     return true;
 }
 
-/* One job for one idle worker. *none: there is none now. */
+/* One task, since there is room for it. *none: there is none now. */
 static int give_one(struct farm *f, bool *none)
 {
     struct scheduler_job job;
     int rc = FARM_OK;
 
     *none = false;
-    if (f->n_lost > 0) {
-        give(f, f->lost[--f->n_lost]);
-        return FARM_OK;
-    }
     switch (scheduler_next(f->scheduler, may_begin(f), &job)) {
     case SCHEDULER_BEGIN: rc = begin_trial(f, &job); break;
     case SCHEDULER_GO_ON:
         rc = scheduler_enter(f->scheduler, SCHEDULER_GO_ON, &job, job.trial);
-        give(f, (struct job){.trial = job.trial, .rung = job.rung, .bracket = job.bracket});
+        if (rc == FARM_OK)
+            rc = give(f, job.trial, job.rung);
         break;
     case SCHEDULER_WAIT: *none = true; break;
     }
@@ -263,17 +221,18 @@ static int give_one(struct farm *f, bool *none)
 
 static int give_all(struct farm *f)
 {
-    bool none = f->config->limit_s > 0 && f->now_s >= f->config->limit_s;
+    double limit_s = f->config->limit_s;
+    bool none = limit_s > 0 && virtual_net_now(f->net) >= limit_s;
     int rc = FARM_OK;
 
-    while (rc == FARM_OK && f->n_idle > 0 && !none)
+    while (rc == FARM_OK && !none && virtual_net_out(f->net) < virtual_net_window(f->net))
         rc = give_one(f, &none);
     return rc;
 }
 
 /* ---------------------------------------------------------------- coming back */
 
-static int add_point(struct farm *f, const struct job *job, double fitness)
+static int add_point(struct farm *f, const struct virtual_event *job, double fitness)
 {
     struct virtual_result *out = f->out;
     const struct known_trial *t = &f->trials[job->trial];
@@ -288,18 +247,18 @@ static int add_point(struct farm *f, const struct job *job, double fitness)
         f->cap_points = cap;
     }
     out->points[out->n_points++] = (struct virtual_point){
-        job->end_s, out->evaluations, fitness,
+        virtual_net_now(f->net), out->evaluations, fitness,
         f->config->table != NULL ? bench_table_test(f->config->table, t->row) : NAN, job->trial};
     f->best = fitness;
     f->best_rung = job->rung;
     return FARM_OK;
 }
 
-static int tell(struct farm *f, const struct job *job)
+static int tell(struct farm *f, const struct virtual_event *job)
 {
     struct known_trial *t = &f->trials[job->trial];
     uint32_t budget = f->ladder->budget[job->rung];
-    double fitness = fitness_of(f, t, budget);
+    double fitness = job->kind == VIRTUAL_RESULT ? fitness_of(f, t, budget) : NAN;
     const struct observation o = {.trial = job->trial,
                                   .genome = t->genome,
                                   .again = t->budget > 0,
@@ -321,27 +280,31 @@ static int tell(struct farm *f, const struct job *job)
     return rc;
 }
 
-static int take_back(struct farm *f)
+/* Something has come in. What the broker gives up for the first time is tried once more, as farm.h does. */
+static int take(struct farm *f)
 {
-    struct job job = pop(f);
+    struct virtual_event event;
+    int rc = virtual_net_next(f->net, &event);
 
-    f->busy_s += (job.end_s - f->now_s) * (double)(f->n_running + 1);
-    f->now_s = job.end_s;
-    f->idle[f->n_idle++] = job.worker;
-    if (!job.crashes)
-        return tell(f, &job);
-    f->out->crashed++;
-    job.attempt++;
-    f->lost[f->n_lost++] = job;
-    return FARM_OK;
+    if (rc != FARM_OK || event.kind == VIRTUAL_WINDOW)
+        return rc;
+    if (event.kind == VIRTUAL_NOTHING)
+        return FARM_EEXHAUSTED; /* cannot be: something is out, and heartbeats go on */
+    if (event.kind == VIRTUAL_GIVEN_UP && f->trials[event.trial].given_up++ == 0)
+        return virtual_net_publish(f->net, event.trial, event.rung);
+    return tell(f, &event);
 }
 
 /* ---------------------------------------------------------------- the whole */
 
 static int check(const struct virtual_config *c, struct why *why)
 {
-    if (c->workers == 0 || c->workers > 1000000)
-        return why_set(why, FARM_EINPUT, "workers must be from 1 to 1000000");
+    if (c->workers == 0 || c->workers > VIRTUAL_WORKERS_MAX)
+        return why_set(why, FARM_EINPUT,
+                       "workers must be from 1 to %u, the most that a broker takes",
+                       VIRTUAL_WORKERS_MAX);
+    if (!(c->loss >= 0 && c->loss < 1) || !(c->delay_s >= 0))
+        return why_set(why, FARM_EINPUT, "loss is a share below 1, and delay no less than 0");
     if (c->limit_s <= 0 && c->limit_trials == 0)
         return why_set(why, FARM_EINPUT, "a simulation needs a limit: seconds or trials");
     if (c->generations && c->generation_size == 0)
@@ -349,6 +312,21 @@ static int check(const struct virtual_config *c, struct why *why)
     if (c->table == NULL && !(c->seconds > 0))
         return why_set(why, FARM_EINPUT, "without a table, seconds must be above 0");
     return FARM_OK;
+}
+
+static int connect_all(struct farm *f, struct why *why)
+{
+    const struct virtual_config *c = f->config;
+    const struct virtual_net_config net = {.workers = c->workers,
+                                           .ahead = c->ahead,
+                                           .delay_s = c->delay_s,
+                                           .loss = c->loss,
+                                           .heartbeat_s = c->heartbeat_s > 0 ? c->heartbeat_s : 1,
+                                           .seed = c->seed,
+                                           .seconds = begin_job,
+                                           .ctx = f};
+
+    return virtual_net_create(&f->net, &net, why);
 }
 
 static int make(struct farm *f, struct why *why)
@@ -369,16 +347,10 @@ static int make(struct farm *f, struct why *why)
                        f->ladder->budget[f->ladder->n - 1], epochs);
     f->asked = genome_create(c->space->n_dims);
     f->seen = c->table != NULL ? calloc(bench_table_rows(c->table), 1) : NULL;
-    f->heap = calloc(c->workers, sizeof *f->heap);
-    f->lost = calloc(c->workers, sizeof *f->lost);
-    f->idle = calloc(c->workers, sizeof *f->idle);
-    if (f->asked == NULL || f->heap == NULL || f->lost == NULL || f->idle == NULL ||
-        (c->table != NULL && f->seen == NULL))
-        return why_set(why, FARM_ENOMEM, "no memory for a virtual farm");
-    for (f->n_idle = 0; f->n_idle < c->workers; f->n_idle++)
-        f->idle[f->n_idle] = c->workers - 1 - f->n_idle;
     f->best = NAN;
-    return FARM_OK;
+    if (f->asked == NULL || (c->table != NULL && f->seen == NULL))
+        return why_set(why, FARM_ENOMEM, "no memory for a virtual farm");
+    return connect_all(f, why);
 }
 
 static void release(struct farm *f)
@@ -390,9 +362,30 @@ static void release(struct farm *f)
     free(f->trials);
     free(f->asked);
     free(f->seen);
-    free(f->heap);
-    free(f->lost);
-    free(f->idle);
+    virtual_net_destroy(&f->net);
+}
+
+static int search(struct farm *f, struct why *why)
+{
+    int rc;
+
+    do
+        rc = give_all(f);
+    while (rc == FARM_OK && (virtual_net_out(f->net) > 0 || virtual_net_window(f->net) == 0) &&
+           (rc = take(f)) == FARM_OK);
+    return rc == FARM_OK ? rc : why_set(why, rc, "the simulation: %s", farm_strerror(rc));
+}
+
+static void sum_up(struct farm *f)
+{
+    struct virtual_result *out = f->out;
+
+    out->end_s = virtual_net_now(f->net);
+    out->crashed = virtual_net_deaths(f->net);
+    out->messages = virtual_net_messages(f->net);
+    out->lost = virtual_net_lost(f->net);
+    if (f->given_s > 0)
+        out->busy = f->given_busy_s / (f->given_s * f->config->workers);
 }
 
 int virtual_farm_run(const struct virtual_config *config, struct virtual_result *out,
@@ -404,17 +397,11 @@ int virtual_farm_run(const struct virtual_config *config, struct virtual_result 
     *out = (struct virtual_result){.busy = NAN};
     if ((rc = check(config, why)) != FARM_OK)
         return rc;
-    if ((rc = make(&f, why)) == FARM_OK) {
-        do
-            rc = give_all(&f);
-        while (rc == FARM_OK && f.n_running > 0 && (rc = take_back(&f)) == FARM_OK);
-        if (rc != FARM_OK)
-            rc = why_set(why, rc, "the simulation: %s", farm_strerror(rc));
-    }
+    if ((rc = make(&f, why)) == FARM_OK)
+        rc = search(&f, why);
     out->trials = f.n_trials;
-    out->end_s = f.now_s;
-    if (f.given_s > 0)
-        out->busy = f.given_busy_s / (f.given_s * config->workers);
+    if (f.net != NULL)
+        sum_up(&f);
     if (rc == FARM_OK && f.exhausted)
         rc =
             why_set(why, FARM_EEXHAUSTED, "strategy %s had nothing new to propose after %zu trials",

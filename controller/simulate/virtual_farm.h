@@ -1,16 +1,17 @@
 /* virtual_farm.h - a search on a farm that is not there: real strategy, real scheduler, virtual workers and time.
  *
- * It is:     a discrete-event simulation in one thread. One seed gives one trace, whatever the machine. Workers take
- *            what the scheduler and the strategy give as soon as they are free; how long it takes and what it brings
- *            comes from a table or a distribution; workers straggle and crash as they are told to.
- * It is not: the farm's messages, nor the store: a lost worker's job is given to the next that is free, as the broker
- *            does, and results are told to the search in the order in which they finish.
+ * It is:     a discrete-event simulation in one thread. One seed gives one trace, whatever the machine. The real broker's
+ *            logic hands out what the scheduler and the strategy give (virtual_net.h); how long it takes and what it
+ *            brings comes from a table or a distribution; workers straggle and crash, messages take time and are lost, as
+ *            they are told to.
+ * It is not: the store, nor a test of the real controller's and workers' own code: tests/simulation has that.
  */
 #ifndef NASFARM_VIRTUAL_FARM_H
 #define NASFARM_VIRTUAL_FARM_H
 
 #include "bench_table.h"
 #include "checksum.h"
+#include "virtual_net.h"
 
 struct virtual_config {
     const struct space *space;
@@ -27,6 +28,10 @@ struct virtual_config {
     double spread;  /* standard deviation of the logarithm of a factor on each duration; 0: none */
     double stragglers, straggler_factor; /* share of the jobs that take so many times as long */
     double crashes; /* share of the jobs whose worker dies half way; it is back at once */
+    uint32_t
+        ahead; /* tasks that wait in each worker's hand, so that it need not wait for the next */
+    double delay_s, loss; /* of messages: how long they take, and the share that never comes */
+    double heartbeat_s;   /* where messages are lost; 0: 1 */
     bool
         generations; /* the textbook's evolution: a new generation begins when the last of the one before has finished */
     uint32_t generation_size;
@@ -42,8 +47,9 @@ struct virtual_point {
 
 struct virtual_result {
     uint64_t trials, evaluations, failed, crashed, known;
-    double end_s; /* of the last job */
-    double busy;  /* share of the workers' time until the limit, or until the last trial began */
+    uint64_t messages, lost; /* lost: of the messages */
+    double end_s;            /* of the last job */
+    double busy; /* share of the workers' time until the limit, or until the last trial began */
     struct virtual_point *points; /* malloc'd */
     size_t n_points;
     struct digest trace; /* of every job: when, who, what, result */
