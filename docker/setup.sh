@@ -26,7 +26,7 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     if command -v pkg-config >/dev/null 2>&1; then
-        for library in libzmq libprotobuf-c lmdb openblas libsodium jansson libcyaml zlib libzstd check; do
+        for library in libzmq libprotobuf-c libmicrohttpd lmdb openblas libsodium jansson libcyaml zlib libzstd check; do
             pkg-config --exists "$library" || missing="$missing $library"
         done
     fi
