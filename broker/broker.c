@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "monitor.h"
 #include "wire.h"
 
 #define MESSAGES_A_TURN 1000 /* then what is due comes first again */
@@ -19,6 +20,7 @@ struct broker {
     void *context, *socket;
     int signals; /* signalfd, or -1 */
     struct ledger *ledger;
+    struct monitor *monitor;
     size_t n_endpoints;
     char endpoints[BROKER_LISTEN_MAX][256];
 };
@@ -71,6 +73,22 @@ static int take_signals(struct broker *self, struct why *why)
 
 static int open_ledger(struct broker *self, const struct ledger_config *wanted, struct why *why);
 
+static void write_metrics(struct metrics *out, void *ctx)
+{
+    ledger_metrics(((struct broker *)ctx)->ledger, out);
+}
+
+static int open_monitor(struct broker *self, const char *address, struct why *why)
+{
+    const struct monitor_pages pages = {write_metrics, NULL, self}; /* it listens, so it is ready */
+    int rc = monitor_open(&self->monitor, address, &pages, why);
+
+    if (rc != FARM_OK)
+        return why_prefix(why, rc, "--metrics");
+    log_info("metrics at http://%s/metrics", address);
+    return FARM_OK;
+}
+
 int broker_create(struct broker **out, const struct broker_config *config, struct why *why)
 {
     struct broker *self = calloc(1, sizeof *self);
@@ -94,6 +112,8 @@ int broker_create(struct broker **out, const struct broker_config *config, struc
     for (size_t i = 0; i < config->n_listen; i++)
         if ((rc = listen_on(self, config->listen[i], why)) != FARM_OK)
             goto fail;
+    if (config->metrics != NULL && (rc = open_monitor(self, config->metrics, why)) != FARM_OK)
+        goto fail;
     *out = self;
     return FARM_OK;
 fail:
@@ -112,6 +132,7 @@ void broker_destroy(struct broker **out)
         (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
         zmq_close(self->socket);
     }
+    monitor_close(&self->monitor);
     ledger_destroy(&self->ledger);
     if (self->context != NULL)
         zmq_ctx_term(self->context);
@@ -203,10 +224,13 @@ int broker_run(struct broker *self, struct why *why)
         zmq_pollitem_t items[] = {
             {NULL, self->signals, ZMQ_POLLIN, 0},
             {self->socket, 0, ZMQ_POLLIN, 0},
+            {NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0}, /* the last: there may be none */
         };
+        int n_items = self->monitor != NULL ? 3 : 2;
         int64_t now_ms = clock_ms();
 
-        if (zmq_poll(items, 2, due_ms > now_ms ? (long)(due_ms - now_ms) : 0) < 0 && errno != EINTR)
+        if (zmq_poll(items, n_items, due_ms > now_ms ? (long)(due_ms - now_ms) : 0) < 0 &&
+            errno != EINTR)
             return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
         if (items[0].revents & ZMQ_POLLIN && told_to_stop(self))
             break;
@@ -214,6 +238,7 @@ int broker_run(struct broker *self, struct why *why)
         if (items[1].revents & ZMQ_POLLIN)
             rc = take_messages(self, now_ms, why);
         due_ms = ledger_turn(self->ledger, now_ms);
+        due_ms = now_ms + monitor_turn(self->monitor, due_ms - now_ms);
     }
     return rc;
 }

@@ -65,5 +65,8 @@ int64_t ledger_turn(struct ledger *self, int64_t now_ms);
 
 /* The farm's state. out->peers is malloc'd (NULL when out of memory: n_peers is 0 then). */
 void ledger_status(const struct ledger *self, struct wire_status *out);
+/* The same as numbers for Prometheus (ledger_metrics.c), and how many slots would be of use. */
+struct metrics;
+void ledger_metrics(const struct ledger *self, struct metrics *out);
 
 #endif

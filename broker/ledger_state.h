@@ -11,6 +11,7 @@
 
 #include "crew.h"
 #include "ledger.h"
+#include "metrics.h"
 #include "table.h"
 
 #define MAX_PEERS   65536u
@@ -50,7 +51,7 @@ struct task_entry {
         blob; /* the task and what it resumes; of a held one: the result and its weights */
 
     struct peer *worker; /* leased: to whom */
-    int64_t leased_ms, moved_ms;
+    int64_t queued_ms, leased_ms, moved_ms;
     uint64_t progress, claim;
     bool running; /* said so in its last heartbeat */
 
@@ -133,10 +134,11 @@ struct ledger {
     bool windows_dirty;
     size_t held_bytes;
 
-    uint64_t done, failed_sends, requeued, malformed, duplicates;
-    int64_t first_task_ms;   /* -1: none yet */
-    double busy_ms, slot_ms; /* slot-time since the first task */
-    int64_t said_bad_ms;     /* when malformed messages were last logged */
+    uint64_t done, failed_sends, requeued, malformed, duplicates, given_up;
+    struct histogram dispatch, lease_time; /* in the queue; from the lease to the result */
+    int64_t first_task_ms;                 /* -1: none yet */
+    double busy_ms, slot_ms;               /* slot-time since the first task */
+    int64_t said_bad_ms;                   /* when malformed messages were last logged */
     uint64_t bad_unsaid;
     struct refusal_slot refusals[REFUSAL_SLOTS];
 };

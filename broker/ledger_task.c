@@ -116,6 +116,7 @@ void task_queue(struct ledger *self, struct task_entry *task, bool front)
 
     task_leave(self, task);
     task->state = TASK_QUEUED;
+    task->queued_ms = self->now;
     if (front)
         TAILQ_INSERT_HEAD(&x->queue, task, at);
     else
@@ -140,6 +141,8 @@ static void task_settle(struct ledger *self, struct task_entry *task)
 
 void task_lease(struct ledger *self, struct task_entry *task, struct peer *worker, uint64_t lease)
 {
+    if (task->state == TASK_QUEUED)
+        histogram_add(&self->dispatch, (double)(self->now - task->queued_ms) * 1e-3);
     task_leave(self, task);
     task->state = TASK_LEASED;
     task->worker = worker;
@@ -336,6 +339,8 @@ void task_result(struct ledger *self, struct peer *worker, const struct wire_mes
     } else {
         if (task->state == TASK_LEASED && (task->worker != worker || task->lease != lease->lease))
             revoke(self, task); /* this one was taken for lost, but is first */
+        else if (task->state == TASK_LEASED)
+            histogram_add(&self->lease_time, (double)(self->now - task->leased_ms) * 1e-3);
         self->done++;
         worker->done++;
     }
@@ -379,6 +384,7 @@ void task_lose(struct ledger *self, struct task_entry *task, bool counted)
         return;
     }
     if (task->losses >= self->config.max_losses) {
+        self->given_up++;
         quarantine(self, task);
         return;
     }

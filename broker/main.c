@@ -13,6 +13,7 @@
 
 #include "broker.h"
 #include "log.h"
+#include "monitor.h"
 
 #define EXIT_USAGE 2
 
@@ -22,7 +23,7 @@ struct options {
     struct broker_config broker;
     bool settle_given, insecure, die_with_parent, verbose;
     int ready_fd; /* -1: none */
-    const char *ready_file;
+    const char *ready_file, *health;
     char local[BROKER_LISTEN_MAX][sizeof "tcp://127.0.0.1:65535"];
 };
 
@@ -36,7 +37,9 @@ enum {
     KEY_INSECURE,
     KEY_READY_FD,
     KEY_READY_FILE,
-    KEY_DIE_WITH_PARENT
+    KEY_DIE_WITH_PARENT,
+    KEY_METRICS,
+    KEY_HEALTH
 };
 
 static const struct argp_option argp_options[] = {
@@ -62,6 +65,10 @@ static const struct argp_option argp_options[] = {
      "write the bound endpoints, one a line, to this file descriptor and close it", 0},
     {"ready-file", KEY_READY_FILE, "FILE", 0,
      "the same into a file, which appears when it is complete", 0},
+    {"metrics", KEY_METRICS, "ADDRESS:PORT", 0,
+     "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: nowhere)", 0},
+    {"health", KEY_HEALTH, "ADDRESS:PORT", 0,
+     "do not run, but ask the one whose --metrics that is: exit status 0 when it is well", 0},
     {"die-with-parent", KEY_DIE_WITH_PARENT, NULL, 0,
      "stop when the process that started this one ends", 0},
     {"verbose", 'v', NULL, 0, "log more", 0},
@@ -192,6 +199,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_MAX_LOSSES: c->max_losses = number(state, "max-losses", arg, 1, 1000000); break;
     case KEY_INSECURE: o->insecure = true; break;
     case KEY_READY_FD: o->ready_fd = (int)number(state, "ready-fd", arg, 0, INT_MAX); break;
+    case KEY_METRICS: o->broker.metrics = arg; break;
+    case KEY_HEALTH: o->health = arg; break;
     case KEY_READY_FILE: o->ready_file = arg; break;
     case KEY_DIE_WITH_PARENT: o->die_with_parent = true; break;
     case 'v': o->verbose = true; break;
@@ -280,6 +289,8 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_USAGE;
+    if (options.health != NULL)
+        return monitor_health("nasfarm-broker", options.health);
     log_open("nasfarm-broker", options.verbose ? LOG_DEBUG : LOG_INFO);
     raise_file_limit();
     if ((rc = broker_create(&broker, &options.broker, &why)) == FARM_OK) {

@@ -37,8 +37,7 @@ static bool grow(struct metrics *self, size_t more)
     return true;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-put(struct metrics *self, const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) put(struct metrics *self, const char *format, ...)
 {
     va_list args;
     int n;

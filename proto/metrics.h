@@ -36,10 +36,13 @@ void metrics_counter(struct metrics *self, const char *name, const char *help, d
  * empty one. */
 #define HISTOGRAM_BOUNDS 17
 struct histogram {
-    uint64_t counts[HISTOGRAM_BOUNDS + 1]; /* of what is at most a bound and above the one before; the last: above all */
+    uint64_t
+        counts[HISTOGRAM_BOUNDS +
+               1]; /* of what is at most a bound and above the one before; the last: above all */
     double sum;
 };
-void histogram_add(struct histogram *self, double seconds); /* below 0 counts as 0; NaN is left out */
+void histogram_add(struct histogram *self,
+                   double seconds); /* below 0 counts as 0; NaN is left out */
 uint64_t histogram_count(const struct histogram *self);
 /* A whole family; its name ends in _seconds. */
 void metrics_histogram(struct metrics *self, const char *name, const char *help,

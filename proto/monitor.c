@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 16
+#define HEALTH_MS       5000
 #define SILENT_S        10 /* a connection that says nothing for so long is closed */
 
 struct monitor {
@@ -43,8 +44,8 @@ static int split(const char *address, char host[256], char port[8], struct why *
 static int resolve(const char *address, bool listen, struct addrinfo **out, struct why *why)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                   .ai_flags = listen ? AI_PASSIVE | AI_NUMERICSERV
-                                                      : AI_NUMERICSERV};
+                                   .ai_flags =
+                                       listen ? AI_PASSIVE | AI_NUMERICSERV : AI_NUMERICSERV};
     char host[256], port[8];
     int rc = split(address, host, port, why), err;
 
@@ -119,7 +120,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         *request = ctx;
         return MHD_YES;
     }
-    *upload_size = 0;
+    if (*upload_size > 0) { /* nobody wants it, but it has to be taken before the answer */
+        *upload_size = 0;
+        return MHD_YES;
+    }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
     if (strcmp(url, "/metrics") == 0)
@@ -154,13 +158,13 @@ int monitor_open(struct monitor **out, const char *address, const struct monitor
         goto out;
     self->pages = *pages;
     errno = 0;
-    self->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG |
-            (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : MHD_NO_FLAG),
-        0, NULL, NULL, on_request, self, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL,
-        MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENT_S,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    self->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG |
+                             (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : MHD_NO_FLAG),
+                         0, NULL, NULL, on_request, self, MHD_OPTION_EXTERNAL_LOGGER, say_nothing,
+                         NULL, MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                         (unsigned)SILENT_S, MHD_OPTION_END);
     if (self->daemon == NULL)
         rc = why_set(why, FARM_ENET, "cannot listen on %.200s: %s", address,
                      errno != 0 ? strerror(errno) : "libmicrohttpd refuses");
@@ -268,4 +272,14 @@ int monitor_ask(const char *address, const char *path, int timeout_ms, struct wh
         close(fd);
     freeaddrinfo(found);
     return rc;
+}
+
+int monitor_health(const char *program, const char *address)
+{
+    struct why why = {""};
+
+    if (monitor_ask(address, "/healthz", HEALTH_MS, &why) == FARM_OK)
+        return 0;
+    fprintf(stderr, "%s: %s\n", program, why.text);
+    return 1;
 }
