@@ -117,12 +117,20 @@ static void rerank(struct crew_member *member, uint32_t rank)
     member->rank = rank;
 }
 
-struct crew_member *crew_best(const struct crew_kind *kind, uint32_t *rank)
+struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_member *but,
+                              uint32_t *rank)
 {
     for (size_t word = CREW_RANKS / 64; word-- > 0;)
-        if (kind->ranked[word] != 0) {
-            *rank = (uint32_t)(word * 64 + 63) - (uint32_t)__builtin_clzll(kind->ranked[word]);
-            return TAILQ_FIRST(&kind->ranks[*rank]);
+        for (uint64_t bits = kind->ranked[word]; bits != 0;
+             bits &= ~(UINT64_C(1) << (*rank % 64))) {
+            struct crew_member *member;
+
+            *rank = (uint32_t)(word * 64 + 63) - (uint32_t)__builtin_clzll(bits);
+            member = TAILQ_FIRST(&kind->ranks[*rank]);
+            if (member == but)
+                member = TAILQ_NEXT(member, at);
+            if (member != NULL)
+                return member;
         }
     *rank = 0;
     return NULL;

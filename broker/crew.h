@@ -58,8 +58,10 @@ void crew_leave(struct crew *self, struct crew_member *member); /* not in the cr
 void crew_set_held(struct crew *self, struct crew_member *member, uint32_t held);
 void crew_set_available(struct crew *self, struct crew_member *member, bool available);
 
-/* The member of this kind with the most room; NULL when none has credit. *rank compares it with other kinds'. */
-struct crew_member *crew_best(const struct crew_kind *kind, uint32_t *rank);
+/* The member of this kind with the most room that is not `but` (NULL: any); NULL when none has credit. *rank compares it with
+ * other kinds'. */
+struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_member *but,
+                              uint32_t *rank);
 /* Whether workers of this kind have the set; "" is had by all. */
 bool crew_kind_has(const struct crew_kind *kind, const char *data_name);
 /* The sets on offer, each name and content once, at most WIRE_DATA_MAX: returns how many. */

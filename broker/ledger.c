@@ -16,6 +16,7 @@ void ledger_config_init(struct ledger_config *self)
                                    .lease_ms = 10000,
                                    .settle_ms = 2500,
                                    .max_losses = 5,
+                                   .straggler = 4,
                                    .max_held_bytes = UINT64_C(256) << 20};
 }
 
@@ -57,7 +58,7 @@ static bool name_equal(const struct table_link *link, const void *key)
     return strcmp(table_member(link, struct peer, by_name)->name, key) == 0;
 }
 
-static struct peer *worker_named(const struct ledger *self, const char *name)
+struct peer *worker_named(const struct ledger *self, const char *name)
 {
     struct table_link *link =
         table_find(&self->workers_by_name, hash_bytes(name, strlen(name)), name_equal, name);
@@ -238,6 +239,7 @@ static struct peer *peer_create(struct ledger *self, const struct wire_hello *he
     peer->incarnation = hello->incarnation;
     peer->heard_ms = self->now;
     TAILQ_INIT(&peer->leases);
+    TAILQ_INIT(&peer->backups);
     TAILQ_INIT(&peer->results);
     zmq_msg_init(&peer->route);
     TAILQ_INSERT_TAIL(&self->peers, peer, at);
@@ -282,6 +284,8 @@ static void forget_worker(struct ledger *self, struct peer *worker)
     crew_set_available(&self->crew, &worker->member, false);
     while ((task = TAILQ_LAST(&worker->leases, tasks)) != NULL) /* each to the front: order stays */
         task_lose(self, task, true);
+    while ((task = TAILQ_FIRST(&worker->backups)) != NULL)
+        backup_drop(self, task, false);
     while ((hold = TAILQ_FIRST(&worker->results)) != NULL)
         hold_drop(hold);
     crew_leave(&self->crew, &worker->member);
@@ -356,6 +360,11 @@ static void lose_unclaimed(struct ledger *self, struct peer *worker, int64_t giv
         before = TAILQ_PREV(task, tasks, at);
         if (task->claim != self->claims && self->now - task->leased_ms >= given_ms)
             task_lose(self, task, counted);
+    }
+    for (task = TAILQ_LAST(&worker->backups, tasks); task != NULL; task = before) {
+        before = TAILQ_PREV(task, tasks, at_backup);
+        if (task->backup_claim != self->claims && self->now - task->backup_ms >= given_ms)
+            backup_drop(self, task, false);
     }
 }
 
@@ -500,9 +509,12 @@ static void on_return(struct ledger *self, struct peer *worker, const struct wir
     for (size_t i = list->n; i-- > 0;) { /* each to the front: order stays */
         struct task_entry *task = task_find(self, &list->leases[i].key);
 
-        if (task != NULL && task->state == TASK_LEASED && task->worker == worker &&
-            task->lease == list->leases[i].lease)
+        if (task == NULL || task->state != TASK_LEASED)
+            continue;
+        if (task->worker == worker && task->lease == list->leases[i].lease)
             task_lose(self, task, false);
+        else if (task->backup == worker && task->backup_lease == list->leases[i].lease)
+            backup_drop(self, task, false);
     }
 }
 

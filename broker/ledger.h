@@ -27,6 +27,12 @@ struct ledger_config {
     uint32_t stall_ms; /* a lease whose progress stands still for so long is taken back; 0: never */
     uint32_t max_queue;  /* tasks waiting per controller; 0: twice its window, at least 64 */
     uint32_t max_losses; /* lost with so many workers, a task is quarantined; at least 1 */
+    uint32_t
+        max_attempts; /* so many suspect failures (struct wire_result), on different workers where there are any, are
+                              the task's own result; at least 1 */
+    double
+        straggler; /* a task that runs so many times longer than the median of its experiment gets a backup on a free
+                         slot when nothing else waits; 0: never */
     uint64_t
         max_held_bytes; /* results kept for an acknowledgement (beyond it only the worker keeps them) and
                            blobs that tasks go on from (beyond it PUBLISH is BUSY) */
@@ -34,7 +40,7 @@ struct ledger_config {
     uint64_t
         first_lease; /* larger than any lease of an earlier broker: wall-clock milliseconds << 20 */
 };
-/* heartbeat 1 s, lease 10 s, settle 2 heartbeats + 0.5 s, no stall, queue 0, 5 losses, 256 MB, nonce and lease 0. */
+/* heartbeat 1 s, lease 10 s, settle 2 heartbeats + 0.5 s, no stall, queue 0, 5 losses, stragglers at 4 times, 256 MB, nonce and lease 0. */
 void ledger_config_init(struct ledger_config *self);
 
 /* All queues together hold at most so many tasks. */

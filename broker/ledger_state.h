@@ -1,6 +1,7 @@
-/* ledger_state.h - the ledger's insides, shared by its three files:
+/* ledger_state.h - the ledger's insides, shared by its four files:
  *     ledger.c         peers and what they say
  *     ledger_task.c    tasks: every change of a task's state
+ *     ledger_backup.c  second copies of stragglers
  *     ledger_turn.c    what is due: expiry, dispatch, windows
  * It is not: for anyone else.
  */
@@ -22,6 +23,8 @@
 #define LEASE_SKEW                                                                                 \
     (86400000ull << 20) /* an adopted lease may be a day ahead of this broker's clock */
 #define REFUSAL_SLOTS 1024u
+#define RAN_MAX       32u /* evaluations whose time is remembered, for the median */
+#define RAN_MIN       8u  /* fewer tell nothing */
 
 enum task_state { TASK_NEW, TASK_QUEUED, TASK_SETTLING, TASK_LEASED, TASK_HELD };
 
@@ -45,15 +48,25 @@ struct task_entry {
 
     uint64_t lease;     /* the latest; of a held one: the result's */
     uint64_t min_lease; /* older ones are of an attempt that the controller has settled before */
-    uint32_t losses;
+    uint32_t losses, attempts; /* workers that died with it; suspect failures */
+    char failed_on
+        [LIMIT_NAME +
+         1]; /* the worker that was lost with it last, or that its controller names; "": none */
     bool has_payload;
     zmq_msg_t payload,
         blob; /* the task and what it resumes; of a held one: the result and its weights */
 
     struct peer *worker; /* leased: to whom */
     int64_t queued_ms, leased_ms, moved_ms;
+    int64_t
+        began_ms; /* when it may have begun to run: with the lease, or when a heartbeat said so */
     uint64_t progress, claim;
     bool running; /* said so in its last heartbeat */
+
+    struct peer *backup; /* leased: who has a second copy; NULL: nobody */
+    uint64_t backup_lease, backup_claim;
+    int64_t backup_ms;
+    TAILQ_ENTRY(task_entry) at_backup; /* in its backups */
 
     size_t held_bytes; /* of a held one: of both frames; else of the blob */
     bool sent;         /* to the controller, over the connection it has now */
@@ -74,7 +87,9 @@ struct experiment {
     struct tasks queue, settling; /* in order of service */
     struct tasks unsent, sent;    /* results; unsent ones have a payload */
     size_t n_tasks, n_queued /* and settling */, n_leased, n_sent;
-    int64_t sent_ms; /* since when n_sent counts */
+    int64_t sent_ms;          /* since when n_sent counts */
+    uint32_t ran_ms[RAN_MAX]; /* how long the last ones took; a ring */
+    size_t n_ran;             /* all that were ever counted */
 
     struct crew_kind **fit; /* kinds of workers that have its data, as of fit_generation */
     size_t n_fit, cap_fit;
@@ -100,7 +115,8 @@ struct peer {
     uint64_t done;
     /* worker */
     struct crew_member member;
-    struct tasks leases; /* oldest first */
+    struct tasks leases;  /* oldest first */
+    struct tasks backups; /* by at_backup */
     struct holds results;
     size_t n_results;
     /* controller */
@@ -154,6 +170,8 @@ void peer_batch(struct ledger *self, struct peer *peer, enum batch_kind kind,
 void peer_flush(struct ledger *self, struct peer *peer);
 /* The peer is gone: a worker's leases are lost, a controller's queue is dropped. reason is for the log. Frees it. */
 void peer_forget(struct ledger *self, struct peer *peer, const char *reason);
+/* NULL: there is none of this name. */
+struct peer *worker_named(const struct ledger *self, const char *name);
 struct experiment *experiment_get(struct ledger *self, uint64_t id, bool create);
 void experiment_erase(struct ledger *self,
                       struct experiment *experiment); /* without tasks and controller */
@@ -183,5 +201,22 @@ bool task_forward(struct ledger *self, struct task_entry *task);
 /* A new connection of the controller: all that was sent has to be sent again. */
 void task_unsend_all(struct experiment *experiment);
 void hold_drop(struct hold *hold);
+
+/* ---- ledger_backup.c: second copies ---- */
+/* An evaluation of this task has ended, and took so long as can be known from here. */
+void backup_count(struct task_entry *task, int64_t now_ms);
+/* Gives a second copy of a leased task to another worker, which has a free slot. */
+void backup_give(struct ledger *self, struct task_entry *task, struct peer *worker);
+/* The second copy counts no more: revoked, or its worker has said that it is gone. Does nothing where there is none. */
+void backup_drop(struct ledger *self, struct task_entry *task, bool revoke);
+/* The first copy is gone: the second takes its place. False: there is none. */
+bool backup_promote(struct ledger *self, struct task_entry *task);
+/* Stragglers get backups, as far as slots are free for which nothing waits. */
+void backup_stragglers(struct ledger *self);
+
+/* ---- ledger_turn.c ---- */
+/* The worker with the most room that has the experiment's data and is not called `but` ("": any); NULL when none has room.
+ * *free: it has a free slot. */
+struct peer *best_worker(struct ledger *self, struct experiment *x, const char *but, bool *free);
 
 #endif

@@ -91,6 +91,7 @@ static void task_leave(struct ledger *self, struct task_entry *task)
     case TASK_QUEUED:
     case TASK_SETTLING: leave_queue(self, task); break;
     case TASK_LEASED:
+        backup_drop(self, task, true);
         TAILQ_REMOVE(&task->worker->leases, task, at);
         crew_set_held(&self->crew, &task->worker->member, task->worker->member.held - 1);
         task->worker = NULL;
@@ -147,7 +148,7 @@ void task_lease(struct ledger *self, struct task_entry *task, struct peer *worke
     task->state = TASK_LEASED;
     task->worker = worker;
     task->lease = lease;
-    task->leased_ms = task->moved_ms = self->now;
+    task->leased_ms = task->moved_ms = task->began_ms = self->now;
     task->progress = 0;
     task->claim = self->claims; /* a lease that is adopted has just been claimed */
     TAILQ_INSERT_TAIL(&worker->leases, task, at);
@@ -302,6 +303,11 @@ static void keep_frames(struct ledger *self, struct task_entry *task, const zmq_
     self->held_bytes += size;
 }
 
+static void blame(struct task_entry *task, const struct peer *worker)
+{
+    memcpy(task->failed_on, worker->name, sizeof task->failed_on);
+}
+
 /* The result of a task, from a worker or (quarantined) from here. Sent on at once while the controller keeps up. */
 static void take_result(struct ledger *self, struct task_entry *task, const char *worker_name,
                         const zmq_msg_t *payload, const zmq_msg_t *blob)
@@ -337,8 +343,12 @@ void task_result(struct ledger *self, struct peer *worker, const struct wire_mes
     } else if (task->state == TASK_HELD) {
         self->duplicates++;
     } else {
+        if (task->state == TASK_LEASED)
+            backup_count(task, self->now);
+        if (task->backup == worker)
+            backup_drop(self, task, false);
         if (task->state == TASK_LEASED && (task->worker != worker || task->lease != lease->lease))
-            revoke(self, task); /* this one was taken for lost, but is first */
+            revoke(self, task); /* this one was taken for lost, or is a backup, but is first */
         else if (task->state == TASK_LEASED)
             histogram_add(&self->lease_time, (double)(self->now - task->leased_ms) * 1e-3);
         self->done++;
@@ -377,8 +387,12 @@ static void quarantine(struct ledger *self, struct task_entry *task)
 
 void task_lose(struct ledger *self, struct task_entry *task, bool counted)
 {
-    if (counted)
+    if (counted) {
         task->losses++;
+        blame(task, task->worker);
+    }
+    if (backup_promote(self, task))
+        return;
     if (!task->has_payload || task->experiment->controller == NULL) {
         task_erase(self, task); /* its controller publishes it when it comes */
         return;
@@ -452,6 +466,7 @@ void task_publish(struct ledger *self, struct peer *controller, const struct wir
         return;
     }
     task->min_lease = message->u.publish.again ? 0 : self->next_lease;
+    memcpy(task->failed_on, message->u.publish.avoid, sizeof task->failed_on);
     if (!keep_task(self, task, message)) {
         task_erase(self, task);
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
@@ -526,6 +541,8 @@ void task_expect(struct ledger *self, struct peer *controller, const struct wire
 static void renew(struct ledger *self, struct task_entry *task, const struct wire_lease *lease)
 {
     task->claim = self->claims;
+    if (lease->running && !task->running)
+        task->began_ms = self->now;
     if (!lease->running || !task->running || lease->progress != task->progress)
         task->moved_ms = self->now;
     task->running = lease->running;
@@ -578,6 +595,8 @@ void task_claim(struct ledger *self, struct peer *worker, const struct wire_leas
         keep = true;
         if (task->worker == worker && task->lease == lease->lease) {
             renew(self, task, lease);
+        } else if (task->backup == worker && task->backup_lease == lease->lease) {
+            task->backup_claim = self->claims;
         } else if (lease->lease > task->lease && adoptable(self, lease, hello)) {
             if (task->worker != worker)
                 revoke(self, task); /* an older one, adopted before */

@@ -6,6 +6,8 @@
 #include "ledger_state.h"
 #include "log.h"
 
+#define LOOK_PAST 16 /* tasks that wait for another worker than the one with room */
+
 /* ---- time passes ------------------------------------------------------------------------------------------- */
 
 /* Workers have had their time to say what they still run: the rest of what was published again is queued, in front. */
@@ -78,6 +80,7 @@ static void scan(struct ledger *self)
     expire_peers(self);
     mark_sharing(self);
     expire_experiments(self);
+    backup_stragglers(self);
 }
 
 /* ---- results on, lists out ----------------------------------------------------------------------------------- */
@@ -137,23 +140,35 @@ static void find_fit(struct ledger *self, struct experiment *x)
     x->fit_generation = self->crew.generation;
 }
 
-/* The worker with the most room among those that have the data; NULL when none has any. */
-static struct peer *best_worker(struct ledger *self, struct experiment *x)
+struct peer *best_worker(struct ledger *self, struct experiment *x, const char *but, bool *free)
 {
+    const struct peer *not_this = but[0] != '\0' ? worker_named(self, but) : NULL;
     struct crew_member *best = NULL;
     uint32_t best_rank = 0;
 
     find_fit(self, x);
     for (size_t i = 0; i < x->n_fit; i++) {
         uint32_t rank;
-        struct crew_member *member = crew_best(x->fit[i], &rank);
+        struct crew_member *member =
+            crew_best(x->fit[i], not_this != NULL ? &not_this->member : NULL, &rank);
 
         if (rank > best_rank) {
             best = member;
             best_rank = rank;
         }
     }
+    *free = best_rank > CREW_AHEAD_RANKS;
     return best == NULL ? NULL : table_member(best, struct peer, member);
+}
+
+/* Whether there is a worker with the experiment's data beside this one, with room or without. */
+static bool has_others(const struct ledger *self, const struct experiment *x, const char *but)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < x->n_fit; i++)
+        n += x->fit[i]->n_members;
+    return n > (worker_named(self, but) != NULL);
 }
 
 static void give(struct ledger *self, struct task_entry *task, struct peer *worker)
@@ -168,6 +183,30 @@ static void give(struct ledger *self, struct task_entry *task, struct peer *work
         task_queue(self, task, true); /* it never left */
 }
 
+/* Gives out the first task of the queue for which there is room. One that has failed on a worker waits for another while
+ * there is one, and lets a few pass meanwhile. False: no room. */
+static bool give_first(struct ledger *self, struct experiment *x)
+{
+    unsigned looked = 0;
+    struct task_entry *task;
+    bool free;
+
+    TAILQ_FOREACH(task, &x->queue, at)
+    {
+        struct peer *worker = best_worker(self, x, task->failed_on, &free);
+
+        if (worker == NULL && task->failed_on[0] != '\0' && !has_others(self, x, task->failed_on))
+            worker = best_worker(self, x, "", &free);
+        if (worker != NULL) {
+            give(self, task, worker);
+            return true;
+        }
+        if (task->failed_on[0] == '\0' || ++looked == LOOK_PAST)
+            break;
+    }
+    return false;
+}
+
 /* Experiments with a queue take turns, one task each, until nobody has room for any of them. */
 static void dispatch(struct ledger *self)
 {
@@ -175,16 +214,10 @@ static void dispatch(struct ledger *self)
 
     while (without_worker < self->n_ring) {
         struct experiment *x = TAILQ_FIRST(&self->ring);
-        struct peer *worker = best_worker(self, x);
 
         TAILQ_REMOVE(&self->ring, x, in_ring);
         TAILQ_INSERT_TAIL(&self->ring, x, in_ring);
-        if (worker == NULL) {
-            without_worker++;
-            continue;
-        }
-        without_worker = 0;
-        give(self, TAILQ_FIRST(&x->queue), worker);
+        without_worker = give_first(self, x) ? 0 : without_worker + 1;
     }
 }
 

@@ -34,6 +34,7 @@ enum {
     KEY_STALL,
     KEY_MAX_QUEUE,
     KEY_MAX_LOSSES,
+    KEY_STRAGGLER,
     KEY_INSECURE,
     KEY_READY_FD,
     KEY_READY_FILE,
@@ -59,6 +60,11 @@ static const struct argp_option argp_options[] = {
     {"max-queue", KEY_MAX_QUEUE, "N", 0, "tasks waiting per controller (twice its window)", 0},
     {"max-losses", KEY_MAX_LOSSES, "N", 0,
      "give a task up when so many workers were lost with it (5)", 0},
+    {"straggler", KEY_STRAGGLER, "FACTOR", 0,
+     "give a task that runs so many times longer than the median a second copy on a slot that is "
+     "free otherwise (4; 0: "
+     "never)",
+     0},
     {"insecure", KEY_INSECURE, NULL, 0,
      "listen on other addresses than loopback: anyone who reaches the port can take part", 0},
     {"ready-fd", KEY_READY_FD, "FD", 0,
@@ -197,6 +203,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_STALL: c->stall_ms = number(state, "stall", arg, 0, 86400000); break;
     case KEY_MAX_QUEUE: c->max_queue = number(state, "max-queue", arg, 1, LEDGER_QUEUE_MAX); break;
     case KEY_MAX_LOSSES: c->max_losses = number(state, "max-losses", arg, 1, 1000000); break;
+    case KEY_STRAGGLER: c->straggler = number(state, "straggler", arg, 0, 1000000); break;
     case KEY_INSECURE: o->insecure = true; break;
     case KEY_READY_FD: o->ready_fd = (int)number(state, "ready-fd", arg, 0, INT_MAX); break;
     case KEY_METRICS: o->broker.metrics = arg; break;

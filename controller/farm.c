@@ -306,11 +306,21 @@ static void on_busy(struct farm *self, const struct wire_leases *busy)
     self->hold = !self->draining;
 }
 
-/* True when the evaluator, not the genome, may be to blame. */
-static bool worth_another_try(enum outcome outcome)
+/* True when the worker, not the genome, may be to blame: not for a limit that the task brought along. */
+static bool worth_another_try(const struct inflight_task *inflight, enum outcome outcome)
 {
-    return outcome == OUTCOME_CRASHED || outcome == OUTCOME_OOM || outcome == OUTCOME_LOST ||
-           outcome == OUTCOME_STOPPED;
+    zmq_msg_t *payload = (zmq_msg_t *)&inflight->payload;
+    struct task task;
+    void *hold = NULL;
+    bool worth =
+        outcome == OUTCOME_CRASHED || outcome == OUTCOME_LOST || outcome == OUTCOME_STOPPED;
+
+    if (outcome != OUTCOME_OOM && outcome != OUTCOME_TIMEOUT)
+        return worth;
+    if (task_unpack(&task, &hold, zmq_msg_data(payload), zmq_msg_size(payload), NULL) == FARM_OK)
+        worth = (outcome == OUTCOME_OOM ? task.recipe.memory_mb : task.recipe.time_limit_s) == 0;
+    free(hold);
+    return worth;
 }
 
 static int on_result(struct farm *self, struct wire_message *message, struct why *why)
@@ -332,7 +342,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
                  bad.text);
     }
     struct inflight_task *task = inflight_find(self->inflight, &lease->key);
-    if (task != NULL && worth_another_try(result.outcome)) {
+    if (task != NULL && worth_another_try(task, result.outcome)) {
         if (task->failures > 0 && task->failed_lease == lease->lease)
             return add_ack(self, lease); /* the same failure, told twice */
         if (self->draining) {            /* stays pending */
@@ -340,6 +350,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
             return add_ack(self, lease);
         }
         task->failed_lease = lease->lease;
+        memcpy(task->failed_on, message->u.result.worker, sizeof task->failed_on);
         if (++task->failures < self->options.attempts) {
             log_warn("trial %" PRIu64 " %s on %s (%s); trying it once more", lease->key.trial,
                      outcome_name(result.outcome), message->u.result.worker, result.reason);
@@ -580,6 +591,7 @@ static void publish(struct farm *self, int64_t now)
         wire_message_init(&message, WIRE_PUBLISH);
         message.u.publish.key = task->key;
         message.u.publish.again = task->again;
+        memcpy(message.u.publish.avoid, task->failed_on, sizeof task->failed_on);
         zmq_msg_copy(&message.payload, &task->payload);
         zmq_msg_copy(&message.blob, &task->blob);
         int rc = self->send(self->ctx, &message);

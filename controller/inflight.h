@@ -18,9 +18,10 @@ struct inflight_task {
      * carries them. */
     zmq_msg_t payload, blob;
     bool published;
-    bool again;            /* for the next publish: it may be running somewhere already */
-    uint32_t failures;     /* evaluations that crashed, ran out of memory or were lost */
-    uint64_t failed_lease; /* of the latest failure: a second copy of it does not count */
+    bool again;                     /* for the next publish: it may be running somewhere already */
+    uint32_t failures;              /* evaluations that crashed, ran out of memory or were lost */
+    uint64_t failed_lease;          /* of the latest failure: a second copy of it does not count */
+    char failed_on[LIMIT_NAME + 1]; /* its worker; "": none yet */
     struct inflight_task *next, *prev; /* of the queue or of the published */
 };
 

@@ -121,6 +121,9 @@ struct wire_refuse {
 struct wire_publish {
     struct wire_key key;
     bool again; /* may already be running somewhere: a restarted broker waits for workers first */
+    char avoid
+        [LIMIT_NAME +
+         1]; /* the worker it has failed on: not this one while there is another; "": any will do */
 };
 
 struct wire_window {

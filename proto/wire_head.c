@@ -135,6 +135,7 @@ static int pack_publish(const struct wire_publish *p, zmq_msg_t *head)
     m.trial = p->key.trial;
     m.rung = p->key.rung;
     m.again = p->again;
+    m.avoid = (char *)p->avoid;
     return pack_message(&m.base, head);
 }
 
@@ -459,8 +460,8 @@ static int take_head(struct wire_message *out, const ProtobufCMessage *m, struct
     case WIRE_PUBLISH: {
         const Nasfarm__Publish *p = (const Nasfarm__Publish *)m;
 
-        out->u.publish = (struct wire_publish){{p->experiment, p->trial, p->rung}, p->again};
-        return FARM_OK;
+        out->u.publish = (struct wire_publish){{p->experiment, p->trial, p->rung}, p->again, ""};
+        return take_name(out->u.publish.avoid, p->avoid, true, "the worker to avoid", why);
     }
     case WIRE_WINDOW: return take_window(&out->u.window, (const Nasfarm__Window *)m, why);
     case WIRE_TASK: out->u.task = lease_from((const Nasfarm__Lease *)m); return FARM_OK;

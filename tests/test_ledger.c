@@ -9,6 +9,7 @@
  *     "w1~2: HELLO ..."                                           w1 over another connection
  *     "c1: PUBLISH 1/7"   "c1: AGAIN 1/7"                         (again: it may be running already)
  *     "c1: PUBLISH 1/7 blob=600"  "> w1 TASK 1/7#1 with 600"      with a training of 600 bytes to go on from
+ *     "c1: PUBLISH 1/7 avoid=w1"                                  it has failed on w1
  *     "+500"                                                      half a second passes
  *     "w1: UNPLUG"                                                from now on w1 cannot be reached
  *     "windows"                                                   WINDOWs are part of the dialogue from here on
@@ -212,6 +213,9 @@ static void fill(struct wire_message *m, const char *name, const char *word, con
     if (m->kind == WIRE_PUBLISH) {
         m->u.publish.key = leases[0].key;
         m->u.publish.again = strcmp(word, "AGAIN") == 0;
+        if (strstr(line, "avoid=") != NULL)
+            ck_assert_int_eq(
+                sscanf(strstr(line, "avoid="), "avoid=%64[a-z0-9]", m->u.publish.avoid), 1);
     } else if (m->kind == WIRE_RESULT || m->kind == WIRE_PROGRESS) {
         m->u.result.lease = leases[0];
     } else {
@@ -613,6 +617,64 @@ START_TEST(a_task_that_kills_workers_is_quarantined)
 }
 END_TEST
 
+DIALOGUE(another_try_waits_for_another_worker_and_lets_others_pass, /**/
+         "c1: HELLO", "> c1 WELCOME", "w2: HELLO", "> w2 WELCOME",  /**/
+         "c1: PUBLISH 1/2", "> w2 TASK 1/2#1",                      /**/
+         "w1: HELLO", "> w1 WELCOME",                               /**/
+         "c1: PUBLISH 1/1 avoid=w1",                    /* w2 is busy, but it is there */
+         "c1: PUBLISH 1/3", "> w1 TASK 1/3#2",          /**/
+         "w1: RESULT 1/3#2", "> c1 RESULT 1/3#2 of w1", /* w1 is free, and 1/1 waits */
+         "w2: RESULT 1/2#1", "> c1 RESULT 1/2#1 of w2", "> w2 TASK 1/1#3")
+
+DIALOGUE(another_try_goes_to_the_same_worker_when_it_is_the_only_one, /**/
+         "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME",    /**/
+         "c1: PUBLISH 1/1 avoid=w1", "> w1 TASK 1/1#1",               /**/
+         "w2: HELLO", "> w2 WELCOME", "w1: GOODBYE", "> w2 TASK 1/1#2")
+
+DIALOGUE(what_was_lost_with_a_worker_is_not_given_to_its_next_life_while_there_is_another, /**/
+         "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME",                         /**/
+         "c1: PUBLISH 1/1", "> w1 TASK 1/1#1", "w2: HELLO", "> w2 WELCOME",                /**/
+         "c1: PUBLISH 1/2", "> w2 TASK 1/2#2",                                             /**/
+         "w1: GOODBYE", "w1: HELLO inc=2", "> w1 WELCOME",                                 /**/
+         "w2: RESULT 1/2#2", "> c1 RESULT 1/2#2 of w2", "> w2 TASK 1/1#3")
+
+/* Worker w1 is known to need next to nothing for a task, and has been at 1/9 for two heartbeats: w2 is free. */
+#define A_STRAGGLER                                                                                \
+    "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME", "c1: PUBLISH 1/1",                   \
+        "> w1 TASK 1/1#1", "w1: RESULT 1/1#1", "> c1 RESULT 1/1#1 of w1", "c1: PUBLISH 1/2",       \
+        "> w1 TASK 1/2#2", "w1: RESULT 1/2#2", "> c1 RESULT 1/2#2 of w1", "c1: PUBLISH 1/3",       \
+        "> w1 TASK 1/3#3", "w1: RESULT 1/3#3", "> c1 RESULT 1/3#3 of w1", "c1: PUBLISH 1/4",       \
+        "> w1 TASK 1/4#4", "w1: RESULT 1/4#4", "> c1 RESULT 1/4#4 of w1", "c1: PUBLISH 1/5",       \
+        "> w1 TASK 1/5#5", "w1: RESULT 1/5#5", "> c1 RESULT 1/5#5 of w1", "c1: PUBLISH 1/6",       \
+        "> w1 TASK 1/6#6", "w1: RESULT 1/6#6", "> c1 RESULT 1/6#6 of w1", "c1: PUBLISH 1/7",       \
+        "> w1 TASK 1/7#7", "w1: RESULT 1/7#7", "> c1 RESULT 1/7#7 of w1", "c1: PUBLISH 1/8",       \
+        "> w1 TASK 1/8#8", "w1: RESULT 1/8#8", "> c1 RESULT 1/8#8 of w1", "c1: PUBLISH 1/9",       \
+        "> w1 TASK 1/9#9", "w1: HEARTBEAT 1/9#9*@1", "+1000", "w1: HEARTBEAT 1/9#9*@2",            \
+        "w2: HELLO", "> w2 WELCOME", "+1000", "w1: HEARTBEAT 1/9#9*@3"
+
+DIALOGUE(a_straggler_gets_a_backup_on_a_free_slot_and_the_first_result_wins, A_STRAGGLER, /**/
+         "+500", "> w2 TASK 1/9#10", "w1: HEARTBEAT 1/9#9*@4",                            /**/
+         "+500", "w2: HEARTBEAT 1/9#10*", "w1: HEARTBEAT 1/9#9*@5",            /* one is enough */
+         "w2: RESULT 1/9#10", "> c1 RESULT 1/9#10 of w2", "> w1 REVOKE 1/9#9", /**/
+         "c1: ACK 1/9#10", "> w2 ACK 1/9")
+
+DIALOGUE(a_straggler_that_is_first_all_the_same_ends_its_backup, A_STRAGGLER, /**/
+         "+500", "> w2 TASK 1/9#10", "w1: HEARTBEAT 1/9#9*@4",                /**/
+         "w1: RESULT 1/9#9", "> c1 RESULT 1/9#9 of w1", "> w2 REVOKE 1/9#10", /**/
+         "c1: PUBLISH 1/10", "> w2 TASK 1/10#11", "c1: PUBLISH 1/11", "> w1 TASK 1/11#12")
+
+DIALOGUE(a_backup_takes_the_place_of_a_lost_straggler, A_STRAGGLER,           /**/
+         "+500", "> w2 TASK 1/9#10", "w1: HEARTBEAT 1/9#9*@4", "w1: GOODBYE", /**/
+         "w2: HEARTBEAT 1/9#10*", "w2: RESULT 1/9#10", "> c1 RESULT 1/9#10 of w2")
+
+DIALOGUE(a_backup_that_is_lost_leaves_the_straggler_to_itself, A_STRAGGLER,   /**/
+         "+500", "> w2 TASK 1/9#10", "w1: HEARTBEAT 1/9#9*@4", "w2: GOODBYE", /**/
+         "w1: HEARTBEAT 1/9#9*@5", "w1: RESULT 1/9#9", "> c1 RESULT 1/9#9 of w1")
+
+DIALOGUE(no_straggler_gets_a_backup_while_anything_waits_or_nobody_is_free, A_STRAGGLER, /**/
+         "c1: PUBLISH 1/10", "> w2 TASK 1/10#10",                                        /**/
+         "+500", "w1: HEARTBEAT 1/9#9*@4", "w2: HEARTBEAT 1/10#10*")
+
 START_TEST(a_quarantined_result_past_the_room_for_results_arrives_whole)
 {
     static const char *const lines[] = {"c1: HELLO",       "> c1 WELCOME",
@@ -856,6 +918,15 @@ int main(void)
     tcase_add_test(tcase, a_restarted_broker_adopts_what_workers_still_run);
     tcase_add_test(tcase, of_two_copies_from_before_the_restart_the_newer_lease_wins);
     tcase_add_test(tcase, a_task_that_kills_workers_is_quarantined);
+    tcase_add_test(tcase, another_try_waits_for_another_worker_and_lets_others_pass);
+    tcase_add_test(tcase, another_try_goes_to_the_same_worker_when_it_is_the_only_one);
+    tcase_add_test(
+        tcase, what_was_lost_with_a_worker_is_not_given_to_its_next_life_while_there_is_another);
+    tcase_add_test(tcase, a_straggler_gets_a_backup_on_a_free_slot_and_the_first_result_wins);
+    tcase_add_test(tcase, a_straggler_that_is_first_all_the_same_ends_its_backup);
+    tcase_add_test(tcase, a_backup_takes_the_place_of_a_lost_straggler);
+    tcase_add_test(tcase, a_backup_that_is_lost_leaves_the_straggler_to_itself);
+    tcase_add_test(tcase, no_straggler_gets_a_backup_while_anything_waits_or_nobody_is_free);
     tcase_add_test(tcase, a_quarantined_result_past_the_room_for_results_arrives_whole);
     tcase_add_test(tcase, a_full_queue_says_busy_and_drops_nothing);
     tcase_add_test(tcase, an_evaluator_that_stands_still_is_taken_back);

@@ -156,7 +156,7 @@ START_TEST(every_other_kind_arrives_as_it_left)
             m.u.welcome = (struct wire_welcome){.broker = 3, .heartbeat_ms = 1000};
             break;
         case WIRE_REFUSE: m.u.refuse = (struct wire_refuse){REFUSE_VERSION, "no"}; break;
-        case WIRE_PUBLISH: m.u.publish = (struct wire_publish){{1, 2, 3}, true}; break;
+        case WIRE_PUBLISH: m.u.publish = (struct wire_publish){{1, 2, 3}, true, "w-1"}; break;
         case WIRE_WINDOW: m.u.window = (struct wire_window){.window = 5, .slots = 7}; break;
         case WIRE_TASK: m.u.task = lease; break;
         case WIRE_PROGRESS: m.u.result.lease = lease; break;

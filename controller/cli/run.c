@@ -66,9 +66,10 @@ static void catch_signals(void)
 
 static int save_config(struct store *store, const struct run_config *c, struct why *why)
 {
-    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:b}", "data", c->data, "broker", c->broker,
-                             "evaluator", c->evaluator, "exec", c->exec, "workers", (int)c->workers,
-                             "slots", (int)c->slots, "no_final", (int)c->no_final);
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b}", "data", c->data, "broker", c->broker,
+                  "evaluator", c->evaluator, "exec", c->exec, "workers", (int)c->workers, "slots",
+                  (int)c->slots, "attempts", (int)c->attempts, "no_final", (int)c->no_final);
     char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -93,7 +94,7 @@ static int load_config(struct store *store, struct run_config *out, struct why *
 {
     char *text = NULL;
     const char *data, *broker, *evaluator, *exec;
-    int workers, slots, no_final;
+    int workers, slots, attempts = 0, no_final;
     memset(out, 0, sizeof *out);
     int rc = store_get_meta(store, META_RUN, &text);
     if (rc == FARM_ENOTFOUND)
@@ -102,9 +103,10 @@ static int load_config(struct store *store, struct run_config *out, struct why *
         return why_set(why, rc, "cannot read how the farm was used: %s", farm_strerror(rc));
     json_t *json = json_loads(text, 0, NULL);
     free(text);
-    if (json == NULL || json_unpack(json, "{s:s,s:s,s:s,s:s,s:i,s:i,s:b}", "data", &data, "broker",
-                                    &broker, "evaluator", &evaluator, "exec", &exec, "workers",
-                                    &workers, "slots", &slots, "no_final", &no_final) != 0) {
+    if (json == NULL ||
+        json_unpack(json, "{s:s,s:s,s:s,s:s,s:i,s:i,s?i,s:b}", "data", &data, "broker", &broker,
+                    "evaluator", &evaluator, "exec", &exec, "workers", &workers, "slots", &slots,
+                    "attempts", &attempts, "no_final", &no_final) != 0) {
         json_decref(json);
         return why_set(why, FARM_ECORRUPT,
                        "the store's record of how the farm was used is damaged");
@@ -115,6 +117,7 @@ static int load_config(struct store *store, struct run_config *out, struct why *
     copy_text(out->exec, sizeof out->exec, exec);
     out->workers = (uint32_t)workers;
     out->slots = (uint32_t)slots;
+    out->attempts = (uint32_t)attempts;
     out->no_final = no_final != 0;
     json_decref(json);
     return FARM_OK;
@@ -259,6 +262,7 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
         .endpoint = self->local != NULL ? local_endpoint(self->local) : self->config.broker,
         .experiment = id,
         .final = !self->config.no_final,
+        .attempts = self->config.attempts,
         .stop = &stop_requests,
         .watch = {.turn = on_turn, .result = on_result, .progress = on_progress, .ctx = self}};
     snprintf(options.name, sizeof options.name, "%.50s-%08" PRIx32, run_name, (uint32_t)id);
@@ -583,6 +587,7 @@ static int start(const char *dir, const struct settings *settings, bool trains)
     }
     self.config.workers = settings->workers;
     self.config.slots = settings->slots;
+    self.config.attempts = settings->attempts;
     self.config.no_final = settings->no_final;
     catch_signals();
     if (settings->quiet)
@@ -637,6 +642,8 @@ static void override(struct run_config *c, const struct settings *s)
         c->workers = s->workers;
     if (given(s, "slots"))
         c->slots = s->slots;
+    if (given(s, "attempts"))
+        c->attempts = s->attempts;
     if (given(s, "no-final"))
         c->no_final = s->no_final;
 }

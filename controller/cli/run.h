@@ -15,6 +15,7 @@ struct run_config {
     char broker[256]; /* "": a farm of its own */
     char evaluator[64], exec[512];
     uint32_t workers, slots; /* of its own farm; 0: default */
+    uint32_t attempts;       /* farm.h; 0: default */
     bool no_final;
 };
 

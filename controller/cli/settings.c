@@ -118,6 +118,11 @@ const struct setting settings_table[] = {
      "do not train and test the best at the end", GROUP_RUN},
     {"train-known-again", "yes|no", SETTING_FLAG, AT(train_known_again), 0, 0, 1, "no",
      "train a network that is known already again, instead of taking over its result", GROUP_RUN},
+    {"attempts", "N", SETTING_COUNT32, AT(attempts), 0, 1, 100, "2",
+     "evaluations of a trial that crashes, hangs, or runs into a limit of the worker's own, each "
+     "on another worker where "
+     "there is one, before that is its result",
+     GROUP_RUN},
     {"redraws", "N", SETTING_COUNT32, AT(redraws), 0, 0, 1000, "20",
      "ask the strategy again, so many times at most, when the network that it proposes is known",
      GROUP_RUN},

@@ -29,7 +29,7 @@ struct settings {
     uint32_t workers, slots; /* 0: one process; a slot per usable CPU */
     char broker[256], exec[512], evaluator[64];
     bool no_final, json, quiet, no_sync, train_known_again;
-    uint32_t redraws;
+    uint32_t redraws, attempts;
     bool given[128]; /* by index in settings_table: set by a file or the command line */
 };
 

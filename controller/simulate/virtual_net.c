@@ -241,7 +241,7 @@ static void broker_hears(struct virtual_net *self, const struct happening *h)
         memset(&m.u.hello, 0, sizeof m.u.hello);
         fill_hello(self, h, &m.u.hello);
         break;
-    case WIRE_PUBLISH: m.u.publish = (struct wire_publish){h->lease.key, h->again}; break;
+    case WIRE_PUBLISH: m.u.publish = (struct wire_publish){.key = h->lease.key, .again = h->again}; break;
     case WIRE_RESULT: m.u.result.lease = h->lease; break;
     default:
         m.u.leases.demand = EVERYTHING;

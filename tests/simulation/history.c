@@ -108,30 +108,34 @@ void history_sends(struct history *self, uint32_t peer, const struct wire_messag
 
 /* ---------------------------------------------------------------- leases */
 
-static void end_lease(struct history *self, const struct wire_key *key)
+static void end_leases(struct history *self, const struct wire_key *key)
 {
-    task_of(self, key)->leased = false;
+    struct history_task *task = task_of(self, key);
+
+    task->leases[0].is = task->leases[1].is = false;
 }
 
 static void for_leases_of(struct history *self, uint32_t worker,
-                          bool (*ends)(const struct history *, const struct history_task *,
+                          bool (*ends)(const struct history *, const struct history_lease *,
                                        const struct wire_key *, const void *),
                           const void *ctx)
 {
     for (uint32_t trial = 0; trial < HISTORY_TRIALS; trial++)
-        for (uint32_t rung = 0; rung < HISTORY_RUNGS; rung++) {
-            struct history_task *task = &self->tasks[trial][rung];
-            struct wire_key key = {0, trial, rung == HISTORY_RUNGS - 1 ? WIRE_RUNG_FINAL : rung};
+        for (uint32_t rung = 0; rung < HISTORY_RUNGS; rung++)
+            for (uint32_t copy = 0; copy < 2; copy++) {
+                struct history_lease *lease = &self->tasks[trial][rung].leases[copy];
+                struct wire_key key = {0, trial,
+                                       rung == HISTORY_RUNGS - 1 ? WIRE_RUNG_FINAL : rung};
 
-            if (task->leased && task->worker == worker && ends(self, task, &key, ctx))
-                task->leased = false;
-        }
+                if (lease->is && lease->worker == worker && ends(self, lease, &key, ctx))
+                    lease->is = false;
+            }
 }
 
-static bool always(const struct history *self, const struct history_task *task,
+static bool always(const struct history *self, const struct history_lease *lease,
                    const struct wire_key *key, const void *ctx)
 {
-    (void)self, (void)task, (void)key, (void)ctx;
+    (void)self, (void)lease, (void)key, (void)ctx;
     return true;
 }
 
@@ -141,16 +145,16 @@ struct listed {
     int64_t least_ms; /* a younger lease may not have reached the worker when it made its list */
 };
 
-static bool is_not_listed(const struct history *self, const struct history_task *task,
+static bool is_not_listed(const struct history *self, const struct history_lease *lease,
                           const struct wire_key *key, const void *ctx)
 {
     const struct listed *list = ctx;
 
-    if (self->now_ms - task->leased_ms < list->least_ms)
+    if (self->now_ms - lease->since_ms < list->least_ms)
         return false;
     for (size_t i = 0; i < list->n; i++)
         if (list->leases[i].key.trial == key->trial && list->leases[i].key.rung == key->rung &&
-            list->leases[i].lease == task->lease)
+            list->leases[i].lease == lease->lease)
             return false;
     return true;
 }
@@ -165,13 +169,15 @@ static void hear_worker(struct history *self, uint32_t worker, const struct wire
     case WIRE_HELLO: for_leases_of(self, worker, is_not_listed, &hello); break;
     case WIRE_HEARTBEAT: for_leases_of(self, worker, is_not_listed, &beat); break;
     case WIRE_GOODBYE: for_leases_of(self, worker, always, NULL); break;
-    case WIRE_RESULT: end_lease(self, &m->u.result.lease.key); break;
+    case WIRE_RESULT: end_leases(self, &m->u.result.lease.key); break;
     case WIRE_RETURN:
         for (size_t i = 0; i < list->n; i++) {
-            const struct history_task *task = task_of(self, &list->leases[i].key);
+            struct history_task *task = task_of(self, &list->leases[i].key);
 
-            if (task->worker == worker && task->lease == list->leases[i].lease)
-                end_lease(self, &list->leases[i].key);
+            for (uint32_t copy = 0; copy < 2; copy++)
+                if (task->leases[copy].worker == worker &&
+                    task->leases[copy].lease == list->leases[i].lease)
+                    task->leases[copy].is = false;
         }
         break;
     default: break;
@@ -193,28 +199,37 @@ void history_broker_hears(struct history *self, uint32_t peer, uint32_t conn,
         task_of(self, &m->u.publish.key)->settled = self->last_lease;
     if (peer == PARTY_CONTROLLER && (m->kind == WIRE_ACK || m->kind == WIRE_CANCEL))
         for (size_t i = 0; i < m->u.leases.n; i++)
-            end_lease(self, &m->u.leases.leases[i].key);
+            end_leases(self, &m->u.leases.leases[i].key);
 }
 
-/* The broker gives a task to a worker: it may, when nobody it has not given up has it. */
+/* Whether its worker has not been silent for so long that it has lost it. */
+static bool holds(const struct history *self, const struct history_lease *lease)
+{
+    return lease->is &&
+           self->now_ms - self->peers[lease->worker].heard_ms < (int64_t)self->plan->lease_ms;
+}
+
+/* The broker gives a task to a worker: it may, when nobody it has not given up has it; or one other, as a backup. */
 static void grant(struct history *self, uint32_t worker, const struct wire_lease *lease)
 {
     struct history_task *task = task_of(self, &lease->key);
-    const struct history_peer *holder = &self->peers[task->worker];
+    struct history_lease *copy = task->leases, *other = task->leases + 1;
 
     if (lease->lease <= self->last_lease)
         history_violate(self, "fenced: trial %" PRIu64 " gets an old lease", lease->key.trial);
     self->last_lease = lease->lease;
-    if (task->leased && self->now_ms - holder->heard_ms < (int64_t)self->plan->lease_ms)
+    if (holds(self, copy)) {
+        copy = task->leases + 1;
+        other = task->leases;
+    }
+    if (holds(self, copy) ||
+        (holds(self, other) && (self->plan->straggler <= 0 || other->worker == worker)))
         history_violate(self,
                         "fenced: trial %" PRIu64 " rung %" PRIu32
                         " is given to worker %u while worker %u has it",
                         lease->key.trial, lease->key.rung, worker - PARTY_WORKER,
-                        task->worker - PARTY_WORKER);
-    task->leased = true;
-    task->worker = worker;
-    task->lease = lease->lease;
-    task->leased_ms = self->now_ms;
+                        other->worker - PARTY_WORKER);
+    *copy = (struct history_lease){true, worker, lease->lease, self->now_ms};
 }
 
 void history_broker_sends(struct history *self, uint32_t peer, uint32_t conn,

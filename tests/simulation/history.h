@@ -8,7 +8,8 @@
  *   durable    an acknowledged result is in the journal, now and after every crash, or its task is being evaluated once
  *              more because the controller asked for that; nothing is published before it is in the journal
  *   once       a result counts once, and somebody evaluated it
- *   fenced     leases only grow, over all brokers; a task is leased anew only when its lease has ended
+ *   fenced     leases only grow, over all brokers; a task is leased anew only when its lease has ended, or to one other
+ *              worker where stragglers have backups
  *   fold       the state of the search is what the journal says
  *   alive      when nothing goes wrong any more, the search comes to its end (world.c waits for it)
  */
@@ -36,10 +37,12 @@ struct history_task {
     uint32_t n_answers;
     uint64_t
         settled; /* leases up to this one are of attempts that the controller has replaced by another */
-    bool leased; /* by the broker that is here now */
-    uint32_t worker;
-    uint64_t lease;
-    int64_t leased_ms;
+    struct history_lease { /* by the broker that is here now */
+        bool is;
+        uint32_t worker;
+        uint64_t lease;
+        int64_t since_ms;
+    } leases[2]; /* the second is a straggler's backup */
 };
 
 struct history_peer {

@@ -99,6 +99,7 @@ void plan_draw(struct plan *out, uint64_t seed, uint32_t trials)
     out->lease_ms = out->heartbeat_ms * between(&rng, 3, 10);
     out->most_ms = between(&rng, 1, 5) * 1000;
     out->failures = rng_below(&rng, 2) == 0 ? 0.1 : 0;
+    out->straggler = rng_below(&rng, 2) == 0 ? 1.5 : 0;
     out->final = rng_below(&rng, 2) == 0;
     draw_search(out, &rng);
     out->n_faults = between(&rng, 1, 16);

@@ -47,8 +47,9 @@ struct plan {
     uint64_t seed;
     uint32_t n_workers, slots[PLAN_WORKERS_MAX], ahead[PLAN_WORKERS_MAX];
     uint32_t trials, heartbeat_ms, lease_ms, most_ms /* of an evaluation */;
-    double failures; /* share of evaluations that crash */
-    bool final;      /* training */
+    double failures;  /* share of evaluations that crash */
+    double straggler; /* of the broker; 0: no task has two copies */
+    bool final;       /* training */
     const char *strategy, *strategy_options, *scheduler, *scheduler_options;
     struct fault faults[PLAN_FAULTS_MAX];
     uint32_t n_faults;

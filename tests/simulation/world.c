@@ -333,6 +333,7 @@ static void start_broker(struct world *w)
     ledger_config_init(&config);
     config.heartbeat_ms = w->plan->heartbeat_ms;
     config.lease_ms = w->plan->lease_ms;
+    config.straggler = w->plan->straggler;
     config.settle_ms = 2 * config.heartbeat_ms + 500;
     config.nonce = w->parties[PARTY_BROKER].life;
     config.first_lease = (uint64_t)(WALL_MS + w->now_ms - START_MS) << 20;
