@@ -312,6 +312,30 @@ START_TEST(whatever_is_lost_every_trial_is_told_once)
 }
 END_TEST
 
+/* Behind a barrier a straggler holds up everybody, and its backup nobody. */
+START_TEST(a_straggler_gets_a_backup_where_workers_are_idle)
+{
+    struct space *space = open_space("nasbench201");
+    struct virtual_config config = base(space);
+    struct virtual_result r[2];
+
+    config.workers = 50;
+    config.limit_trials = 1000;
+    config.stragglers = 0.02;
+    config.generations = true;
+    config.generation_size = 50;
+    for (int i = 0; i < 2; i++) {
+        config.backups = i == 0 ? 0 : 3;
+        r[i] = run(&config);
+        ck_assert_uint_eq(r[i].evaluations, 1000);
+    }
+    ck_assert_double_lt(r[1].end_s, 0.5 * r[0].end_s);
+    for (int i = 0; i < 2; i++)
+        virtual_result_release(&r[i]);
+    space_close(&space);
+}
+END_TEST
+
 START_TEST(an_exhausted_space_ends_the_search_with_a_sentence)
 {
     struct bench_table *table = open_table("config,loss\na,3\nb,2\nc,1\n",
@@ -351,6 +375,7 @@ int main(void)
     tcase_add_test(tc, a_promotion_goes_on_where_the_trial_stopped);
     tcase_add_test(tc, a_message_takes_its_time_and_a_task_in_hand_hides_it);
     tcase_add_test(tc, whatever_is_lost_every_trial_is_told_once);
+    tcase_add_test(tc, a_straggler_gets_a_backup_where_workers_are_idle);
     tcase_add_test(tc, an_exhausted_space_ends_the_search_with_a_sentence);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);

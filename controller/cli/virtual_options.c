@@ -21,6 +21,7 @@ enum {
     KEY_AHEAD,
     KEY_DELAY,
     KEY_LOSS,
+    KEY_BACKUPS,
     KEY_HEARTBEAT,
     KEY_GENERATIONS,
     KEY_CSV,
@@ -108,6 +109,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_DELAY: c->delay_s = virtual_options_number(state, "delay", arg, 0, 1e6); return 0;
     case KEY_LOSS: c->loss = virtual_options_number(state, "loss", arg, 0, 0.9); return 0;
+    case KEY_BACKUPS: c->backups = virtual_options_number(state, "backups", arg, 0, 1e6); return 0;
     case KEY_HEARTBEAT:
         c->heartbeat_s = virtual_options_number(state, "heartbeat", arg, 0.001, 1e6);
         return 0;
@@ -153,8 +155,13 @@ const struct argp *virtual_options_argp(void)
         {"delay", KEY_DELAY, "SECONDS", 0,
          "of each message, on average: uniform from half to one and a half of it (0)", 3},
         {"loss", KEY_LOSS, "SHARE", 0, "share of the messages that are lost (0)", 3},
+        {"backups", KEY_BACKUPS, "FACTOR", 0,
+         "a job that runs so many times as long as the median gets a second copy on an idle worker "
+         "(0: none)",
+         3},
         {"heartbeat", KEY_HEARTBEAT, "SECONDS", 0,
-         "where messages are lost: how often each party says what it has (1)", 3},
+         "where messages are lost, or backups are given: how often each party says what it has (1)",
+         3},
         {"generations", KEY_GENERATIONS, "SIZE", 0,
          "with a barrier, for comparison: a new generation begins when the last of the one before "
          "has finished",

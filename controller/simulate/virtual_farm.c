@@ -321,6 +321,7 @@ static int connect_all(struct farm *f, struct why *why)
                                            .ahead = c->ahead,
                                            .delay_s = c->delay_s,
                                            .loss = c->loss,
+                                           .backups = c->backups,
                                            .heartbeat_s = c->heartbeat_s > 0 ? c->heartbeat_s : 1,
                                            .seed = c->seed,
                                            .seconds = begin_job,

@@ -31,7 +31,9 @@ struct virtual_config {
     uint32_t
         ahead; /* tasks that wait in each worker's hand, so that it need not wait for the next */
     double delay_s, loss; /* of messages: how long they take, and the share that never comes */
-    double heartbeat_s;   /* where messages are lost; 0: 1 */
+    double
+        backups; /* a job that runs so many times as long as the median gets a second copy on an idle worker; 0: none */
+    double heartbeat_s; /* where messages are lost, or stragglers have backups; 0: 1 */
     bool
         generations; /* the textbook's evolution: a new generation begins when the last of the one before has finished */
     uint32_t generation_size;

@@ -241,7 +241,9 @@ static void broker_hears(struct virtual_net *self, const struct happening *h)
         memset(&m.u.hello, 0, sizeof m.u.hello);
         fill_hello(self, h, &m.u.hello);
         break;
-    case WIRE_PUBLISH: m.u.publish = (struct wire_publish){.key = h->lease.key, .again = h->again}; break;
+    case WIRE_PUBLISH:
+        m.u.publish = (struct wire_publish){.key = h->lease.key, .again = h->again};
+        break;
     case WIRE_RESULT: m.u.result.lease = h->lease; break;
     default:
         m.u.leases.demand = EVERYTHING;
@@ -327,6 +329,7 @@ static int open_ledger(struct virtual_net *self)
 
     ledger_config_init(&config);
     config.heartbeat_ms = heartbeat_ms < 1 ? 1 : (uint32_t)heartbeat_ms;
+    config.straggler = self->config.backups;
     config.lease_ms =
         self->config.loss > 0 ? LEASE_BEATS * config.heartbeat_ms : 3 * config.heartbeat_ms;
     config.settle_ms = 0;
@@ -354,7 +357,7 @@ int virtual_net_create(struct virtual_net **out, const struct virtual_net_config
     if (self == NULL)
         return why_set(why, rc, "no memory for a virtual farm");
     self->config = *config;
-    self->heartbeat_s = config->loss > 0 ? config->heartbeat_s : FORTNIGHT_S;
+    self->heartbeat_s = config->loss > 0 || config->backups > 0 ? config->heartbeat_s : FORTNIGHT_S;
     self->turn_s = INFINITY;
     rng_seed_named(&self->rng, config->seed, "messages");
     self->workers = calloc(config->workers, sizeof *self->workers);

@@ -6,8 +6,8 @@
  *            comes of it, is the caller's.
  * It is not: a search (virtual_farm.h). It alone, of the controller, knows broker/ledger.h.
  *
- * Where no message is lost a heartbeat tells nothing, so there is one a fortnight only, and a simulation costs a handful of
- * messages a task.
+ * Where no message is lost and no straggler looked for, a heartbeat tells nothing, so there is one a fortnight only, and a
+ * simulation costs a handful of messages a task.
  */
 #ifndef NASFARM_VIRTUAL_NET_H
 #define NASFARM_VIRTUAL_NET_H
@@ -25,7 +25,8 @@ struct virtual_net_config {
     double
         delay_s; /* of each message, on average: uniform from half to one and a half of it, in order */
     double loss;        /* share of the messages that are lost */
-    double heartbeat_s; /* where messages are lost */
+    double backups;     /* the broker's factor for stragglers (ledger.h: straggler); 0: none */
+    double heartbeat_s; /* where messages are lost, or stragglers have backups */
     uint64_t seed;
     /* What an evaluation that begins now takes. *dies: its worker dies half way, and is back at once. */
     double (*seconds)(void *ctx, uint64_t trial, uint32_t rung, bool *dies);

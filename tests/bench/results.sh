@@ -48,7 +48,7 @@ for search in random/asha,eta=3 random/halving,eta=3,overlap=0,n=27 random/halvi
     scaling $search --space amoebanet --trials 60000 --seeds 50 --target 0.71
 done
 echo "## A barrier: 450 workers, log-normal durations (0.5), 2 % take 20 times as long; 20,000 trials"
-for generations in "" "--generations 450"; do
+for generations in "" "--generations 450" "--generations 450 --backups 4"; do
     # shellcheck disable=SC2086
     "$nasfarm" compare evolution --space amoebanet --workers 450 --trials 20000 --spread 0.5 --stragglers 0.02,20 \
         --seeds 10 --target 0.85 $generations | sed -n "s/^| evolution/| evolution $generations/p"
