@@ -72,7 +72,9 @@ static const struct argp_option argp_options[] = {
     {"ready-file", KEY_READY_FILE, "FILE", 0,
      "the same into a file, which appears when it is complete", 0},
     {"metrics", KEY_METRICS, "ADDRESS:PORT", 0,
-     "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: nowhere)", 0},
+     "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: "
+     "$NASFARM_METRICS, or nowhere)",
+     0},
     {"health", KEY_HEALTH, "ADDRESS:PORT", 0,
      "do not run, but ask the one whose --metrics that is: exit status 0 when it is well", 0},
     {"die-with-parent", KEY_DIE_WITH_PARENT, NULL, 0,
@@ -298,6 +300,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     if (options.health != NULL)
         return monitor_health("nasfarm-broker", options.health);
+    if (options.broker.metrics == NULL)
+        options.broker.metrics = monitor_default();
     log_open("nasfarm-broker", options.verbose ? LOG_DEBUG : LOG_INFO);
     raise_file_limit();
     if ((rc = broker_create(&broker, &options.broker, &why)) == FARM_OK) {

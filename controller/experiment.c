@@ -922,6 +922,7 @@ int experiment_commit(struct experiment *self, struct why *why)
 
     if (!self->in_txn)
         return FARM_OK;
+    int64_t began = clock_ns();
     if ((rc = begin(self, why)) != FARM_OK)
         return rc;
     rc = sync_population(self);
@@ -929,9 +930,16 @@ int experiment_commit(struct experiment *self, struct why *why)
         rc = put_snapshot(self);
     if (rc != FARM_OK) /* no memory: what is missing is put at the next try */
         return why_set(why, rc, "no memory to commit");
-    if ((rc = store_commit(self->store, why)) == FARM_OK)
+    if ((rc = store_commit(self->store, why)) == FARM_OK) {
         self->in_txn = false;
+        histogram_add(&self->commits, (double)(clock_ns() - began) * 1e-9);
+    }
     return rc;
+}
+
+const struct histogram *experiment_commits(const struct experiment *self)
+{
+    return &self->commits;
 }
 
 /* ---------------------------------------------------------------- looking */

@@ -9,6 +9,7 @@
 #ifndef NASFARM_EXPERIMENT_H
 #define NASFARM_EXPERIMENT_H
 
+#include "metrics.h"
 #include "space.h"
 #include "store.h"
 #include "strategy.h"
@@ -78,6 +79,8 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
 
 /* One durable transaction for all since the last; does nothing when there is nothing. */
 int experiment_commit(struct experiment *self, struct why *why);
+/* How long commits took since this experiment was opened. Borrowed. */
+const struct histogram *experiment_commits(const struct experiment *self);
 
 /* Trials that are proposed and not done, waiting ones (same graph as another pending one) left out: for publishing
  * again. visit returns false to stop; the task bytes are the visitor's to free. */

@@ -56,6 +56,7 @@ struct experiment {
 
     uint64_t snapshot_seq; /* events that the stored snapshot covers */
     bool in_txn;
+    struct histogram commits; /* how long they took */
     int broken; /* memory and transaction differ since this error: only opening again helps */
 };
 

@@ -16,6 +16,7 @@
 #include "experiment.h"
 
 struct farm;
+struct monitor;
 
 /* What the farm looks like from here, for reports. */
 struct farm_view {
@@ -59,6 +60,7 @@ struct farm_options {
     int64_t (*clock_ns)(
         void); /* for the utilisation, which is finer than a turn; NULL: clock_ns() */
     struct farm_watch watch;
+    struct monitor *monitor; /* served in the loop; borrowed. NULL: none */
 };
 
 /* Sends a message to the broker without waiting: FARM_OK; FARM_EBUSY: no connection, or it takes nothing now; or any

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "monitor.h"
 
 #define TURN_MESSAGES                                                                              \
     2000 /* taken from the socket before the turn goes on: bounds one transaction */
@@ -14,6 +15,8 @@ struct farm_loop {
     struct farm *farm;
     void *context, *socket;
     const volatile sig_atomic_t *stop;
+    struct monitor *monitor;
+    int64_t monitor_at_ms; /* when it wants to be called again */
 };
 
 static int send_to_broker(void *ctx, const struct wire_message *message)
@@ -44,6 +47,7 @@ int farm_loop_create(struct farm_loop **out, const struct farm_options *options,
     if (self == NULL)
         return why_set(why, FARM_ENOMEM, "no memory for the farm's connection");
     self->stop = options->stop;
+    self->monitor = options->monitor;
     wire_seed();
     if ((rc = farm_create(&self->farm, options, send_to_broker, self, why)) != FARM_OK ||
         (rc = connect_to(self, options->endpoint, why)) != FARM_OK) {
@@ -76,11 +80,19 @@ struct farm *farm_loop_farm(struct farm_loop *self)
 /* Sleeps until a message comes or something is due. */
 static int wait_for_something(struct farm_loop *self, struct why *why)
 {
-    int64_t ms = farm_due(self->farm) - clock_ms();
-    zmq_pollitem_t item = {self->socket, 0, ZMQ_POLLIN, 0};
+    int64_t now = clock_ms(), ms = farm_due(self->farm) - now;
+    zmq_pollitem_t items[2];
+    int n = 0;
+    if (self->monitor != NULL && self->monitor_at_ms - now < ms)
+        ms = self->monitor_at_ms - now;
     ms = ms < 0 ? 0 : ms < TURN_MS ? ms : TURN_MS;
-    if (zmq_poll(&item, farm_listens(self->farm) ? 1 : 0, (long)ms) < 0 && errno != EINTR)
+    if (farm_listens(self->farm))
+        items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
+    if (self->monitor != NULL)
+        items[n++] = (zmq_pollitem_t){NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0};
+    if (zmq_poll(items, n, (long)ms) < 0 && errno != EINTR)
         return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+    self->monitor_at_ms = clock_ms() + monitor_turn(self->monitor, TURN_MS);
     return FARM_OK;
 }
 

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +99,7 @@ static void become(const struct local *self, const char *const *argv, pid_t pare
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    unsetenv("NASFARM_METRICS"); /* that address is ours */
     execv(argv[0], (char *const *)argv);
     fprintf(stderr, "error: cannot start %s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -367,22 +367,4 @@ void local_stop(struct local **self, int64_t grace_ms)
     free(farm->log_file);
     free(farm);
     *self = NULL;
-}
-
-uint32_t local_cpus(void)
-{
-    cpu_set_t set;
-    uint32_t n = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        n = (uint32_t)CPU_COUNT(&set);
-    char line[64] = "", *end;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r"); /* "QUOTA PERIOD", or "max PERIOD" */
-    if (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        uint64_t quota = strtoull(line, &end, 10), period = strtoull(end, NULL, 10);
-        if (quota > 0 && period > 0 && (quota + period - 1) / period < n)
-            n = (uint32_t)((quota + period - 1) / period);
-    }
-    if (file != NULL)
-        fclose(file);
-    return n > 0 ? n : 1;
 }

@@ -38,7 +38,4 @@ void local_settled(struct local *self);
 /* Ends all: SIGTERM, up to grace_ms for them to go, SIGKILL. Sets *self to NULL; already NULL is fine. */
 void local_stop(struct local **self, int64_t grace_ms);
 
-/* CPUs this process may use: its affinity, and its control group's quota. At least 1. */
-uint32_t local_cpus(void);
-
 #endif

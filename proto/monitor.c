@@ -274,9 +274,22 @@ int monitor_ask(const char *address, const char *path, int timeout_ms, struct wh
     return rc;
 }
 
+const char *monitor_default(void)
+{
+    const char *address = getenv("NASFARM_METRICS");
+
+    return address != NULL && address[0] != '\0' ? address : NULL;
+}
+
 int monitor_health(const char *program, const char *address)
 {
     struct why why = {""};
+
+    if (address == NULL && (address = monitor_default()) == NULL) {
+        fprintf(stderr, "%s: whose health? Give its ADDRESS:PORT, or set NASFARM_METRICS\n",
+                program);
+        return 2;
+    }
 
     if (monitor_ask(address, "/healthz", HEALTH_MS, &why) == FARM_OK)
         return 0;

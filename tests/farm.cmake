@@ -7,6 +7,7 @@ set(farm_programs
     BIN_WORKER="$<TARGET_FILE:nasfarm-worker>"
     BIN_NASFARM="$<TARGET_FILE:nasfarm>")
 
+farm_test(quota farm_kit)
 farm_test(kill farm_kit store synthetic data)
 target_compile_definitions(test_kill PRIVATE ${farm_programs})
 add_dependencies(test_kill nasfarm nasfarm-broker nasfarm-worker)
@@ -70,3 +71,8 @@ farm_test(farm farm_kit store PkgConfig::JANSSON)
 target_compile_definitions(test_farm PRIVATE ${farm_programs})
 add_dependencies(test_farm nasfarm nasfarm-broker nasfarm-worker)
 set_tests_properties(farm PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
+
+# As Prometheus sees it; skipped, and said so, where there is none.
+add_test(NAME prometheus COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/prometheus.sh
+    $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
+set_tests_properties(prometheus PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)

@@ -118,6 +118,10 @@ static const struct {
     {"search --space nasbench201 --stem imagenet", 2, "it has no reduction cells for the stem"},
     {"search --space nasnet --stem thick", 2, "there is no stem 'thick'"},
     {"resume", 2, "which run?"},
+    {"health", 2, "whose health?"},
+    {"health 127.0.0.1:1", 1, "nothing answers at 127.0.0.1:1"},
+    {"health nowhere", 1, "must be ADDRESS:PORT"},
+    {"search --metrics nowhere", 2, "--metrics: \"nowhere\": must be ADDRESS:PORT"},
     {"resume nowhere", 2, "nowhere"},
     {"resume --epochs 3 nowhere", 2, "unrecognized option '--epochs'"},
     {"status", 2, "give a run's folder, or --broker ENDPOINT"},
@@ -268,6 +272,7 @@ START_TEST(a_search_runs_resumes_replays_and_exports)
     json_decref(net);
     expect("search --out run " SYNTHETIC, 2,
            "run already holds a search: go on with `nasfarm resume run`");
+    expect("search --out run --continue yes " SYNTHETIC, 0, "All trials are recorded already");
     expect("show run 40", 2, "there is no trial 40: the run has 0 .. 39");
     expect("show run seven", 2, "\"seven\" is no trial");
     expect("export run 3 --genotype", 0, "|+|");

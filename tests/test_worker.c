@@ -1239,6 +1239,23 @@ START_TEST(an_idle_worker_leaves_when_told_to)
 }
 END_TEST
 
+START_TEST(without_a_broker_it_leaves_when_told_to_wait_no_longer)
+{
+    char text[2000] = "";
+    FILE *said;
+
+    worker = start_raw(OPTIONS("--broker", "tcp://127.0.0.1:1", "--connect-timeout", "1",
+                               "--evaluator", "synthetic"),
+                       path("stderr"));
+    ck_assert_int_eq(ended(worker), 1);
+    ck_assert_ptr_nonnull(said = fopen(path("stderr"), "r"));
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, said), 0);
+    fclose(said);
+    ck_assert_msg(strstr(text, "no broker has answered at tcp://127.0.0.1:1 for 1 s") != NULL, "%s",
+                  text);
+}
+END_TEST
+
 START_TEST(a_killed_worker_takes_its_evaluations_with_it)
 {
     pid_t pid;
@@ -1352,6 +1369,7 @@ int main(void)
     tcase_add_test(tcase, sigterm_drains_what_waits_goes_back_what_runs_is_finished);
     tcase_add_test(tcase, sigterm_twice_hands_back_what_runs_too_and_kills_it);
     tcase_add_test(tcase, an_idle_worker_leaves_when_told_to);
+    tcase_add_test(tcase, without_a_broker_it_leaves_when_told_to_wait_no_longer);
     tcase_add_test(tcase, a_killed_worker_takes_its_evaluations_with_it);
     tcase_add_loop_test(tcase, a_wrong_command_line_ends_with_two_and_says_why, 0,
                         (int)(sizeof lines / sizeof lines[0]));

@@ -2,7 +2,7 @@
 #include <argp.h>
 #include <ctype.h>
 #include <errno.h>
-#include <sched.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
+#include "monitor.h"
+#include "quota.h"
 #include "supervisor_loop.h"
 
-#define EXIT_USAGE 2
-#define LONGEST_S  (40u * 86400u)
+#define EXIT_USAGE       2
+#define LONGEST_S        (40u * 86400u)
+#define SUPERVISOR_BYTES (32u << 20) /* beside the data: messages, results that are kept */
 
 const char *argp_program_version = "nasfarm-worker " NASFARM_VERSION;
 
@@ -49,7 +53,10 @@ enum {
     OPTION_FILE,
     OPTION_DIE,
     OPTION_AHEAD,
-    OPTION_DRAIN
+    OPTION_DRAIN,
+    OPTION_CONNECT,
+    OPTION_METRICS,
+    OPTION_HEALTH
 };
 
 static const struct argp_option options[] = {
@@ -64,13 +71,25 @@ static const struct argp_option options[] = {
      0},
     {"exec", OPTION_EXEC, "COMMAND", 0,
      "evaluate with this command: the task as JSON on its input, results as JSON lines", 0},
-    {"memory", OPTION_MEMORY, "MB", 0, "limit of one evaluation (default: none)", 0},
+    {"memory", OPTION_MEMORY, "MB", 0,
+     "limit of one evaluation (default: a slot's share of the control group's limit; none where "
+     "that "
+     "has none)",
+     0},
     {"time-limit", OPTION_TIME, "S", 0, "limit of one evaluation (default: none)", 0},
     {"stall", OPTION_STALL, "S", 0,
      "an evaluation without progress for so long is ended (default: 300; 0: never)", 0},
     {"idle-exit", OPTION_IDLE, "S", 0, "drain and end after so long without work", 0},
     {"drain-timeout", OPTION_DRAIN, "S", 0,
      "told to stop, hand back what still runs after so long (default: finish it)", 0},
+    {"connect-timeout", OPTION_CONNECT, "S", 0,
+     "end with status 1 when no broker answers for so long (default: keep trying)", 0},
+    {"metrics", OPTION_METRICS, "ADDRESS:PORT", 0,
+     "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: "
+     "$NASFARM_METRICS, or nowhere)",
+     0},
+    {"health", OPTION_HEALTH, "ADDRESS:PORT", 0,
+     "do not run, but ask the one whose --metrics that is: exit status 0 when it is well", 0},
     {"die-with-parent", OPTION_DIE, NULL, OPTION_HIDDEN,
      "end when the process that started this one ends", 0},
     {"verbose", 'v', NULL, 0, "say more", 0},
@@ -82,39 +101,6 @@ struct arguments {
     size_t n_specs;
     bool ahead_given, die_with_parent, verbose, train, needs_exec;
 };
-
-/* The first line of a file that holds numbers; "" when there is none. */
-static const char *read_line(const char *path, char line[64])
-{
-    FILE *f = fopen(path, "re");
-
-    line[0] = '\0';
-    if (f != NULL && fgets(line, 64, f) == NULL)
-        line[0] = '\0';
-    if (f != NULL)
-        (void)fclose(f);
-    return line;
-}
-
-/* CPUs this process may use: its affinity, and its control group's quota. At least 1. */
-static uint32_t usable_cpus(void)
-{
-    char line[64], *end;
-    unsigned long long quota, period;
-    cpu_set_t set;
-    uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
-
-    /* Version 2: "QUOTA PERIOD"; version 1: a file each. "max" reads as 0 and -1 as very much: no limit. */
-    quota = strtoull(read_line("/sys/fs/cgroup/cpu.max", line), &end, 10);
-    period = strtoull(end, NULL, 10);
-    if (line[0] == '\0') {
-        quota = strtoull(read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line), NULL, 10);
-        period = strtoull(read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line), NULL, 10);
-    }
-    if (period > 0 && quota > 0 && quota <= INT64_MAX && quota / period < n)
-        n = (uint32_t)((quota + period - 1) / period);
-    return n > 0 ? n : 1;
-}
 
 static uint32_t number(const struct argp_state *state, const char *option, const char *text,
                        uint32_t least, uint32_t most)
@@ -208,6 +194,9 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
     case OPTION_STALL: a->o.limits.stall_s = duration(state, "stall", arg, 0); break;
     case OPTION_IDLE: a->o.idle_exit_s = duration(state, "idle-exit", arg, 1); break;
     case OPTION_DRAIN: a->o.drain_timeout_s = duration(state, "drain-timeout", arg, 1); break;
+    case OPTION_CONNECT: a->o.connect_timeout_s = duration(state, "connect-timeout", arg, 1); break;
+    case OPTION_METRICS: a->o.metrics = arg; break;
+    case OPTION_HEALTH: exit(monitor_health("nasfarm-worker", arg));
     case OPTION_DIE: a->die_with_parent = true; break;
     case 'v': a->verbose = true; break;
     case ARGP_KEY_ARG: argp_error(state, "'%s': nothing is expected here", arg); break;
@@ -225,6 +214,20 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
+/* A slot's share of what this container may use, once the data is loaded: the evaluator that would go beyond fails alone,
+ * with its reason, where the kernel would kill any process here. */
+static void share_memory(struct supervisor_options *o)
+{
+    uint64_t all = quota_memory(""), used = quota_resident() + SUPERVISOR_BYTES, share;
+
+    if (all == 0 || o->limits.memory_mb > 0)
+        return;
+    share = (all > used ? all - used : 0) / o->slots >> 20;
+    o->limits.memory_mb = share > 0 ? (uint32_t)share : 1;
+    log_info("memory: %u MB an evaluation, of %" PRIu64 " MB that this control group may use",
+             o->limits.memory_mb, all >> 20);
+}
+
 /* HOST-PID, of the characters that a name may have. */
 static void default_name(char *name, size_t size)
 {
@@ -235,7 +238,12 @@ static void default_name(char *name, size_t size)
     for (char *p = host; *p != '\0'; p++)
         if (!isalnum((unsigned char)*p) && *p != '.' && *p != '-')
             *p = '-';
-    (void)snprintf(name, size, "%s-%d", host[0] != '\0' ? host : "worker", (int)getpid());
+    /* The first process of a container is always 1: a start of its own must not be taken for the one before. */
+    if (getpid() == 1)
+        (void)snprintf(name, size, "%s-%06x", host[0] != '\0' ? host : "worker",
+                       (unsigned)clock_wall_ms() & 0xffffff);
+    else
+        (void)snprintf(name, size, "%s-%d", host[0] != '\0' ? host : "worker", (int)getpid());
 }
 
 /* Both signals arrive as readable bytes, between turns; a child's end wakes the loop, too. */
@@ -292,13 +300,16 @@ int main(int argc, char **argv)
             return 1;
     }
     if (a.o.slots == 0)
-        a.o.slots = usable_cpus();
+        a.o.slots = quota_cpus("");
     if (!a.ahead_given)
         a.o.ahead = a.o.slots;
     if (a.o.name[0] == '\0')
         default_name(a.o.name, sizeof a.o.name);
     a.o.data = sets;
+    if (a.o.metrics == NULL)
+        a.o.metrics = monitor_default();
     if ((rc = open_data(&a, sets, &why)) == FARM_OK) {
+        share_memory(&a.o);
         if ((a.o.signals = open_signals()) < 0)
             rc = why_set(&why, FARM_EIO, "cannot take signals: %s", strerror(errno));
         else if ((rc = supervisor_loop_create(&supervisor, &a.o, &why)) == FARM_OK)

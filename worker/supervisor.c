@@ -11,6 +11,7 @@
 
 #include "checksum.h"
 #include "log.h"
+#include "metrics.h"
 #include "synthetic.h"
 
 #define TURN_MS        1000
@@ -23,6 +24,7 @@
 #define DRAIN_ACKS_MS  30000
 #define RESEND_TURN_MS 500 /* how often results are looked through for those to send again */
 #define BUCKETS        8192
+#define ALONE_MS       60000 /* between two sentences about a broker that does not answer */
 
 /* A task in hand, from its TASK to the ACK of its result. */
 struct hand {
@@ -57,6 +59,10 @@ struct supervisor {
     int64_t heard_ms, hello_at_ms, hello_wait_ms, beat_ms, beat_at_ms, taken_since_ms;
     uint64_t broker;
     bool said_lost;
+    int64_t alone_since_ms,
+        said_alone_ms; /* no broker answers; since when, and when we last said so */
+    uint64_t outcomes[OUTCOME_LOST + 1];
+    struct histogram evaluation;
 
     int stops; /* signals so far */
     bool draining;
@@ -301,6 +307,10 @@ static void finish(struct supervisor *self, struct hand *h, struct result *resul
     size_t len = 0;
 
     evaluator_destroy(&h->evaluator);
+    if (result->outcome >= OUTCOME_OK && result->outcome <= OUTCOME_LOST)
+        self->outcomes[result->outcome]++;
+    if (result->eval_s > 0)
+        histogram_add(&self->evaluation, result->eval_s);
     result->blob_crc32 = blob != NULL ? checksum_crc32(blob, blob_len) : 0;
     if (result->outcome != OUTCOME_OK)
         log_warn("trial %" PRIu64 ": %s: %s", h->lease.key.trial, outcome_name(result->outcome),
@@ -462,6 +472,7 @@ static void on_welcome(struct supervisor *self, const struct wire_welcome *w, in
     else if (self->said_lost)
         log_info("back at the broker %s", self->endpoint);
     self->said_lost = false;
+    self->alone_since_ms = 0;
     self->broker = w->broker;
     self->connected = true;
     self->taken_since_ms = 0;
@@ -580,7 +591,32 @@ static void miss_broker(struct supervisor *self, int64_t now)
         return;
     log_warn("the broker %s is silent; what runs goes on, results are kept", self->endpoint);
     self->said_lost = true;
+    self->alone_since_ms = self->said_alone_ms = now;
     disconnected(self, now);
+}
+
+int supervisor_ready(const struct supervisor *self, struct why *why)
+{
+    return self->connected ? FARM_OK : why_set(why, FARM_ENET, "no broker answers");
+}
+
+int supervisor_alone(struct supervisor *self, int64_t now, struct why *why)
+{
+    const char *whose = self->endpoint[0] != '\0' ? self->endpoint : self->options->broker_file;
+    int64_t alone_ms = now - self->alone_since_ms;
+
+    if (self->connected || self->alone_since_ms == 0)
+        return FARM_OK;
+    if (self->options->connect_timeout_s > 0 &&
+        alone_ms >= 1000 * (int64_t)self->options->connect_timeout_s)
+        return why_set(why, FARM_ENET, "no broker has answered at %s for %u s (--connect-timeout)",
+                       whose, self->options->connect_timeout_s);
+    if (now - self->said_alone_ms >= ALONE_MS) {
+        self->said_alone_ms = now;
+        log_warn("no broker has answered at %s for %" PRId64 " s; trying on", whose,
+                 alone_ms / 1000);
+    }
+    return FARM_OK;
 }
 
 /* ---- ending ---------------------------------------------------------------------------------------------------- */
@@ -715,6 +751,33 @@ void supervisor_turn(struct supervisor *self, int64_t now)
     limit_drain(self, now);
 }
 
+void supervisor_metrics(const struct supervisor *self, struct metrics *out)
+{
+    static const char results[] = "nasfarm_worker_results_total";
+    char labels[64];
+
+    metrics_family(out, "nasfarm_build_info", METRICS_GAUGE, "Which program this is.");
+    metrics_value(out, "nasfarm_build_info",
+                  "program=\"nasfarm-worker\",version=\"" NASFARM_VERSION "\"", 1);
+    metrics_gauge(out, "nasfarm_worker_connected", "1 while a broker answers.", self->connected);
+    metrics_gauge(out, "nasfarm_worker_draining", "1 once told to stop.", self->draining);
+    metrics_gauge(out, "nasfarm_worker_slots", "Evaluations at once.", self->options->slots);
+    metrics_gauge(out, "nasfarm_worker_running", "Evaluations under way.",
+                  (double)self->lists[HAND_RUNNING].n);
+    metrics_gauge(out, "nasfarm_worker_waiting", "Tasks waiting in hand.",
+                  (double)self->lists[HAND_WAITING].n);
+    metrics_gauge(out, "nasfarm_worker_kept", "Results that are not acknowledged yet.",
+                  (double)self->lists[HAND_FINISHED].n);
+    metrics_family(out, results, METRICS_COUNTER, "Evaluations that ended, by outcome.");
+    for (int outcome = OUTCOME_OK; outcome <= OUTCOME_LOST; outcome++) {
+        (void)snprintf(labels, sizeof labels, "outcome=\"%s\"",
+                       outcome_name((enum outcome)outcome));
+        metrics_value(out, results, labels, (double)self->outcomes[outcome]);
+    }
+    metrics_histogram(out, "nasfarm_worker_evaluation_seconds", "How long evaluations took.",
+                      &self->evaluation);
+}
+
 void supervisor_leave(struct supervisor *self, int64_t now)
 {
     send_plain(self, WIRE_GOODBYE, now);
@@ -738,6 +801,7 @@ int supervisor_create(struct supervisor **out, const struct supervisor_options *
     if (self->incarnation == 0)
         randombytes_buf(&self->incarnation, sizeof self->incarnation);
     self->hello_at_ms = self->idle_since_ms = self->heard_ms = now;
+    self->alone_since_ms = self->said_alone_ms = now;
     *out = self;
     return FARM_OK;
 }

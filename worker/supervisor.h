@@ -23,9 +23,11 @@ struct supervisor_options {
     bool synthetic;
     uint32_t least_ms, most_ms; /* of a synthetic evaluation; 0, 0: at once */
     struct evaluator_limits limits;
-    uint32_t idle_exit_s;     /* without work for so long: drain and end; 0: never */
-    uint32_t drain_timeout_s; /* draining, hand back what runs after so long; 0: never */
-    int signals;              /* signalfd of SIGTERM, SIGINT and SIGCHLD */
+    uint32_t idle_exit_s;       /* without work for so long: drain and end; 0: never */
+    uint32_t drain_timeout_s;   /* draining, hand back what runs after so long; 0: never */
+    uint32_t connect_timeout_s; /* without a broker for so long: an error; 0: keep trying */
+    const char *metrics;        /* ADDRESS:PORT of the pages of monitor.h; NULL: none */
+    int signals;                /* signalfd of SIGTERM, SIGINT and SIGCHLD */
 };
 
 /* Sends a message to the broker without waiting: FARM_OK, or any error: it is not there now. The message is the
@@ -59,6 +61,12 @@ size_t supervisor_fds(const struct supervisor *self, struct pollfd *fds);
 bool supervisor_greets(const struct supervisor *self, int64_t now_ms);
 /* True when a drain is done: nothing runs, and what was finished is acknowledged, or nobody came for it. */
 bool supervisor_drained(struct supervisor *self, int64_t now_ms);
+/* Says once a minute that no broker answers. FARM_ENET once that has lasted for connect_timeout_s. */
+int supervisor_alone(struct supervisor *self, int64_t now_ms, struct why *why);
+/* FARM_OK while a broker answers. */
+int supervisor_ready(const struct supervisor *self, struct why *why);
+struct metrics;
+void supervisor_metrics(const struct supervisor *self, struct metrics *out);
 /* Says GOODBYE. */
 void supervisor_leave(struct supervisor *self, int64_t now_ms);
 

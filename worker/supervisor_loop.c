@@ -11,8 +11,11 @@
 
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
+#include "monitor.h"
 
 #define TURN_MESSAGES 1000
+#define MONITOR_MS    60000
 
 struct supervisor_loop {
     const struct supervisor_options *options;
@@ -21,6 +24,8 @@ struct supervisor_loop {
     char endpoint[256];
     struct pollfd *fds; /* of the evaluators */
     zmq_pollitem_t *items;
+    struct monitor *monitor;
+    int64_t monitor_at_ms; /* when it wants to be called again */
 };
 
 static int send_to_broker(void *ctx, const struct wire_message *message)
@@ -92,6 +97,10 @@ static int wait_for_something(struct supervisor_loop *self, int64_t now, struct 
 
     self->items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
     self->items[n++] = (zmq_pollitem_t){NULL, self->options->signals, ZMQ_POLLIN, 0};
+    if (self->monitor != NULL) {
+        self->items[n++] = (zmq_pollitem_t){NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0};
+        ms = self->monitor_at_ms - now < ms ? self->monitor_at_ms - now : ms;
+    }
     for (size_t i = 0; i < n_fds; i++)
         self->items[n++] = (zmq_pollitem_t){NULL, self->fds[i].fd, ZMQ_POLLIN, 0};
     if (zmq_poll(self->items, n, ms > 0 ? (long)ms : 0) < 0 && errno != EINTR)
@@ -114,6 +123,9 @@ int supervisor_loop_run(struct supervisor_loop *self, struct why *why)
         if (supervisor_greets(self->supervisor, now))
             read_endpoint(self);
         supervisor_turn(self->supervisor, now);
+        self->monitor_at_ms = now + monitor_turn(self->monitor, MONITOR_MS);
+        if (rc == FARM_OK)
+            rc = supervisor_alone(self->supervisor, now, why);
     }
     supervisor_leave(self->supervisor, now);
     return rc;
@@ -137,6 +149,24 @@ static int connect_to(struct supervisor_loop *self, struct why *why)
     return FARM_OK;
 }
 
+static void write_metrics(struct metrics *out, void *ctx)
+{
+    supervisor_metrics(((struct supervisor_loop *)ctx)->supervisor, out);
+}
+
+static int is_ready(void *ctx, struct why *why)
+{
+    return supervisor_ready(((struct supervisor_loop *)ctx)->supervisor, why);
+}
+
+static int open_monitor(struct supervisor_loop *self, const char *address, struct why *why)
+{
+    const struct monitor_pages pages = {write_metrics, is_ready, self};
+    int rc = address != NULL ? monitor_open(&self->monitor, address, &pages, why) : FARM_OK;
+
+    return rc == FARM_OK ? rc : why_prefix(why, rc, "--metrics");
+}
+
 int supervisor_loop_create(struct supervisor_loop **out, const struct supervisor_options *options,
                            struct why *why)
 {
@@ -145,7 +175,7 @@ int supervisor_loop_create(struct supervisor_loop **out, const struct supervisor
     int rc;
 
     if (self == NULL || (self->fds = calloc(n_fds + 1, sizeof *self->fds)) == NULL ||
-        (self->items = calloc(2 + n_fds, sizeof *self->items)) == NULL) {
+        (self->items = calloc(3 + n_fds, sizeof *self->items)) == NULL) {
         supervisor_loop_destroy(&self);
         return why_set(why, FARM_ENOMEM, "out of memory for %u slots", options->slots);
     }
@@ -153,7 +183,8 @@ int supervisor_loop_create(struct supervisor_loop **out, const struct supervisor
     wire_seed();
     if ((rc = supervisor_create(&self->supervisor, options, self->endpoint, send_to_broker, self,
                                 clock_ms(), why)) != FARM_OK ||
-        (rc = connect_to(self, why)) != FARM_OK)
+        (rc = connect_to(self, why)) != FARM_OK ||
+        (rc = open_monitor(self, options->metrics, why)) != FARM_OK)
         supervisor_loop_destroy(&self);
     else
         *out = self;
@@ -166,6 +197,7 @@ void supervisor_loop_destroy(struct supervisor_loop **self)
 
     if (loop == NULL)
         return;
+    monitor_close(&loop->monitor);
     supervisor_destroy(&loop->supervisor);
     if (loop->socket != NULL)
         zmq_close(loop->socket);

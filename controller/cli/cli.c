@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor.h"
+
 const struct command cli_commands[] = {
     {"search", "[OPTION...]", "search a network: the main job", cmd_search},
     {"resume", "DIR", "go on with a search that was stopped or killed, or give it more trials",
@@ -23,6 +25,8 @@ const struct command cli_commands[] = {
     {"net", "list|cost|draw|train NAME", "the networks that papers are known for", cmd_net},
     {"simulate", "[OPTION...]", "a search on virtual workers in virtual time", cmd_simulate},
     {"compare", "STRATEGY...", "strategies over many seeds on virtual farms", cmd_compare},
+    {"health", "[ADDRESS:PORT]", "whether a program of a farm that serves its state is well",
+     cmd_health},
     {"version", "", "which version this is", cmd_version},
     {"help", "[COMMAND]", "this list, or a command's options", cmd_help},
     {0},
@@ -61,6 +65,17 @@ int cmd_version(int argc, char **argv)
         printf(json ? "{\"name\":\"nasfarm\",\"version\":\"%s\"}\n" : "nasfarm %s\n",
                NASFARM_VERSION);
     return CLI_OK;
+}
+
+int cmd_health(int argc, char **argv)
+{
+    if (argc == 1 || (argc == 2 && argv[1][0] != '-'))
+        return monitor_health("nasfarm", argc == 2 ? argv[1] : NULL);
+    printf(
+        "Usage: nasfarm health [ADDRESS:PORT]\n"
+        "Asks the program whose --metrics that is (default: $NASFARM_METRICS) for /healthz. Exit "
+        "codes: 0 well, 1 not.\n");
+    return argc == 2 && strcmp(argv[1], "--help") == 0 ? CLI_OK : CLI_USAGE;
 }
 
 int cmd_help(int argc, char **argv)

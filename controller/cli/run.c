@@ -15,10 +15,13 @@
 #include "export.h"
 #include "farm_loop.h"
 #include "files.h"
+#include "gauges.h"
 #include "found.h"
 #include "live.h"
 #include "local.h"
 #include "log.h"
+#include "monitor.h"
+#include "quota.h"
 #include "scheduler.h"
 
 #define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
@@ -37,6 +40,8 @@ struct run {
     struct local *local;
     struct farm_loop *farm;
     struct live *live;
+    struct monitor *monitor;
+    struct gauges gauges;
     struct wire_data data;
     struct space_config space; /* of a new search, but for the data's part */
     char log_file[600];
@@ -192,7 +197,9 @@ static void on_turn(const struct farm_view *view, int64_t now_ms, void *ctx)
 static void on_result(const struct wire_key *key, const struct result *result, const char *worker,
                       void *ctx)
 {
-    live_result(((struct run *)ctx)->live, key, result, worker);
+    struct run *self = ctx;
+    gauges_result(&self->gauges, result);
+    live_result(self->live, key, result, worker);
 }
 
 static void on_progress(const struct wire_key *key, const struct progress *progress,
@@ -206,10 +213,33 @@ static const char *or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
+static void write_metrics(struct metrics *out, void *ctx)
+{
+    struct run *self = ctx;
+    gauges_metrics(&self->gauges, farm_view(farm_loop_farm(self->farm)), self->experiment, out);
+}
+
+static int is_ready(void *ctx, struct why *why)
+{
+    struct run *self = ctx;
+    if (farm_view(farm_loop_farm(self->farm))->connected)
+        return FARM_OK;
+    return why_set(why, FARM_ENET, "no broker answers");
+}
+
+static int open_monitor(struct run *self, struct why *why)
+{
+    const struct monitor_pages pages = {write_metrics, is_ready, self};
+    if (self->show.metrics == NULL)
+        return FARM_OK;
+    int rc = monitor_open(&self->monitor, self->show.metrics, &pages, why);
+    return rc == FARM_OK ? rc : why_prefix(why, rc, "--metrics");
+}
+
 static int start_local(struct run *self, struct why *why)
 {
     const struct run_config *c = &self->config;
-    uint32_t workers = c->workers > 0 ? c->workers : 1, cpus = local_cpus();
+    uint32_t workers = c->workers > 0 ? c->workers : 1, cpus = quota_cpus("");
     struct local_options options = {.data = c->data,
                                     .evaluator = or_null(c->evaluator),
                                     .exec = or_null(c->exec),
@@ -255,7 +285,9 @@ static int wait_for_data(struct run *self, const char *name, struct why *why)
 static int open_farm(struct run *self, const char *run_name, uint64_t id, const char *data_name,
                      struct why *why)
 {
-    int rc;
+    int rc = open_monitor(self, why);
+    if (rc != FARM_OK)
+        return rc;
     if (self->config.broker[0] == '\0' && (rc = start_local(self, why)) != FARM_OK)
         return rc;
     struct farm_options options = {
@@ -264,6 +296,7 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
         .final = !self->config.no_final,
         .attempts = self->config.attempts,
         .stop = &stop_requests,
+        .monitor = self->monitor,
         .watch = {.turn = on_turn, .result = on_result, .progress = on_progress, .ctx = self}};
     snprintf(options.name, sizeof options.name, "%.50s-%08" PRIx32, run_name, (uint32_t)id);
     copy_text(options.data_name, sizeof options.data_name, data_name);
@@ -278,6 +311,7 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
 
 static void close_all(struct run *self)
 {
+    monitor_close(&self->monitor);
     farm_loop_destroy(&self->farm);
     local_stop(&self->local, stop_requests > 1 ? 0 : STOP_GRACE_MS);
     live_destroy(&self->live);
@@ -571,9 +605,17 @@ static void leave_no_trace(const struct run *self)
         rmdir(self->dir);
 }
 
+/* An image serves its pages unless told otherwise. */
+static const char *metrics_address(const struct settings *settings)
+{
+    return settings->metrics[0] != '\0' ? settings->metrics : monitor_default();
+}
+
 static int start(const char *dir, const struct settings *settings, bool trains)
 {
-    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}, .trains = trains};
+    struct run self = {.dir = dir,
+                       .show = {settings->json, settings->quiet, metrics_address(settings)},
+                       .trains = trains};
     struct why why = {""};
     copy_text(self.config.broker, sizeof self.config.broker, settings->broker);
     copy_text(self.config.evaluator, sizeof self.config.evaluator, settings->evaluator);
@@ -611,8 +653,20 @@ static int start(const char *dir, const struct settings *settings, bool trains)
     return code;
 }
 
+/* Whether the folder holds a search. */
+static bool holds_search(const char *dir)
+{
+    struct store *there = NULL;
+    struct why why;
+    bool holds = store_open(&there, dir, STORE_READ, NULL, &why) != FARM_ENOTFOUND;
+    store_close(&there);
+    return holds;
+}
+
 int run_search(const char *dir, const struct settings *settings)
 {
+    if (settings->go_on && holds_search(dir))
+        return run_resume(dir, settings);
     return start(dir, settings, false);
 }
 
@@ -699,7 +753,8 @@ static int prepare_resume(struct run *self, const struct settings *s, bool *noth
 
 int run_resume(const char *dir, const struct settings *settings)
 {
-    struct run self = {.dir = dir, .show = {settings->json, settings->quiet}};
+    struct run self = {.dir = dir,
+                       .show = {settings->json, settings->quiet, metrics_address(settings)}};
     struct why why = {""};
     bool nothing_left = false;
     int code = CLI_FAILED;

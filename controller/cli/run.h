@@ -21,6 +21,7 @@ struct run_config {
 
 struct run_show {
     bool json, quiet;
+    const char *metrics; /* ADDRESS:PORT to serve pages at; NULL: nowhere */
 };
 
 /* Where nobody named the run: after its data and what is searched or trained, and a number when that is taken. Fills

@@ -112,6 +112,10 @@ const struct setting settings_table[] = {
      "[NAME=]FORMAT[:PATH]: digits, idx:DIR, cifar:PATH, npz:FILE, npy:X,Y, csv:FILE; with "
      "--broker a NAME that workers offer",
      GROUP_RUN},
+    {"continue", "yes|no", SETTING_FLAG, AT(go_on), 0, 0, 1, "no",
+     "when --out holds a search already, go on with it as `nasfarm resume` does, and ignore "
+     "what that does not take",
+     GROUP_RUN},
     {"trials", "N", SETTING_COUNT, AT(trials), 0, 1, U64, "300", "genomes to evaluate", GROUP_RUN},
     {"seed", "N", SETTING_COUNT, AT(seed), 0, 0, U64, "1", "of everything random", GROUP_RUN},
     {"no-final", "yes|no", SETTING_FLAG, AT(no_final), 0, 0, 1, "no",
@@ -206,6 +210,10 @@ const struct setting settings_table[] = {
     {"no-sync", "yes|no", SETTING_FLAG, AT(no_sync), 0, 0, 1, "no",
      "do not wait for the disk: loses results on a power cut; for benchmarks", GROUP_FARM},
 
+    {"metrics", "ADDRESS:PORT", SETTING_TEXT, TEXT(metrics), NULL,
+     "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: "
+     "$NASFARM_METRICS, or nowhere)",
+     GROUP_SHOW},
     {"json", "yes|no", SETTING_FLAG, AT(json), 0, 0, 1, "no",
      "one JSON object a line on standard output", GROUP_SHOW},
     {"quiet", "yes|no", SETTING_FLAG, AT(quiet), 0, 0, 1, "no", "no progress", GROUP_SHOW},

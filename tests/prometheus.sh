@@ -1,0 +1,89 @@
+#!/bin/bash
+# prometheus.sh - a farm as Prometheus sees it: promtool accepts what broker, controller and worker serve, and a server
+# scrapes them and answers a query for the busy share.
+#
+#   usage: prometheus.sh NASFARM BROKER WORKER         exit 77: there is no prometheus here (it says so)
+set -euo pipefail
+nasfarm=$1 broker=$2 worker=$3
+for tool in promtool prometheus; do
+    command -v $tool >/dev/null || {
+        echo "prometheus.sh: NOT TESTED: there is no $tool here (apt-get install prometheus)" >&2
+        exit 77
+    }
+done
+
+dir=$(mktemp -d)
+pids=()
+finish() {
+    kill "${pids[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$dir"
+}
+trap finish EXIT
+fail() {
+    echo "prometheus.sh: $*" >&2
+    tail -n 5 "$dir"/*.log >&2
+    exit 1
+}
+# free_ports N: that many ports that nobody uses now, on one line.
+free_ports() {
+    local n=0 port
+    while [ $n -lt "$1" ]; do
+        port=$((20000 + RANDOM % 12000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo -n "$port "
+            n=$((n + 1))
+        fi
+    done
+}
+# until_true SECONDS COMMAND...
+until_true() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+page() { # page PORT PATH
+    exec 3<>"/dev/tcp/127.0.0.1/$1"
+    printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "$2" >&3
+    sed '1,/^\r$/d' <&3
+    exec 3>&-
+}
+
+read -r zmq at_broker at_worker at_search at_server <<<"$(free_ports 5)"
+"$broker" --listen tcp://127.0.0.1:$zmq --heartbeat 200 --metrics 127.0.0.1:$at_broker 2>"$dir/broker.log" &
+pids+=($!)
+"$worker" --broker tcp://127.0.0.1:$zmq --data digits --evaluator synthetic:20-60 --slots 2 \
+    --metrics 127.0.0.1:$at_worker 2>"$dir/worker.log" &
+pids+=($!)
+"$nasfarm" search --broker tcp://127.0.0.1:$zmq --out "$dir/run" --trials 100000 --strategy random \
+    --metrics 127.0.0.1:$at_search >"$dir/search.log" 2>&1 &
+pids+=($!)
+for port in $at_broker $at_worker $at_search; do
+    until_true 30 "$nasfarm" health 127.0.0.1:$port || fail "nobody is well at port $port"
+done
+for port in $at_broker $at_worker $at_search; do
+    page $port /metrics >"$dir/page"
+    promtool check metrics <"$dir/page" || fail "promtool does not accept the page of port $port"
+done
+
+cat >"$dir/prometheus.yml" <<END
+global: {scrape_interval: 1s}
+scrape_configs:
+  - {job_name: farm, static_configs: [{targets: ["127.0.0.1:$at_broker", "127.0.0.1:$at_worker", "127.0.0.1:$at_search"]}]}
+END
+prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" \
+    --web.listen-address=127.0.0.1:$at_server 2>"$dir/server.log" &
+pids+=($!)
+ask() { promtool query instant "http://127.0.0.1:$at_server" "$1"; }
+answers() { ask "$1" 2>/dev/null | grep -q ' => '; }
+until_true 60 answers 'rate(nasfarm_broker_slot_busy_seconds_total[10s])' || fail "Prometheus has scraped nothing"
+ask 'rate(nasfarm_broker_slot_busy_seconds_total[10s]) / rate(nasfarm_broker_slot_seconds_total[10s])' |
+    awk '/=>/ {n++; for (i = 1; i <= NF; i++) if ($i == "=>") share = $(i + 1)} END {print "busy share:", share; exit !(n == 1 && share > 0.5 && share <= 1)}' ||
+    fail "the busy share is not what a search keeps it at"
+until_true 20 answers 'nasfarm_trials_done > 10' || fail "the controller's trials are not counted"
+until_true 20 answers 'nasfarm_broker_slots_wanted > 2' || fail "more workers would help, but the broker does not say so"
+until_true 20 answers 'histogram_quantile(0.5, nasfarm_worker_evaluation_seconds_bucket) < 0.1' || fail "no evaluation is timed"
+echo "1 passed, 0 failed"
