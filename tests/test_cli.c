@@ -272,7 +272,7 @@ START_TEST(a_search_runs_resumes_replays_and_exports)
     json_decref(net);
     expect("search --out run " SYNTHETIC, 2,
            "run already holds a search: go on with `nasfarm resume run`");
-    expect("search --out run --continue yes " SYNTHETIC, 0, "All trials are recorded already");
+    expect("search --out run --continue " SYNTHETIC, 0, "All trials are recorded already");
     expect("show run 40", 2, "there is no trial 40: the run has 0 .. 39");
     expect("show run seven", 2, "\"seven\" is no trial");
     expect("export run 3 --genotype", 0, "|+|");
