@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rng.h"
+#include "rung.h"
 #include "scheduler.h"
 
 static struct scheduler *made(const char *name, const char *options, uint32_t epochs)
@@ -188,6 +189,42 @@ START_TEST(halves_as_in_the_worked_examples)
     for (uint32_t i = 0; i < 5; i++)
         ck_assert_uint_eq(b.n[0][i], 16u >> i);
     ck_assert(c.n[0][0] == 10 && c.n[0][1] == 3 && c.n[0][2] == 1 && c.n[1][0] == 10);
+}
+END_TEST
+
+/* Against the definition, with many that are equal: past the size of a piece, and of a few. */
+START_TEST(a_rung_of_thousands_knows_order_and_rank)
+{
+    enum { MANY = 4000 };
+    static double fitness[MANY];
+    static bool gone[MANY];
+    struct rung rung = {0};
+    struct rng rng;
+
+    rng_seed(&rng, 3);
+    for (size_t n = 1; n <= MANY; n++) {
+        const struct rung_entry *best;
+        size_t rank = SIZE_MAX, expected = 0, who = SIZE_MAX;
+
+        fitness[n - 1] = (double)rng_below(&rng, 100);
+        ck_assert_int_eq(rung_add(&rung, n - 1, fitness[n - 1]), FARM_OK);
+        best = rung_best_waiting(&rung, &rank);
+        for (size_t i = 0; i < n; i++) /* of equal ones the earlier is better */
+            if (!gone[i] && (who == SIZE_MAX || fitness[i] > fitness[who]))
+                who = i;
+        for (size_t i = 0; i < n; i++)
+            expected += fitness[i] > fitness[who] || (fitness[i] == fitness[who] && i < who);
+        ck_assert_uint_eq(best->trial, who);
+        ck_assert_uint_eq(rank, expected);
+        if (n % 3 == 0) {
+            rung_promote_best(&rung);
+            gone[who] = true;
+        }
+    }
+    for (size_t i = 1; i < MANY; i++)
+        ck_assert(rung_at(&rung, i - 1)->fitness <= rung_at(&rung, i)->fitness);
+    ck_assert(rung_percentile(&rung, 0) == rung_at(&rung, 0)->fitness);
+    rung_release(&rung);
 }
 END_TEST
 
@@ -532,6 +569,7 @@ int main(void)
     tcase_add_test(tc, plays_the_preprints_brackets_too);
     tcase_add_test(tc, costs_what_the_worked_examples_cost);
     tcase_add_test(tc, halves_as_in_the_worked_examples);
+    tcase_add_test(tc, a_rung_of_thousands_knows_order_and_rank);
     tcase_add_test(tc, waits_for_a_rung_only_where_it_is_told_to);
     tcase_add_test(tc, goes_on_with_what_there_is_when_no_trial_is_left_to_begin);
     tcase_add_test(tc, stops_whom_the_worked_example_stops);

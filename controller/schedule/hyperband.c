@@ -123,7 +123,7 @@ static size_t survivors(const struct hyperband *h, const struct round *r)
 {
     size_t n = r->results.n / h->eta, k = 0;
 
-    while (k < n && isfinite(r->results.all[r->results.n - 1 - k].fitness))
+    while (k < n && isfinite(rung_at(&r->results, r->results.n - 1 - k)->fitness))
         k++;
     return k;
 }
@@ -137,7 +137,7 @@ static const struct rung_entry *sends_on(const struct scheduler *self, const str
     if (r->n_going > 0)
         return &r->going[r->n_going - 1];
     if (r->rung + 1 < self->ladder.n && is_complete(r, may_begin) && survivors(h, r) > 0)
-        return &r->results.all[r->results.n - 1];
+        return rung_at(&r->results, r->results.n - 1);
     return NULL;
 }
 
@@ -219,8 +219,8 @@ static int move_up(struct hyperband *h, struct round *r)
 
     if ((r->going = malloc((n > 0 ? n : 1) * sizeof *r->going)) == NULL)
         return FARM_ENOMEM;
-    if (n > 0 && r->results.all != NULL)
-        memcpy(r->going, r->results.all + r->results.n - n, n * sizeof *r->going);
+    for (size_t i = 0; i < n; i++)
+        r->going[i] = *rung_at(&r->results, r->results.n - n + i);
     r->n_going = n;
     rung_release(&r->results);
     r->rung++;

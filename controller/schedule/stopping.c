@@ -268,7 +268,8 @@ static int tell_curve(struct scheduler *self, uint64_t trial, uint32_t rung, boo
     if (on && top->n > 0 && c->n >= scheduler_option(self, "points")) {
         double deviation, end = predict(self, c, &deviation);
 
-        on = end + scheduler_option(self, "margin") * deviation >= top->all[top->n - 1].fitness;
+        on =
+            end + scheduler_option(self, "margin") * deviation >= rung_at(top, top->n - 1)->fitness;
     }
     if (!on)
         end_curve(s, c);
