@@ -33,6 +33,8 @@ static const struct field top_fields[] = {
     {"paused_bytes", U64, C(paused_bytes), 0},
     {"start_from", TEXT, C(start_from), sizeof((struct experiment_config *)NULL)->start_from},
     {"trials", U64, C(trials), 0},
+    {"objective", TEXT, C(objective), sizeof((struct experiment_config *)NULL)->objective},
+    {"max_latency_us", REAL, C(max_latency_us), INFINITY},
     {"max_params", U64, C(max_params), 0},
     {"max_macs", U64, C(max_macs), 0},
     {"max_activation_bytes", U64, C(max_activation_bytes), 0},

@@ -51,6 +51,10 @@ int experiment_reset(struct experiment *self, struct why *why)
         return rc;
     rc = strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
                          self->space, self->config.seed, why);
+    if (rc == FARM_OK)
+        rc = objectives_parse(&self->objectives, c->objective, c->max_latency_us, why);
+    if (rc == FARM_OK)
+        rc = objectives_serve(&self->objectives, self->strategy, c->strategy, why);
     if (rc != FARM_OK || self->config.start_from[0] == '\0')
         return rc;
     rc = known_read(self->space, self->config.start_from, begin_with, self->strategy, why);
@@ -549,6 +553,8 @@ void tally_proposal(struct tally *self, uint32_t redraws)
 
 static bool is_better(const struct tally *self, const struct event *e)
 {
+    if (e->violation > 0)
+        return false; /* no answer */
     if (isnan(self->best_fitness) || e->rung != self->best_rung)
         return isnan(self->best_fitness) || e->rung > self->best_rung;
     return e->fitness > self->best_fitness ||
@@ -571,19 +577,24 @@ void tally_result(struct tally *self, const struct event *event, bool again)
 
 int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event)
 {
-    bool ok = event->outcome == OUTCOME_OK;
-    const struct observation observation = {
-        .trial = event->trial,
-        .genome = t->record.genome,
-        .again = t->again,
-        .ok = ok,
-        .fitness = event->fitness,
-        .budget = scheduler_ladder(self->scheduler)->budget[event->rung]};
-    int rc = strategy_tell(self->strategy, &observation);
+    bool many = strategy_takes_objectives(self->strategy);
+    bool ok = event->outcome == OUTCOME_OK && (many || event->violation <= 0);
+    struct observation observation = {.trial = event->trial,
+                                      .genome = t->record.genome,
+                                      .again = t->again,
+                                      .ok = ok,
+                                      .fitness = event->fitness,
+                                      .budget =
+                                          scheduler_ladder(self->scheduler)->budget[event->rung],
+                                      .violation = event->violation,
+                                      .n_objectives = many ? event->n_objectives : 0};
+    int rc;
 
-    return rc == FARM_OK
-               ? scheduler_tell(self->scheduler, event->trial, event->rung, ok, event->fitness)
-               : rc;
+    memcpy(observation.objective, event->objective, sizeof observation.objective);
+    if ((rc = strategy_tell(self->strategy, &observation)) != FARM_OK)
+        return rc;
+    return scheduler_tell(self->scheduler, event->trial, event->rung, ok && event->violation <= 0,
+                          event->fitness);
 }
 
 /* One that fails on a higher rung keeps the result that it had. */
@@ -602,6 +613,26 @@ static void fill_record(struct pending_trial *t, const struct result *result, co
     (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
 }
 
+/* What the search wants of the result, into the event. A result without it is a failure, and says so. */
+static void judge(const struct experiment *self, const struct pending_trial *t,
+                  struct result *result, struct event *event)
+{
+    struct trial_record record = t->record;
+    struct why why;
+
+    record.result = *result;
+    if (result->outcome != OUTCOME_OK || objectives_plain(&self->objectives))
+        return;
+    if (objectives_of(&self->objectives, &record, event->objective, &event->violation, &why) !=
+        FARM_OK) {
+        result->outcome = event->outcome = OUTCOME_REJECTED;
+        (void)snprintf(result->reason, sizeof result->reason, "%.255s", why.text);
+        return;
+    }
+    event->fitness = event->objective[0];
+    event->n_objectives = self->objectives.n > 1 ? self->objectives.n : 0;
+}
+
 /* One pending trial has its result: told to the journal, the store, the strategy and the scheduler. */
 static int finish(struct experiment *self, struct pending_trial *t, const struct result *result,
                   const char *worker, uint64_t known_from)
@@ -612,9 +643,11 @@ static int finish(struct experiment *self, struct pending_trial *t, const struct
                           .outcome = result->outcome,
                           .fitness = result->fitness,
                           .known_from = known_from};
+    struct result judged = *result;
     int rc;
 
-    fill_record(t, result, worker, known_from);
+    judge(self, t, &judged, &event);
+    fill_record(t, &judged, worker, known_from);
     if ((rc = store_append_event(self->store, &event)) != FARM_OK ||
         (rc = store_put_trial(self->store, &t->record)) != FARM_OK ||
         (rc = tell_both(self, t, &event)) != FARM_OK)

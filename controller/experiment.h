@@ -27,8 +27,11 @@ struct experiment_config {
     uint64_t trials;       /* how many to propose in all (known genomes included) */
     struct recipe recipe;  /* of every search evaluation */
     struct recipe final_recipe;                          /* of the best one, at the end */
+    char objective[192];                                 /* objectives.h; "": accuracy */
     uint64_t max_params, max_macs, max_activation_bytes; /* 0: no constraint */
-    struct wire_data data;                               /* what the graphs are made for */
+    double
+        max_latency_us; /* of what an evaluation measures: past it a trial is no answer; 0: no constraint */
+    struct wire_data data;  /* what the graphs are made for */
     char data_spec[512];    /* how local workers open it; "" with a remote farm */
     bool train_known_again; /* do not take over results of identical graphs */
     uint32_t redraws; /* a proposal whose network is known is thrown away, so many times in a row */

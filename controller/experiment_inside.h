@@ -3,6 +3,7 @@
 #define NASFARM_EXPERIMENT_INSIDE_H
 
 #include "experiment.h"
+#include "objectives.h"
 #include "paused_set.h"
 #include "pending.h"
 #include "scheduler.h"
@@ -42,6 +43,7 @@ struct experiment {
     struct store *store;
     struct space *space;
     struct strategy *strategy;
+    struct objectives objectives;
     struct scheduler *scheduler;
     struct paused_set paused;
     struct genome *asked; /* the last proposal */

@@ -52,7 +52,8 @@ struct farm_options {
     uint64_t incarnation;           /* of this process; 0: drawn */
     uint64_t experiment;            /* the experiment's id */
     char data_name[LIMIT_NAME + 1]; /* data set that its tasks need; "": none in particular */
-    uint32_t attempts; /* of an evaluation that failed in a way that may be the worker's doing; 0: 2 */
+    uint32_t
+        attempts; /* of an evaluation that failed in a way that may be the worker's doing; 0: 2 */
     uint32_t
         pause_ms; /* between two tries to commit to a store that refuses (a full disk); 0: 3000 */
     bool final;   /* at the end train the best one and test it */

@@ -446,6 +446,11 @@ static void add_to_digest(struct digest *digest, const struct event *e, uint8_t 
     put_word(&at, e->kind == EVENT_PROPOSED ? e->redraws : (uint64_t)e->outcome);
     put_word(&at, e->kind == EVENT_PROPOSED ? 0 : fitness);
     put_word(&at, e->rung);
+    if (e->n_objectives > 0 || e->violation > 0) {
+        memcpy(at, e->objective, sizeof e->objective);
+        memcpy(at + sizeof e->objective, &e->violation, sizeof e->violation);
+        at += sizeof e->objective + sizeof e->violation;
+    }
     if (e->genome != NULL)
         at += genome_pack(e->genome, at);
     digest_of(digest, buffer, (size_t)(at - buffer));
@@ -459,6 +464,23 @@ static bool same_bits(double a, double b)
     memcpy(&x, &a, sizeof x);
     memcpy(&y, &b, sizeof y);
     return x == y;
+}
+
+/* The event has what the search wants of the record. */
+static bool same_objectives(const struct experiment *self, const struct trial_record *record,
+                            const struct event *e)
+{
+    double objective[OBJECTIVES_MAX], violation;
+
+    if (e->outcome != OUTCOME_OK || objectives_plain(&self->objectives))
+        return same_bits(record->result.fitness, e->fitness);
+    if (objectives_of(&self->objectives, record, objective, &violation, NULL) != FARM_OK ||
+        !same_bits(objective[0], e->fitness) || !same_bits(violation, e->violation))
+        return false;
+    for (uint32_t i = 0; i < e->n_objectives; i++)
+        if (!same_bits(objective[i], e->objective[i]))
+            return false;
+    return true;
 }
 
 /* The trial's record says the same as the event. */
@@ -478,7 +500,7 @@ static int compare_record(struct fold *f, const struct event *e)
         same = genome_equal(record.genome, e->genome) && record.parent == e->parent;
     else
         same = record.state == TRIAL_DONE && record.result.outcome == e->outcome &&
-               same_bits(record.result.fitness, e->fitness) && record.known_from == e->known_from;
+               record.known_from == e->known_from && same_objectives(f->self, &record, e);
     trial_record_release(&record);
     return same ? FARM_OK : differs(f, e, "the trial's record says something else");
 }
@@ -504,7 +526,8 @@ static int compare_snapshot(struct fold *f)
 static bool visit_replayed(const struct event *e, void *ctx)
 {
     struct fold *f = ctx;
-    uint8_t *buffer = malloc(88 + (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
+    uint8_t *buffer = malloc(88 + sizeof e->objective + sizeof e->violation +
+                             (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
 
     if (buffer == NULL) {
         f->rc = out_of_memory(f, e, FARM_ENOMEM);

@@ -15,6 +15,7 @@ const struct command cli_commands[] = {
     {"list", "DIR", "the best trials, all of them, or the failed", cmd_list},
     {"show", "DIR TRIAL", "all about one trial, its cell drawn", cmd_show},
     {"best", "DIR", "the best network found, and its test", cmd_best},
+    {"front", "DIR", "the trials that no other one beats in every objective", cmd_front},
     {"replay", "DIR", "derive the whole search again from its journal and compare, bit for bit",
      cmd_replay},
     {"export", "DIR TRIAL|best", "a network as ONNX, DOT, SVG or JSON; its weights", cmd_export},

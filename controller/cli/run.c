@@ -17,10 +17,12 @@
 #include "files.h"
 #include "gauges.h"
 #include "found.h"
+#include "front.h"
 #include "live.h"
 #include "local.h"
 #include "log.h"
 #include "monitor.h"
+#include "objectives.h"
 #include "quota.h"
 #include "scheduler.h"
 
@@ -377,6 +379,28 @@ static void print_next(const struct run *self, bool kept_weights)
            2 * trials);
 }
 
+/* Where several objectives were asked for, the answer is not one network. */
+static int show_front(const struct run *self, struct why *why)
+{
+    const struct experiment_config *c = experiment_config(self->experiment);
+    struct store *store = experiment_store(self->experiment);
+    struct objectives objectives;
+    struct front front = {.n = 0};
+    int rc = objectives_parse(&objectives, c->objective, c->max_latency_us, why);
+    if (rc != FARM_OK || objectives.n == 1)
+        return rc;
+    if ((rc = front_collect(&front, store, &objectives, why)) == FARM_OK && self->show.json) {
+        json_t *json = front_json(&front);
+        json_object_set_new(json, "event", json_string("front"));
+        print_event(json);
+    } else if (rc == FARM_OK) {
+        printf("\nNo trial beats these in %s:\n", c->objective);
+        rc = front_print(&front, stdout, store, experiment_space(self->experiment), 12);
+    }
+    front_release(&front);
+    return rc;
+}
+
 /* What was found: the tested network, or the best trial when there is no final training. */
 static int show_found(struct run *self, struct why *why)
 {
@@ -391,6 +415,12 @@ static int show_found(struct run *self, struct why *why)
     if (!tested && summary.ok == 0)
         return why_set(why, FARM_EIO, "no trial succeeded; `nasfarm list %s --failed` says why",
                        self->dir);
+    if (!tested && summary.best_trial == UINT64_MAX)
+        return why_set(why, FARM_EIO,
+                       "%" PRIu64
+                       " trials succeeded, and all of them are past the latency's bound; `nasfarm "
+                       "front %s --objective accuracy,-latency` shows what there is",
+                       summary.ok, self->dir);
     if (!tested)
         trial = summary.best_trial;
     int rc = store_get_trial(store, trial, &record);
@@ -405,6 +435,10 @@ static int show_found(struct run *self, struct why *why)
         printf("\n%s ", self->trains ? "The network is" : "The best network found is");
         found_print(stdout, experiment_space(self->experiment), &record, tested ? &final : NULL);
         printf("\n");
+    }
+    if ((rc = show_front(self, why)) != FARM_OK) {
+        trial_record_release(&record);
+        return rc;
     }
     snprintf(title, sizeof title, "%s, trial %" PRIu64, experiment_config(self->experiment)->name,
              trial);
@@ -486,6 +520,8 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->trials = s->trials;
     out->recipe = s->recipe;
     out->final_recipe = s->final;
+    copy_text(out->objective, sizeof out->objective, s->objective);
+    out->max_latency_us = s->max_latency;
     out->max_params = s->max_params;
     out->max_macs = s->max_macs;
     out->max_activation_bytes = s->max_memory;
@@ -501,6 +537,7 @@ static int check_names(struct run *self, const struct settings *s, struct why *w
     struct space *space = NULL;
     struct strategy *strategy = NULL;
     struct scheduler *scheduler = NULL;
+    struct objectives objectives;
     char name[32], scheduler_options[256];
     int rc = settings_space(s, &self->space, why);
     if (rc != FARM_OK)
@@ -513,6 +550,10 @@ static int check_names(struct run *self, const struct settings *s, struct why *w
     rc = space_open(&space, &config, why);
     if (rc == FARM_OK)
         rc = strategy_create(&strategy, s->strategy, s->strategy_options, space, s->seed, why);
+    if (rc == FARM_OK)
+        rc = objectives_parse(&objectives, s->objective, s->max_latency, why);
+    if (rc == FARM_OK)
+        rc = objectives_serve(&objectives, strategy, s->strategy, why);
     if (rc == FARM_OK)
         rc = scheduler_create(&scheduler, name, scheduler_options, s->recipe.epochs, s->seed, why);
     scheduler_destroy(&scheduler);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "objectives.h"
 
 enum {
     GROUP_RUN = 1,
@@ -169,6 +170,15 @@ const struct setting settings_table[] = {
 
     {"strategy", "NAME", SETTING_TEXT, TEXT(strategy), "evolution",
      "one of those listed below; in prose: docs/strategies.md", GROUP_STRATEGY},
+    {"objective", "NUMBER,...", SETTING_TEXT, TEXT(objective), NULL,
+     "what is wanted: accuracy (the default), or several for strategy nsga2, e.g. "
+     "accuracy,-macs,-latency; also -loss, "
+     "-params, -memory; or accuracy and a cost as one number, e.g. mnasnet:macs,target=10M",
+     GROUP_STRATEGY},
+    {"constraint", "NUMBER<MOST,...", SETTING_TEXT, TEXT(constraint), NULL,
+     "bounds, e.g. params<1M,macs<50M,memory<2MiB,latency<5ms; a latency is measured, and what is "
+     "past it counts as failed",
+     GROUP_LIMITS},
     {"start-from", "NET,...", SETTING_TEXT, TEXT(start_from), NULL,
      "networks to propose first: known ones (`nasfarm net list`) that are points of the space, or "
      "one architecture in the space's notation",
@@ -391,6 +401,28 @@ static int strategy_options(struct settings *self, struct why *why)
     return FARM_OK;
 }
 
+/* Bounds in one text go where each has a setting of its own; what is measured only for the search's sake is asked for. */
+static int read_objective(struct settings *self, struct why *why)
+{
+    struct bounds bounds = {self->max_params, self->max_macs, self->max_memory, self->max_latency};
+    struct objectives objectives;
+    int rc = bounds_parse(&bounds, self->constraint, why);
+
+    if (rc == FARM_OK)
+        rc = objectives_parse(&objectives, self->objective, bounds.latency_us, why);
+    if (rc != FARM_OK)
+        return why_prefix(why, rc, "--%s",
+                          self->constraint[0] != '\0' && strncmp(why->text, "constraint", 10) == 0
+                              ? "constraint"
+                              : "objective");
+    self->max_params = bounds.params;
+    self->max_macs = bounds.macs;
+    self->max_memory = bounds.memory_bytes;
+    self->max_latency = bounds.latency_us;
+    self->recipe.measure_latency |= objectives_use(&objectives, METRIC_LATENCY);
+    return FARM_OK;
+}
+
 int settings_finish(struct settings *self, struct why *why)
 {
     int rc;
@@ -418,6 +450,8 @@ int settings_finish(struct settings *self, struct why *why)
     if ((rc = recipe_check(&probe, why)) != FARM_OK ||
         (rc = check_optimizer(&probe, why)) != FARM_OK)
         return why_prefix(why, rc, "of the final training");
+    if ((rc = read_objective(self, why)) != FARM_OK)
+        return rc;
     return strategy_options(self, why);
 }
 

@@ -193,6 +193,7 @@ const struct strategy_kind strategy_nsga2 = {
     .ops = {"nsga2", "NSGA-II, for several objectives: population=50, crossover=0.9 chance of two "
                      "parents"},
     .options = options,
+    .takes_objectives = true,
     .create = create,
     .destroy = destroy,
     .ask = ask,

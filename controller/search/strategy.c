@@ -83,6 +83,11 @@ int strategy_create(struct strategy **out, const char *name, const char *options
     return FARM_OK;
 }
 
+bool strategy_takes_objectives(const struct strategy *self)
+{
+    return self->kind->takes_objectives;
+}
+
 void strategy_destroy(struct strategy **self)
 {
     if (*self == NULL)

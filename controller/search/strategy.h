@@ -44,6 +44,8 @@ struct strategy_ops {
 int strategy_create(struct strategy **out, const char *name, const char *options,
                     const struct space *space, uint64_t seed, struct why *why);
 void strategy_destroy(struct strategy **self);
+/* Whether it takes several objectives, and violations of constraints, apart. Others see the fitness alone. */
+bool strategy_takes_objectives(const struct strategy *self);
 /* NULL-terminated. */
 const struct strategy_ops *const *strategy_all(void);
 

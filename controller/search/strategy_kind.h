@@ -24,6 +24,7 @@ struct strategy {
 struct strategy_kind {
     struct strategy_ops ops;
     const struct strategy_option *options;
+    bool takes_objectives;
     /* Defaults that depend on the space; may be NULL. Before the options are read. */
     void (*adapt)(struct strategy *self);
     /* Why this space cannot be served (FARM_EINPUT), or FARM_OK; NULL: every one can. */

@@ -110,17 +110,22 @@ static void put_genome(struct bytes *out, const struct genome *genome)
         bytes_used(out, genome_pack(genome, to));
 }
 
-/* On disk only: a proposal with its number of redraws (without any it is an EVENT_PROPOSED), and a result with its rung
- * (of rung 0 it is an EVENT_RESULT). */
+/* On disk only: a proposal with its number of redraws (without any it is an EVENT_PROPOSED), a result with its rung
+ * (of rung 0 it is an EVENT_RESULT), and one with its rung, its violation and its objectives, if there are any. */
 #define RECORD_REDRAWN     5
 #define RECORD_RUNG_RESULT 7
+#define RECORD_OBJECTIVES  8
 
 void record_put_event(struct bytes *out, const struct event *event)
 {
     bool redrawn = event->kind == EVENT_PROPOSED && event->redraws > 0;
-    bool of_rung = event->kind == EVENT_RESULT && event->rung > 0;
+    bool many = event->kind == EVENT_RESULT && (event->n_objectives > 0 || event->violation > 0);
+    bool of_rung = event->kind == EVENT_RESULT && (event->rung > 0 || many);
 
-    put_u8(out, redrawn ? RECORD_REDRAWN : of_rung ? RECORD_RUNG_RESULT : event->kind);
+    put_u8(out, redrawn   ? RECORD_REDRAWN
+                : many    ? RECORD_OBJECTIVES
+                : of_rung ? RECORD_RUNG_RESULT
+                          : event->kind);
     put_whole(out, event->trial);
     if (redrawn)
         put_whole(out, event->redraws);
@@ -136,6 +141,12 @@ void record_put_event(struct bytes *out, const struct event *event)
     put_u8(out, event->outcome);
     put_double(out, event->fitness);
     put_trial_or_none(out, event->known_from);
+    if (many) {
+        put_double(out, event->violation);
+        put_whole(out, event->n_objectives);
+        for (uint32_t i = 0; i < event->n_objectives; i++)
+            put_double(out, event->objective[i]);
+    }
 }
 
 void record_put_proposal(struct bytes *out, const struct trial_record *trial)
@@ -268,19 +279,31 @@ static int finish(const struct cursor *in)
     return in->failed || in->at != in->end ? FARM_ECORRUPT : FARM_OK;
 }
 
+static void take_objectives(struct cursor *in, struct event *out)
+{
+    uint64_t n;
+
+    out->violation = take_double(in);
+    n = take_whole(in);
+    in->failed |= n > EVENT_OBJECTIVES || !(out->violation >= 0);
+    for (uint64_t i = 0; i < n && !in->failed; i++)
+        out->objective[i] = take_double(in);
+    out->n_objectives = in->failed ? 0 : (uint32_t)n;
+}
+
 int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
 {
     struct cursor in = {bytes, bytes + len, false};
     unsigned kind = take_u8(&in);
 
     *out = (struct event){.parent = UINT64_MAX, .known_from = UINT64_MAX, .fitness = NAN};
-    out->kind = kind == RECORD_REDRAWN       ? EVENT_PROPOSED
-                : kind == RECORD_RUNG_RESULT ? EVENT_RESULT
-                                             : (enum event_kind)kind;
+    out->kind = kind == RECORD_REDRAWN                                    ? EVENT_PROPOSED
+                : kind == RECORD_RUNG_RESULT || kind == RECORD_OBJECTIVES ? EVENT_RESULT
+                                                                          : (enum event_kind)kind;
     out->trial = take_whole(&in);
     if (kind == RECORD_REDRAWN)
         out->redraws = (uint32_t)take_whole(&in);
-    if (kind == RECORD_RUNG_RESULT || kind == EVENT_PROMOTED)
+    if (kind == RECORD_RUNG_RESULT || kind == RECORD_OBJECTIVES || kind == EVENT_PROMOTED)
         out->rung = (uint32_t)take_whole(&in);
     if (out->kind == EVENT_PROPOSED) {
         out->parent = take_whole(&in) - 1;
@@ -292,6 +315,8 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
     out->outcome = take_u8(&in);
     out->fitness = take_double(&in);
     out->known_from = take_whole(&in) - 1;
+    if (kind == RECORD_OBJECTIVES)
+        take_objectives(&in, out);
     if (out->kind != EVENT_RESULT && out->kind != EVENT_FINAL)
         return FARM_ECORRUPT;
     return finish(&in);

@@ -43,6 +43,7 @@ enum event_kind {
     /* 5, 7: forms of 1 and 2 on disk (record.c) */
     EVENT_PROMOTED = 6, /* a trial goes on to another rung */
 };
+#define EVENT_OBJECTIVES 6
 /* One entry of the journal: what the search's state is a fold of. */
 struct event {
     uint64_t seq; /* 0, 1, 2 ... */
@@ -55,6 +56,10 @@ struct event {
     enum outcome outcome; /* RESULT, FINAL */
     double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy */
     uint64_t known_from;  /* RESULT */
+    /* RESULT, where a search wants more than one number (strategy.h's struct observation); else 0 */
+    double violation;
+    uint32_t n_objectives;
+    double objective[EVENT_OBJECTIVES];
 };
 
 enum store_mode { STORE_READ, STORE_WRITE };
