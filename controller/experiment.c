@@ -37,6 +37,26 @@ static int begin_with(void *strategy, const struct genome *genome)
     return strategy_begin_with(strategy, genome);
 }
 
+/* The lines of a start_list. */
+static int begin_with_lines(struct experiment *self, const char *text, struct why *why)
+{
+    int rc = FARM_OK;
+
+    while (text != NULL && *text != '\0' && rc == FARM_OK) {
+        size_t len = strcspn(text, "\n");
+        char *line = strndup(text, len);
+        struct genome *genome = line != NULL ? space_parse(self->space, line, why) : NULL;
+
+        rc = line == NULL     ? FARM_ENOMEM
+             : genome == NULL ? FARM_EGENOME
+                              : strategy_begin_with(self->strategy, genome);
+        free(genome);
+        free(line);
+        text += len + (text[len] == '\n');
+    }
+    return rc == FARM_OK ? rc : why_prefix(why, rc, "what the search starts from");
+}
+
 int experiment_reset(struct experiment *self, struct why *why)
 {
     const struct experiment_config *c = &self->config;
@@ -55,6 +75,8 @@ int experiment_reset(struct experiment *self, struct why *why)
         rc = objectives_parse(&self->objectives, c->objective, c->max_latency_us, why);
     if (rc == FARM_OK)
         rc = objectives_serve(&self->objectives, self->strategy, c->strategy, why);
+    if (rc == FARM_OK)
+        rc = begin_with_lines(self, c->start_list, why);
     if (rc != FARM_OK || self->config.start_from[0] == '\0')
         return rc;
     rc = known_read(self->space, self->config.start_from, begin_with, self->strategy, why);

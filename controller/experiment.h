@@ -21,7 +21,9 @@ struct experiment_config {
     uint64_t seed;
     struct space_config space;
     char strategy[32], strategy_options[256];
-    char start_from[1024];                      /* proposed first: see known_read(); "": nothing */
+    char start_from[1024]; /* proposed first: see known_read(); "": nothing */
+    /* Likewise, before those: notations, a line each, as space_keep_definition() keeps a text; NULL: none. */
+    const char *start_list;
     char scheduler[32], scheduler_options[256]; /* "": full */
     uint64_t paused_bytes; /* of paused trainings that are kept, in all; 0: as many as there are */
     uint64_t trials;       /* how many to propose in all (known genomes included) */

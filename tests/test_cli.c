@@ -81,6 +81,18 @@ static const struct {
     {"search --final-optimizer adagrad", 2, "of the final training: optimizer \"adagrad\""},
     {"search --lr-schedule step:30", 2, "schedule \"step:30\": must be step:EPOCHS,FACTOR"},
     {"search --lr-schedule cosine:1 --lr 0.1", 2, "its floor is above lr, which is 0.1"},
+    {"search --objective speed", 2, "--objective: objective 'speed': 'speed': there are accuracy"},
+    {"search --objective accuracy,-macs", 2,
+     "strategy evolution raises one number, and there are 2"},
+    {"search --constraint params", 2, "--constraint: constraint 'params': 'params': bounds are"},
+    {"search --start-from nowhere/run --evaluator synthetic --out x", 2,
+     "--start-from: there is no store in nowhere/run"},
+    {"search --start-from bad.csv --evaluator synthetic --out x", 2,
+     "--start-from: bad.csv:3: character 1 of the architecture, 'bad'"},
+    {"search --start-from bad.csv,best=2 --evaluator synthetic --out x", 2,
+     "only ,top=N may follow"},
+    {"front", 2, "which run?"},
+    {"front missing", 2, "there is no store in missing"},
     {"search --ema 1", 2, "--ema: 1 is outside 0 .. 0.999999"},
     {"search --mixup -1", 2, "--mixup: -1 is outside"},
     {"search --epsilon 1", 2, "--square-decay and --epsilon belong to --optimizer rmsprop, adam"},
@@ -175,6 +187,9 @@ static const struct {
 
 START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
 {
+    write_text(
+        "bad.csv",
+        "architecture,fitness\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,0.1\nbad,0.9\n");
     write_text("unknown.yaml", "epochs: 2\ncolour: red\n");
     write_text("value.yaml", "# a comment\n\nepochs: -1\n");
     write_text("syntax.yaml", "lr: 0.1\n\tepochs: 2\n");
@@ -190,7 +205,7 @@ START_TEST(a_mistake_gets_one_sentence_and_its_exit_code)
 }
 END_TEST
 
-static const char *const commands[] = {"search", "resume", "status", "list",  "show",
+static const char *const commands[] = {"search", "resume", "status", "list",  "show", "front",
                                        "best",   "replay", "export", "space", "net"};
 
 START_TEST(every_command_has_help_with_an_example)
@@ -249,6 +264,49 @@ START_TEST(a_search_begins_with_a_known_network_and_tunes_its_training)
     expect("search --out other --start-from resnet8 --evaluator synthetic", 2,
            "what the search starts from: resnet8 is no point of space nasbench201, but of "
            "resnet-like");
+}
+END_TEST
+
+START_TEST(a_search_for_several_numbers_ends_with_a_front)
+{
+    write_text(
+        "wanted.yaml",
+        "strategy: nsga2\nstrategy-options: population=10\nobjective: accuracy,-macs,-latency\n"
+        "constraint: params<100k,latency<900us\ntrials: 40\nevaluator: synthetic\nno-final: "
+        "yes\nout: run\n");
+    expect("search --config wanted.yaml", 0, "No trial beats these in accuracy,-macs,-latency:");
+    expect("replay run", 0, "the same, bit for bit");
+    expect("front run", 0, "hypervolume ");
+    expect("front run --objective accuracy,-params --svg front.svg", 0, "the worst of ");
+    expect("front run --json", 0, "\"reference\"");
+    expect("resume run --trials 60", 0, "No trial beats these in accuracy,-macs,-latency:");
+    expect("replay run", 0, "the same, bit for bit");
+}
+END_TEST
+
+START_TEST(a_search_begins_with_the_best_of_another_or_of_a_table)
+{
+    expect("search --out run --trials 20 --no-final --strategy random --evaluator synthetic", 0,
+           "best network");
+    expect("search --out next --trials 10 --no-final --start-from run,top=3 --slots 1 --evaluator "
+           "synthetic",
+           0, "best network");
+    run("show run best --json");
+    json_t *best = json_load_file(log_path, 0, NULL), *first;
+    run("show next 0 --json");
+    first = json_load_file(log_path, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(best, "notation")),
+                     json_string_value(json_object_get(first, "notation")));
+    json_decref(best);
+    json_decref(first);
+    expect("replay next", 0, "the same, bit for bit");
+    write_text("start.csv",
+               "fitness,architecture\n0.1,|none~0|+|none~0|none~1|+|none~0|none~1|none~2|\n"
+               "0.9,|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|\n");
+    expect("search --out third --trials 5 --no-final --start-from start.csv --slots 1 --evaluator "
+           "synthetic",
+           0, "best network");
+    expect("show third 0", 0, "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|");
 }
 END_TEST
 
@@ -602,6 +660,8 @@ int main(void)
     tcase_add_test(search, known_networks_are_listed_measured_and_drawn);
     tcase_add_test(search, the_help_of_search_lists_spaces_options_and_what_can_be_tuned);
     tcase_add_test(search, a_search_begins_with_a_known_network_and_tunes_its_training);
+    tcase_add_test(search, a_search_for_several_numbers_ends_with_a_front);
+    tcase_add_test(search, a_search_begins_with_the_best_of_another_or_of_a_table);
     tcase_add_test(search, a_search_runs_resumes_replays_and_exports);
     tcase_add_test(search, an_architecture_is_read_measured_and_drawn);
     tcase_add_test(search, a_search_of_ones_own_space_needs_its_file_only_to_begin);

@@ -51,6 +51,10 @@ void synthetic_result(const struct task *task, struct result *out)
     }
     out->fitness = synthetic_fitness(task);
     out->loss = out->train_loss = 1 - out->fitness;
+    if (task->recipe.measure_latency) {
+        out->latency_us = synthetic_ms(task, 1000, 9999) * 0.1;
+        out->latency_spread_us = 1;
+    }
     if (task->recipe.final) {
         out->test_accuracy = out->fitness;
         out->test_loss = out->loss;

@@ -25,6 +25,7 @@
 #include "objectives.h"
 #include "quota.h"
 #include "scheduler.h"
+#include "warm_start.h"
 
 #define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
 #define WAIT_BROKER_MS 30000  /* for a broker that never answered */
@@ -601,6 +602,22 @@ static int skip_search(struct run *self, struct why *why)
     return rc == FARM_OK ? experiment_commit(self->experiment, why) : rc;
 }
 
+/* A folder or a file to start from becomes a list of what is in it. */
+static int read_start(struct experiment_config *config, const struct settings *s, struct why *why)
+{
+    struct space *space = NULL;
+    char *list = NULL;
+    int rc = space_open(&space, &config->space, why);
+    if (rc == FARM_OK)
+        rc = warm_start_read(space, s->start_from, &list, why);
+    if (rc == FARM_OK && (config->start_list = space_keep_definition(list)) == NULL)
+        rc = why_set(why, FARM_ENOMEM, "no memory for what the search starts from");
+    config->start_from[0] = '\0';
+    free(list);
+    space_close(&space);
+    return rc;
+}
+
 static int prepare_search(struct run *self, const struct settings *s, struct why *why)
 {
     struct experiment_config config;
@@ -627,6 +644,8 @@ static int prepare_search(struct run *self, const struct settings *s, struct why
     farm_need_data(farm_loop_farm(self->farm), self->data.name);
     fill_config(&config, s, self);
     config.id = id;
+    if (warm_start_is_path(s->start_from) && (rc = read_start(&config, s, why)) != FARM_OK)
+        return rc;
     if ((rc = experiment_create(&self->experiment, self->dir, &config, &store, why)) != FARM_OK)
         return rc;
     rc = save_config(experiment_store(self->experiment), &self->config, why);

@@ -180,8 +180,9 @@ const struct setting settings_table[] = {
      "past it counts as failed",
      GROUP_LIMITS},
     {"start-from", "NET,...", SETTING_TEXT, TEXT(start_from), NULL,
-     "networks to propose first: known ones (`nasfarm net list`) that are points of the space, or "
-     "one architecture in the space's notation",
+     "networks to propose first: known ones (`nasfarm net list`) that are points of the space, one "
+     "architecture in the "
+     "space's notation, or the best of another search or a table: DIR[,top=N], FILE.csv[,top=N]",
      GROUP_STRATEGY},
     {"population", "P", SETTING_COUNT, AT(population), 0, 0, 1e6, "0",
      "individuals kept (evolution; 0: 40)", GROUP_STRATEGY},

@@ -158,7 +158,9 @@ static void cell(const struct objectives *o, uint32_t i, double value, char out[
 
 static const char *heading(const struct objectives *o, uint32_t i)
 {
-    return o->rewarded ? "reward" : metric_name(o->of[i].metric);
+    if (o->rewarded)
+        return "reward";
+    return o->of[i].metric == METRIC_LATENCY ? "latency us" : metric_name(o->of[i].metric);
 }
 
 static void print_row(const struct front *self, FILE *out, struct store *store,
