@@ -41,3 +41,5 @@ planted(early_acknowledgement controller/farm.c
     "self->n_durable = self->n_acks, acknowledge(self), rc = commit(self, now, why);" durable:)
 planted(lost_wakeup controller/farm.c
     "self->exhausted = self->waiting = false;" "self->exhausted = false;" alive:)
+planted(lost_training controller/farm.c
+    "zmq_msg_copy(&message.blob, &task->blob);" "zmq_msg_init(&message.blob);" resumed:)

@@ -86,8 +86,29 @@ static void check_acks(struct history *self, const struct wire_leases *acks, con
     }
 }
 
-static void check_publish(struct history *self, const struct wire_key *key)
+static void check_training(struct history *self, const struct wire_key *key, const zmq_msg_t *blob)
 {
+    struct history_training expected = {key->trial, 0};
+    size_t len = 0;
+
+    if (key->rung == WIRE_RUNG_FINAL || key->trial >= HISTORY_TRIALS)
+        return;
+    for (uint32_t rung = 0; rung < key->rung && rung < HISTORY_RUNGS; rung++)
+        if (self->tasks[key->trial][rung].recorded) {
+            expected.rung = rung;
+            len = sizeof expected;
+        }
+    if (zmq_msg_size(blob) != len ||
+        (len > 0 && memcmp(zmq_msg_data((zmq_msg_t *)blob), &expected, len) != 0))
+        history_violate(self,
+                        "resumed: trial %" PRIu64 " goes on to rung %" PRIu32
+                        " without the training of its last one",
+                        key->trial, key->rung);
+}
+
+static void check_publish(struct history *self, const struct wire_key *key, const zmq_msg_t *blob)
+{
+    check_training(self, key, blob);
     if (!task_of(self, key)->proposed)
         history_violate(self,
                         "durable: trial %" PRIu64 " rung %" PRIu32
@@ -101,7 +122,7 @@ void history_sends(struct history *self, uint32_t peer, const struct wire_messag
     switch (m->kind) {
     case WIRE_RESULT: add_answer(self, m); break;
     case WIRE_ACK: check_acks(self, &m->u.leases, "the controller"); break;
-    case WIRE_PUBLISH: check_publish(self, &m->u.publish.key); break;
+    case WIRE_PUBLISH: check_publish(self, &m->u.publish.key, &m->blob); break;
     default: break;
     }
 }
@@ -241,8 +262,10 @@ void history_broker_sends(struct history *self, uint32_t peer, uint32_t conn,
         for (size_t i = 0; i < PLAN_PARTIES_MAX; i++) /* the broker takes it as gone */
             if (self->peers[i].conn == conn)
                 self->peers[i].conn = 0;
-    if (m->kind == WIRE_TASK && ok)
+    if (m->kind == WIRE_TASK && ok) {
+        check_training(self, &m->u.task.key, &m->blob);
         grant(self, peer, &m->u.task);
+    }
     if (m->kind == WIRE_RESULT)
         add_answer(self, m); /* a lost one's is the broker's own */
     if (m->kind == WIRE_ACK)

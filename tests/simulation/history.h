@@ -8,6 +8,7 @@
  *   durable    an acknowledged result is in the journal, now and after every crash, or its task is being evaluated once
  *              more because the controller asked for that; nothing is published before it is in the journal
  *   once       a result counts once, and somebody evaluated it
+ *   resumed    a trial that goes on has the paused training of its last rung with it, wherever its task goes
  *   fenced     leases only grow, over all brokers; a task is leased anew only when its lease has ended, or to one other
  *              worker where stragglers have backups
  *   fold       the state of the search is what the journal says
@@ -22,6 +23,11 @@
 #define HISTORY_TRIALS  32u
 #define HISTORY_RUNGS   8u /* the last one stands for the final training */
 #define HISTORY_ANSWERS 24u
+
+/* What stands for a paused training. */
+struct history_training {
+    uint64_t trial, rung;
+};
 
 /* A result that a worker has sent, or the broker in its place. */
 struct history_answer {

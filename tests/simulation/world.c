@@ -222,14 +222,32 @@ static int send_failure(struct end *end, const struct wire_message *m)
     return rc;
 }
 
+/* With what its trial can go on from. */
+static int send_paused(struct end *end, const struct wire_message *m)
+{
+    const struct wire_key *key = &m->u.result.lease.key;
+    const struct history_training training = {key->trial, key->rung};
+    struct wire_message paused;
+    int rc;
+
+    wire_message_init(&paused, WIRE_RESULT);
+    paused.u = m->u;
+    zmq_msg_copy(&paused.payload, (zmq_msg_t *)&m->payload);
+    zmq_msg_init_size(&paused.blob, sizeof training);
+    memcpy(zmq_msg_data(&paused.blob), &training, sizeof training);
+    rc = peer_sends(end, &paused);
+    wire_message_release(&paused);
+    return rc;
+}
+
 static int worker_sends(void *ctx, const struct wire_message *m)
 {
     struct end *end = ctx;
 
-    end->world->out->evaluations += m->kind == WIRE_RESULT;
-    if (m->kind == WIRE_RESULT && fails(end->world, &m->u.result.lease))
-        return send_failure(end, m);
-    return peer_sends(end, m);
+    if (m->kind != WIRE_RESULT)
+        return peer_sends(end, m);
+    end->world->out->evaluations++;
+    return fails(end->world, &m->u.result.lease) ? send_failure(end, m) : send_paused(end, m);
 }
 
 /* ---------------------------------------------------------------- what the controller's code reaches by its name */
