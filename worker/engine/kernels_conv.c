@@ -3,7 +3,8 @@
  * Every pass is a product whose tiles stay in registers (kernels_tile.h). Forward: rows are the windows of output pixels,
  * columns output channels. Weight gradient: rows are the inputs of a window, the sum goes over output pixels.
  * One image at a time is copied into scratch in such a form that a window's rows of taps are runs of floats and that
- * windows follow each other in even steps (struct view); 1x1 windows need no copy, and no telling images apart.
+ * windows follow each other in even steps (struct view); with a stride only the windows at the sides are (struct middle);
+ * 1x1 windows need no copy, and no telling images apart.
  * Input gradient: the convolution of dy with mirrored weights; with a stride, for each remainder of the rows and columns
  * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, depthwise ones to
  * kernels_depthwise.c; groups are done one by one over gathered channels.
@@ -94,6 +95,101 @@ static bool is_in_columns(const struct window *s)
     return s->ow < SHORT_ROW && columns_size(s) <= MOST_COLUMNS;
 }
 
+/* With a stride, a copy is read so little that it would cost a third of the time: windows are read where they lie, but
+ * for those that reach over the left or the right side of the image, which are copied. The outputs `from` to `to` of each
+ * row do not. Where these are fewer than 7 (measured), tiles would be too low. */
+#define SHORT_MIDDLE 7
+
+struct middle {
+    int from, to;
+};
+
+static struct middle middle_of(const struct window *s)
+{
+    int last = floor_div(s->w - 1 - s->dilation * (s->kw - 1) + s->pad_x, s->stride);
+    struct middle m = {(s->pad_x + s->stride - 1) / s->stride, last + 1};
+
+    if (m.to > s->ow)
+        m.to = s->ow;
+    return m;
+}
+
+/* The n-th output of a row that is not in the middle. */
+static int edge_column(struct middle m, int n)
+{
+    return n < m.from ? n : m.to + n - m.from;
+}
+
+static int edge_columns(const struct window *s)
+{
+    struct middle m = middle_of(s);
+
+    return s->ow - (m.to - m.from);
+}
+
+/* One window, from one row of its taps to the next. */
+static size_t window_size(const struct window *s)
+{
+    return area(s->kh, s->kw) * (size_t)s->c;
+}
+
+static size_t edges_size(const struct window *s)
+{
+    return area(edge_columns(s), s->oh) * window_size(s);
+}
+
+static bool is_in_place(const struct window *s)
+{
+    struct middle m = middle_of(s);
+
+    return s->stride > 1 && s->pad_x >= 0 && s->pad_y >= 0 && m.to - m.from >= SHORT_MIDDLE &&
+           edges_size(s) < padded_size(padded_input(s)) / 2;
+}
+
+/* The window (oy, ox), zeros where it is outside. */
+static void place_window(float *to, const float *x, const struct window *s, int oy, int ox)
+{
+    size_t c = (size_t)s->c;
+
+    for (int i = 0; i < s->kh; i++)
+        for (int j = 0; j < s->kw; j++, to += c) {
+            int row = oy * s->stride - s->pad_y + i * s->dilation;
+            int column = ox * s->stride - s->pad_x + j * s->dilation;
+
+            if (row >= 0 && row < s->h && column >= 0 && column < s->w)
+                copy_floats(to, x + area(row, s->w) * c + (size_t)column * c, c);
+            else
+                memset(to, 0, c * sizeof *to);
+        }
+}
+
+/* to (edge columns, oh, kh, kw, c) */
+static void place_edges(float *to, const float *x, const struct window *s)
+{
+    struct middle m = middle_of(s);
+
+    for (int n = 0; n < edge_columns(s); n++)
+        for (int oy = 0; oy < s->oh; oy++, to += window_size(s))
+            place_window(to, x, s, oy, edge_column(m, n));
+}
+
+/* [from, to) of n whose first + i step is within [0, size) */
+struct range {
+    int from, to;
+};
+
+static struct range range_of(int n, int first, int step, int size)
+{
+    struct range r = {first < 0 ? -floor_div(first, step) : 0,
+                      floor_div(size - 1 - first, step) + 1};
+
+    if (r.to > n)
+        r.to = n;
+    if (r.from > r.to)
+        r.from = r.to;
+    return r;
+}
+
 /* to (p.h, p.w, c) = from (h, w, c), whose pixel (0, 0) goes to (y0, x0) */
 static void place_image(float *to, struct padded p, const float *from, int h, int w, int y0, int x0)
 {
@@ -161,6 +257,8 @@ static size_t view_size(const struct window *s)
 {
     if (is_pointwise(s))
         return 0;
+    if (is_in_place(s))
+        return round_up(edges_size(s));
     if (is_in_columns(s))
         return round_up(columns_size(s));
     return needs_padding(s) ? round_up(padded_size(padded_input(s))) : 0;
@@ -344,6 +442,69 @@ static void multiply_view(float *out, ptrdiff_t row, ptrdiff_t pitch, const stru
     }
 }
 
+/* One image, in place. */
+static void convolve_middle(float *y, const float *x, const float *packed, const struct ending *end,
+                            const struct window *s, ptrdiff_t *taps)
+{
+    struct middle m = middle_of(s);
+    int joined = s->dilation == 1 ? s->kw : 1;
+    struct product p = {.a_row = (ptrdiff_t)s->stride * s->c,
+                        .taps = taps,
+                        .depth = joined * s->c,
+                        .b_r = LANES,
+                        .b_panel = (ptrdiff_t)window_size(s) * LANES,
+                        .out_row = s->k,
+                        .out_panel = LANES,
+                        .bias = end->bias,
+                        .add = end->add,
+                        .most = end->most,
+                        .n = 1};
+
+    for (int i = 0, n = 0; i < s->kh; i++)
+        for (int j = 0; j < s->kw; j += joined)
+            taps[n++] = ((ptrdiff_t)i * s->w + j) * s->dilation * s->c;
+    for (int oy = 0; oy < s->oh; oy++) {
+        int top = oy * s->stride - s->pad_y;
+        struct range rows = range_of(s->kh, top, s->dilation, s->h);
+        ptrdiff_t row = top + rows.from * s->dilation;
+
+        p.a = x + (row * s->w + m.from * s->stride - s->pad_x) * s->c;
+        p.b = packed + (ptrdiff_t)(rows.from * s->kw) * s->c * LANES;
+        p.n_taps = (rows.to - rows.from) * (s->kw / joined);
+        p.out = y + ((ptrdiff_t)oy * s->ow + m.from) * s->k;
+        ISA(product_rows)(&p, m.to - m.from, s->k, s->c);
+    }
+}
+
+static void convolve_edges(float *y, const float *edges, const float *packed,
+                           const struct ending *end, const struct window *s, ptrdiff_t *taps)
+{
+    struct view v = {edges, 1, s->oh, 0, (ptrdiff_t)window_size(s), 1, (int)window_size(s)};
+
+    taps[0] = 0;
+    for (int n = 0; n < edge_columns(s); n++, v.image += s->oh * v.pixel) {
+        int ox = edge_column(middle_of(s), n);
+
+        multiply_view(y + (ptrdiff_t)ox * s->k, (ptrdiff_t)s->ow * s->k, 0, end, &v, taps, packed,
+                      s->k, s->c);
+    }
+}
+
+static void convolve_in_place(float *y, const float *x, const float *packed,
+                              const struct ending *end, const struct window *s, float *scratch)
+{
+    ptrdiff_t *taps = taps_in(scratch);
+    float *edges = scratch + taps_size(s);
+
+    for (int i = 0; i < s->n; i++) {
+        place_edges(edges, x, s);
+        convolve_middle(y, x, packed, end, s, taps);
+        convolve_edges(y, edges, packed, end, s, taps);
+        x += area(s->h, s->w) * (size_t)s->c;
+        y += area(s->oh, s->ow) * (size_t)s->k;
+    }
+}
+
 /* Not with Winograd's. */
 static void convolve_directly(float *y, const float *x, const float *packed,
                               const struct ending *end, const struct window *s, float *scratch)
@@ -351,6 +512,10 @@ static void convolve_directly(float *y, const float *x, const float *packed,
     ptrdiff_t *taps = taps_in(scratch);
     float *image = scratch + taps_size(s);
 
+    if (is_in_place(s)) {
+        convolve_in_place(y, x, packed, end, s, scratch);
+        return;
+    }
     for (int i = 0; i < s->n;) {
         struct window one = is_pointwise(s) ? long_row(s, i) : *s;
         struct view v = view_of(taps, image, &one, x);
@@ -575,33 +740,78 @@ static size_t last_panel_size(const struct window *s)
     return round_up(pixels * LANES);
 }
 
-/* One image, or one long row. */
-static void add_products(float *sums, const float *dy, const struct view *v, const ptrdiff_t *taps,
-                         const ptrdiff_t *runs, float *last, const struct window *s)
+/* dy as products read it: (pixels, k), and the last panel when it is not whole. */
+struct gradient {
+    const float *dy, *last;
+};
+
+/* sums, from row `first` of the weights on, += p's rows times dy's pixels `from`, from + step, ... with `skip` pixels left
+ * out between taps. */
+static void add_products(struct product *p, float *sums, int first, int rows,
+                         const struct gradient *g, ptrdiff_t from, ptrdiff_t step, ptrdiff_t skip,
+                         const struct window *s)
 {
     int split = split_of(s->k, s->c), whole = s->k / LANES;
-    ptrdiff_t panel = (ptrdiff_t)(s->kh * s->kw) * s->c * LANES;
-    struct product p = {.a_row = v->pixel,
-                        .taps = runs,
-                        .n_taps = v->runs,
-                        .depth = v->run,
-                        .out_row = LANES,
-                        .out_panel = panel,
-                        .n = 1};
 
-    if (s->k % LANES != 0)
-        last_panel(last, dy, v->runs * v->run, s->k, split);
+    p->out_row = LANES;
+    p->out_panel = (ptrdiff_t)window_size(s) * LANES;
+    p->n = 1;
+    p->out = sums + (ptrdiff_t)first * LANES;
+    p->b = g->dy + from * s->k;
+    p->b_r = step * s->k, p->b_tap = skip * s->k, p->b_panel = LANES;
+    ISA(product_sums)(p, rows, whole, 1);
+    if (s->k % LANES == 0)
+        return;
+    p->b = g->last + from * LANES;
+    p->b_r = step * LANES, p->b_tap = skip * LANES;
+    p->out = sums + whole * p->out_panel + (ptrdiff_t)first / split * LANES;
+    ISA(product_sums)(p, rows, 1, split);
+}
+
+/* One image, or one long row. */
+static void add_view(float *sums, const struct gradient *g, const struct view *v,
+                     const ptrdiff_t *taps, const ptrdiff_t *runs, const struct window *s)
+{
+    struct product p = {.a_row = v->pixel, .taps = runs, .n_taps = v->runs, .depth = v->run};
+
     for (int i = 0; i < v->n_taps; i++) {
         p.a = v->image + taps[i];
-        p.out = sums + (ptrdiff_t)i * v->depth * LANES;
-        p.b = dy, p.b_r = s->k, p.b_panel = LANES;
-        ISA(product_sums)(&p, v->depth, whole, 1);
-        if (s->k % LANES == 0)
-            continue;
-        p.b = last, p.b_r = LANES;
-        p.out = sums + whole * panel + (ptrdiff_t)i * v->depth / split * LANES;
-        ISA(product_sums)(&p, v->depth, 1, split);
+        add_products(&p, sums, i * v->depth, v->depth, g, 0, 1, 0, s);
     }
+}
+
+/* One image, in place. */
+static void add_middle(float *sums, const struct gradient *g, const float *x,
+                       const struct window *s, ptrdiff_t *runs)
+{
+    struct middle m = middle_of(s);
+    int joined = s->dilation == 1 ? s->kw : 1, n = m.to - m.from;
+    struct product p = {.a_row = (ptrdiff_t)s->stride * s->c, .taps = runs, .depth = n};
+
+    for (int oy = 0; oy < s->oh; oy++)
+        runs[oy] = (ptrdiff_t)oy * s->stride * s->w * s->c;
+    for (int i = 0; i < s->kh; i++)
+        for (int j = 0; j < s->kw; j += joined) {
+            int top = i * s->dilation - s->pad_y;
+            struct range rows = range_of(s->oh, top, s->stride, s->h);
+            ptrdiff_t row = top + rows.from * s->stride;
+
+            p.a = x + (row * s->w + m.from * s->stride - s->pad_x + j * s->dilation) * s->c;
+            p.n_taps = rows.to - rows.from;
+            add_products(&p, sums, (i * s->kw + j) * s->c, joined * s->c, g,
+                         (ptrdiff_t)rows.from * s->ow + m.from, 1, s->ow - n, s);
+        }
+}
+
+static void add_edges(float *sums, const struct gradient *g, const float *edges,
+                      const struct window *s, ptrdiff_t *runs)
+{
+    int size = (int)window_size(s);
+    struct product p = {.a = edges, .a_row = size, .taps = runs, .n_taps = 1, .depth = s->oh};
+
+    runs[0] = 0;
+    for (int n = 0; n < edge_columns(s); n++, p.a += (ptrdiff_t)s->oh * size)
+        add_products(&p, sums, 0, size, g, edge_column(middle_of(s), n), s->ow, 0, s);
 }
 
 static void backward_weight(float *sums, const float *dy, const float *x, const struct window *s,
@@ -616,11 +826,21 @@ static void backward_weight(float *sums, const float *dy, const float *x, const 
     }
     for (int i = 0; i < s->n;) {
         struct window one = is_pointwise(s) ? long_row(s, i) : *s;
-        struct view v = view_of(taps, image, &one, x);
+        struct gradient g = {dy, last};
 
-        for (int r = 0; r < v.runs; r++)
-            runs[r] = r * v.pitch;
-        add_products(sums, dy, &v, taps, runs, last, &one);
+        if (s->k % LANES != 0)
+            last_panel(last, dy, one.oh * one.ow, s->k, split_of(s->k, s->c));
+        if (is_in_place(s)) {
+            place_edges(image, x, s);
+            add_middle(sums, &g, x, s, runs);
+            add_edges(sums, &g, image, s, runs);
+        } else {
+            struct view v = view_of(taps, image, &one, x);
+
+            for (int r = 0; r < v.runs; r++)
+                runs[r] = r * v.pitch;
+            add_view(sums, &g, &v, taps, runs, &one);
+        }
         x += (size_t)one.h * (size_t)one.w * (size_t)s->c;
         dy += (size_t)one.oh * (size_t)one.ow * (size_t)s->k;
         i += is_pointwise(s) ? one.w / (s->h * s->w) : 1;

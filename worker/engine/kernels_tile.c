@@ -172,6 +172,7 @@ INLINE void tile(const bool sums, const int split, const int V, const int T,
             }
             x += r_step, x8 += r_step, x16 += r_step;
         }
+        b += p->b_tap;
     }
     if (sums) {
         UNROLL for (int t = 0; t < T; t++) UNROLL for (int v = 0; v < V; v++) *

@@ -24,6 +24,7 @@ struct product {
     int n_taps, depth;
     const float *b;
     ptrdiff_t b_r, b_panel; /* floats from one r to the next, from one panel to the next */
+    ptrdiff_t b_tap;        /* and so many more from a tap's last r to the next one's first */
     float *out;
     ptrdiff_t out_row, out_panel;
     const float *bias; /* of the first column, or NULL; product_rows only */
