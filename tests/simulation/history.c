@@ -180,6 +180,28 @@ static bool is_not_listed(const struct history *self, const struct history_lease
     return true;
 }
 
+/* Whoever comes back with a newer lease than the others have keeps the task. */
+static void end_older(struct history *self, const struct wire_hello *hello)
+{
+    for (size_t i = 0; i < hello->n_leases; i++) {
+        struct history_task *task = task_of(self, &hello->leases[i].key);
+
+        for (uint32_t copy = 0; copy < 2; copy++)
+            task->leases[copy].is &= task->leases[copy].lease >= hello->leases[i].lease;
+    }
+}
+
+/* The broker has taken it back. */
+static void end_revoked(struct history *self, const struct wire_leases *revoked)
+{
+    for (size_t i = 0; i < revoked->n; i++) {
+        struct history_task *task = task_of(self, &revoked->leases[i].key);
+
+        for (uint32_t copy = 0; copy < 2; copy++)
+            task->leases[copy].is &= task->leases[copy].lease != revoked->leases[i].lease;
+    }
+}
+
 static void hear_worker(struct history *self, uint32_t worker, const struct wire_message *m)
 {
     const struct wire_leases *list = &m->u.leases;
@@ -187,7 +209,10 @@ static void hear_worker(struct history *self, uint32_t worker, const struct wire
     const struct listed beat = {list->leases, list->n, 2 * (int64_t)self->plan->heartbeat_ms};
 
     switch (m->kind) {
-    case WIRE_HELLO: for_leases_of(self, worker, is_not_listed, &hello); break;
+    case WIRE_HELLO:
+        for_leases_of(self, worker, is_not_listed, &hello);
+        end_older(self, &m->u.hello);
+        break;
     case WIRE_HEARTBEAT: for_leases_of(self, worker, is_not_listed, &beat); break;
     case WIRE_GOODBYE: for_leases_of(self, worker, always, NULL); break;
     case WIRE_RESULT: end_leases(self, &m->u.result.lease.key); break;
@@ -266,6 +291,8 @@ void history_broker_sends(struct history *self, uint32_t peer, uint32_t conn,
         check_training(self, &m->u.task.key, &m->blob);
         grant(self, peer, &m->u.task);
     }
+    if (m->kind == WIRE_REVOKE)
+        end_revoked(self, &m->u.leases);
     if (m->kind == WIRE_RESULT)
         add_answer(self, m); /* a lost one's is the broker's own */
     if (m->kind == WIRE_ACK)
