@@ -9,8 +9,8 @@
 
 #include "peak.h"
 
-enum { RUNS = 5 };
-#define RUN_S 0.003
+enum { RUNS = 9 };
+#define RUN_S 0.002
 
 /* ---- arrays --------------------------------------------------------------------------------------------------- */
 
@@ -98,24 +98,45 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double bench_seconds(void (*call)(struct bench *), struct bench *b)
+/* How often, so that it takes long enough to be timed. */
+static long repeats(void (*call)(struct bench *), struct bench *b)
 {
-    double run[RUNS], start, once;
-    long calls;
+    double start, once;
 
     call(b);
     start = now_s();
     call(b);
     once = now_s() - start;
-    calls = once < RUN_S ? (long)(RUN_S / once) + 1 : 1;
-    for (int i = 0; i < RUNS; i++) {
-        start = now_s();
-        for (long j = 0; j < calls; j++)
-            call(b);
-        run[i] = (now_s() - start) / (double)calls;
+    return once < RUN_S ? (long)(RUN_S / once) + 1 : 1;
+}
+
+void bench_turns(double seconds[], void (*const calls[])(struct bench *), int n, struct bench *b)
+{
+    double runs[BENCH_CALLS][RUNS];
+    long times[BENCH_CALLS];
+
+    for (int c = 0; c < n; c++)
+        times[c] = repeats(calls[c], b);
+    for (int i = 0; i < RUNS; i++)
+        for (int c = 0; c < n; c++) {
+            double start = now_s();
+
+            for (long j = 0; j < times[c]; j++)
+                calls[c](b);
+            runs[c][i] = (now_s() - start) / (double)times[c];
+        }
+    for (int c = 0; c < n; c++) {
+        qsort(runs[c], RUNS, sizeof runs[c][0], by_value);
+        seconds[c] = runs[c][RUNS / 2];
     }
-    qsort(run, RUNS, sizeof run[0], by_value);
-    return run[RUNS / 2];
+}
+
+double bench_seconds(void (*call)(struct bench *), struct bench *b)
+{
+    double seconds;
+
+    bench_turns(&seconds, &call, 1, b);
+    return seconds;
 }
 
 /* ---- passes ----------------------------------------------------------------------------------------------------- */
@@ -135,9 +156,15 @@ static void weight(struct bench *b)
     b->k->conv_backward_weight(b->sums, NULL, b->dy, b->x, &b->s, b->scratch);
 }
 
-void (*const bench_passes[3])(struct bench *) = {forward, input, weight};
-
 static volatile float keep;
+static volatile double kept;
+
+static void burst(struct bench *b)
+{
+    kept = peak_burst(b->k->isa);
+}
+
+void (*const bench_passes[4])(struct bench *) = {forward, input, weight, burst};
 
 static void stream_forward(struct bench *b)
 {
@@ -155,7 +182,13 @@ static void stream_weight(struct bench *b)
     keep = stream_floats(b->k->isa, NULL, 0, b->x, b->nx);
 }
 
-void (*const bench_streams[3])(struct bench *) = {stream_forward, stream_input, stream_weight};
+void (*const bench_bound[6])(struct bench *) = {forward,        input,        weight,
+                                                stream_forward, stream_input, stream_weight};
+
+double bench_burst_flops(const struct bench *b)
+{
+    return peak_burst(b->k->isa);
+}
 
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 

@@ -32,14 +32,18 @@ struct bench bench_of(const struct kernels *k, const struct window *s);
 void bench_release(struct bench *b);
 float *bench_floats(size_t n);
 
-/* Seconds of one call: the median of several runs, in processor time of this thread. */
+/* Seconds of one call of each: the median of several runs, in processor time of this thread. The calls take turns: what
+ * the processor's clock and neighbours do meanwhile, they do to all. */
+enum { BENCH_CALLS = 6 };
+void bench_turns(double seconds[], void (*const calls[])(struct bench *), int n, struct bench *b);
 double bench_seconds(void (*call)(struct bench *), struct bench *b);
 
-/* The passes of a convolution; weights are packed already. */
-enum bench_pass { BENCH_FORWARD, BENCH_INPUT, BENCH_WEIGHT };
-extern void (*const bench_passes[3])(struct bench *);
-/* The same without doing anything but read what each must read, and write what it must write. */
-extern void (*const bench_streams[3])(struct bench *);
+/* The passes of a convolution, whose weights are packed already; then multiply-adds in registers, of so many operations. */
+enum bench_pass { BENCH_FORWARD, BENCH_INPUT, BENCH_WEIGHT, BENCH_BURST };
+extern void (*const bench_passes[4])(struct bench *);
+double bench_burst_flops(const struct bench *b);
+/* The passes; then the same without doing anything but read what each must read, and write what it must write. */
+extern void (*const bench_bound[6])(struct bench *);
 
 /* Tables in columns, or in Markdown. The first cell of a row is its name. */
 void bench_markdown(void);

@@ -142,8 +142,8 @@ static bool is_in_place(const struct window *s)
 {
     struct middle m = middle_of(s);
 
-    return s->stride > 1 && s->pad_x >= 0 && s->pad_y >= 0 && m.to - m.from >= SHORT_MIDDLE &&
-           edges_size(s) < padded_size(padded_input(s)) / 2;
+    return s->stride > 1 && s->k >= LANES && s->pad_x >= 0 && s->pad_y >= 0 &&
+           m.to - m.from >= SHORT_MIDDLE && edges_size(s) < padded_size(padded_input(s)) / 2;
 }
 
 /* The window (oy, ox), zeros where it is outside. */

@@ -399,13 +399,20 @@ INLINE void pull_column(const struct pulled *p, const struct lane_sums *v, const
     }
 }
 
-/* Whole columns are those which need no looking: two of dx, of all rows. */
+/* Whole columns are those which need no looking: two of dx, of all rows. Meanwhile the next strip's are fetched, as long as
+ * a few rows of them are not too much for the nearest cache. */
+#define FETCH_ROWS 2048 /* floats of a strip; measured */
 INLINE void pull_whole(struct pulled *p, const struct lane_sums *v, const int odd, const int height,
                        const bool add, const enum width w, const struct strip *s, int n,
                        ptrdiff_t in, float *out, struct lanes lanes)
 {
+    const ptrdiff_t next = height * s->out_row;
+    const bool fetch = next <= FETCH_ROWS && s->c <= 2 * LANES;
+
     for (; n > 0; n--, in += s->in_step, out += 2 * s->out_step) {
         next_pulled(p, height / 2 + 1, true, in, w, lanes);
+        UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < 2; j++) if (fetch)
+            __builtin_prefetch(out + (next + t * s->out_row + j * s->out_step), 1);
         pull_column(p, v, odd, height, add, w, s, height, 2, out, lanes);
     }
 }
