@@ -487,6 +487,7 @@ static int make_task(struct experiment *self, const struct graph *graph,
                         .seed = task_seed(self),
                         .recipe = self->config.recipe};
     uint8_t *packed = NULL;
+    char *notation;
     int rc = graph_pack(graph, &packed, &task.graph_len);
 
     if (rung == WIRE_RUNG_FINAL) {
@@ -497,9 +498,11 @@ static int make_task(struct experiment *self, const struct graph *graph,
     }
     memcpy(task.data, self->config.data.name, sizeof task.data);
     task.graph = packed;
+    task.architecture = notation = space_notation(self->space, genome);
     *out = (struct proposal){.key = {self->config.id, trial, rung}};
     if (rc == FARM_OK && (rc = space_recipe(self->space, genome, &task.recipe, why)) != FARM_OK) {
         free(packed);
+        free(notation);
         return why_prefix(why, rc, "trial %" PRIu64, trial);
     }
     if (rc == FARM_OK && rung != WIRE_RUNG_FINAL && !has_one_rung(self))
@@ -507,6 +510,7 @@ static int make_task(struct experiment *self, const struct graph *graph,
     if (rc == FARM_OK)
         rc = task_pack(&task, &out->task, &out->task_len);
     free(packed);
+    free(notation);
     if (rc == FARM_OK)
         return rc;
     free(out->resume);

@@ -245,6 +245,8 @@ int task_pack(const struct task *self, uint8_t **bytes, size_t *len)
     message.graph.data = (uint8_t *)self->graph; /* likewise */
     message.graph.len = self->graph_len;
     message.resume_crc32 = self->resume_crc32;
+    if (self->architecture != NULL && strlen(self->architecture) <= TASK_ARCHITECTURE_MAX)
+        message.architecture = (char *)self->architecture;
     *len = nasfarm__task__get_packed_size(&message);
     if ((*bytes = malloc(*len)) == NULL)
         return FARM_ENOMEM;
@@ -252,7 +254,39 @@ int task_pack(const struct task *self, uint8_t **bytes, size_t *len)
     return FARM_OK;
 }
 
-/* What stays alive behind a struct task: the graph's bytes, moved out of the message. */
+/* A line of printable text. */
+static bool is_line(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    return len <= TASK_ARCHITECTURE_MAX;
+}
+
+/* What stays alive behind a struct task: the graph's bytes and the architecture, out of the message. */
+static int keep(struct task *out, void **hold, const Nasfarm__Task *m, struct why *why)
+{
+    size_t text = strlen(m->architecture);
+    uint8_t *kept;
+
+    if (!is_line(m->architecture, text))
+        return why_set(why, FARM_EWIRE,
+                       "a task whose architecture is not one line of at most %u bytes",
+                       TASK_ARCHITECTURE_MAX);
+    if (m->graph.len == 0 && text == 0)
+        return FARM_OK;
+    if ((kept = malloc(m->graph.len + text + 1)) == NULL)
+        return why_set(why, FARM_ENOMEM, "out of memory for a task of %zu bytes",
+                       m->graph.len + text);
+    if (m->graph.len > 0)
+        memcpy(kept, m->graph.data, m->graph.len);
+    memcpy(kept + m->graph.len, m->architecture, text + 1);
+    out->graph = m->graph.len > 0 ? kept : NULL;
+    out->architecture = text > 0 ? (const char *)kept + m->graph.len : NULL;
+    *hold = kept;
+    return FARM_OK;
+}
+
 int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len, struct why *why)
 {
     struct unpack_budget budget;
@@ -276,13 +310,8 @@ int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len,
         recipe_from_message(&out->recipe, m->recipe);
         rc = recipe_check(&out->recipe, why);
     }
-    if (rc == FARM_OK && m->graph.len > 0) {
-        if ((*hold = malloc(m->graph.len)) == NULL)
-            rc = why_set(why, FARM_ENOMEM, "out of memory for a task of %zu bytes", len);
-        else
-            memcpy(*hold, m->graph.data, m->graph.len);
-    }
-    out->graph = *hold;
+    if (rc == FARM_OK)
+        rc = keep(out, hold, m, why);
     nasfarm__task__free_unpacked(m, &budget.allocator);
     return rc;
 }

@@ -69,11 +69,15 @@ int recipe_check(const struct recipe *self, struct why *why);
 /* Of all that the weights depend on: not of pause_epochs, time_limit_s, memory_mb and measure_latency. FARM_OK or FARM_ENOMEM. */
 int recipe_digest(const struct recipe *self, struct digest *out);
 
+#define TASK_ARCHITECTURE_MAX 4096u
 struct task {
     char data[LIMIT_NAME + 1]; /* name of the data set, as workers announce it */
     uint64_t data_fingerprint; /* of its content; 0: any */
     uint64_t seed;             /* of everything random in the evaluation */
     struct recipe recipe;
+    /* The architecture as its community writes it, for evaluators that know it by name: a line of text, at most
+     * TASK_ARCHITECTURE_MAX bytes; NULL: not told. */
+    const char *architecture;
     const uint8_t *graph; /* packed graph (graph_unpack() parses it) */
     size_t graph_len;
     uint32_t
@@ -85,7 +89,7 @@ struct task {
 
 /* Allocates *bytes with malloc. */
 int task_pack(const struct task *self, uint8_t **bytes, size_t *len);
-/* graph points into memory that *hold owns; free(*hold) when done. */
+/* graph and architecture point into memory that *hold owns; free(*hold) when done. */
 int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len, struct why *why);
 
 /* How an evaluation ended. The numbers are on the wire and in stores: never reuse one. */

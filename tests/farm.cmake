@@ -13,6 +13,13 @@ target_compile_definitions(test_kill PRIVATE ${farm_programs})
 add_dependencies(test_kill nasfarm nasfarm-broker nasfarm-worker)
 set_tests_properties(kill PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 
+add_executable(test_kill_every test_kill_every.c)
+target_link_libraries(test_kill_every PRIVATE farm_kit search scheduler space)
+target_compile_definitions(test_kill_every PRIVATE ${farm_programs})
+add_dependencies(test_kill_every nasfarm nasfarm-broker nasfarm-worker)
+add_test(NAME kill_every COMMAND test_kill_every)
+set_tests_properties(kill_every PROPERTIES TIMEOUT 240)
+
 add_executable(bench_crowd bench/bench_crowd.c)
 target_link_libraries(bench_crowd PRIVATE farm_kit)
 target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
@@ -22,6 +29,7 @@ add_dependencies(bench_crowd nasfarm-broker)
 farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>)
 farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>)
 farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
+farm_soak(kill_every test_kill_every $<TARGET_FILE:test_kill_every> --all)
 farm_soak(crowd bench_crowd $<TARGET_FILE:bench_crowd> 10000 10)
 
 # `make bench`

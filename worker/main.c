@@ -16,6 +16,7 @@
 #include "monitor.h"
 #include "quota.h"
 #include "supervisor_loop.h"
+#include "tabular.h"
 
 #define EXIT_USAGE       2
 #define LONGEST_S        (40u * 86400u)
@@ -46,6 +47,7 @@ static const char summary[] =
 enum {
     OPTION_EXEC = 256,
     OPTION_EVALUATOR,
+    OPTION_TABLE,
     OPTION_MEMORY,
     OPTION_TIME,
     OPTION_STALL,
@@ -67,7 +69,14 @@ static const struct argp_option options[] = {
     {"name", 'n', "NAME", 0, "of this worker: letters, digits, . _ - (default: HOST-PID)", 0},
     {"data", 'd', "SPEC", 0, "a data set to offer; may be repeated", 0},
     {"evaluator", OPTION_EVALUATOR, "KIND", 0,
-     "train (default), exec (with --exec), or synthetic[:MIN-MAX]: no training, MIN to MAX ms each",
+     "train (default), exec (with --exec), synthetic[:MIN-MAX]: no training, MIN to MAX ms each, "
+     "or table:... (as "
+     "--table)",
+     0},
+    {"table", OPTION_TABLE, "FILE,K=V...", 0,
+     "no training: look the result up in a tabular benchmark, by fitness=COLUMN, key=COLUMN "
+     "(arch), seconds=, test=, "
+     "skip=, scale=X, speed=X (the recorded time, so many times faster; default: in no time)",
      0},
     {"exec", OPTION_EXEC, "COMMAND", 0,
      "evaluate with this command: the task as JSON on its input, results as JSON lines", 0},
@@ -100,6 +109,7 @@ struct arguments {
     const char *specs[WIRE_DATA_MAX];
     size_t n_specs;
     bool ahead_given, die_with_parent, verbose, train, needs_exec;
+    const char *table; /* NULL: none */
 };
 
 static uint32_t number(const struct argp_state *state, const char *option, const char *text,
@@ -146,14 +156,17 @@ static void take_evaluator(const struct argp_state *state, struct arguments *a, 
 
     a->train = strcmp(text, "train") == 0;
     a->needs_exec = strcmp(text, "exec") == 0;
+    a->table = strncmp(text, "table:", 6) == 0 ? text + 6 : NULL;
     o->synthetic = false;
-    if (a->train || a->needs_exec)
+    if (a->train || a->needs_exec || a->table != NULL)
         return;
     o->synthetic = true;
     if (strcmp(text, "synthetic") == 0)
         return;
     if (strncmp(text, "synthetic:", 10) != 0 || !isdigit((unsigned char)text[10]))
-        argp_error(state, "--evaluator %s: must be train, exec or synthetic[:MIN-MAX]", text);
+        argp_error(state,
+                   "--evaluator %s: must be train, exec, synthetic[:MIN-MAX] or table:FILE,...",
+                   text);
     least = strtoul(text + 10, &end, 10);
     most = end[0] == '-' && isdigit((unsigned char)end[1]) ? strtoul(end + 1, &end, 10) : 0;
     if (*end != '\0' || least > most || most < 1 || most > 86400000)
@@ -188,6 +201,7 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
         a->specs[a->n_specs++] = arg;
         break;
     case OPTION_EVALUATOR: take_evaluator(state, a, arg); break;
+    case OPTION_TABLE: a->table = arg; break;
     case OPTION_EXEC: a->o.limits.exec = arg; break;
     case OPTION_MEMORY: a->o.limits.memory_mb = number(state, "memory", arg, 1, UINT32_MAX); break;
     case OPTION_TIME: a->o.limits.time_limit_s = duration(state, "time-limit", arg, 1); break;
@@ -206,6 +220,9 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
         if ((a->o.synthetic || a->train) && a->o.limits.exec != NULL)
             argp_error(state, "--exec and --evaluator %s exclude each other",
                        a->train ? "train" : "synthetic");
+        if (a->table != NULL &&
+            (a->o.synthetic || a->train || a->needs_exec || a->o.limits.exec != NULL))
+            argp_error(state, "--table and another evaluator exclude each other");
         if (a->needs_exec && a->o.limits.exec == NULL)
             argp_error(state, "--evaluator exec needs --exec COMMAND");
         break;
@@ -282,6 +299,7 @@ int main(int argc, char **argv)
     struct argp argp = {options, take_option, NULL, summary, NULL, NULL, NULL};
     struct dataset *sets[WIRE_DATA_MAX] = {NULL};
     struct supervisor_loop *supervisor = NULL;
+    struct tabular *table = NULL;
     struct why why = {""};
     pid_t parent = getppid();
     int rc;
@@ -308,7 +326,11 @@ int main(int argc, char **argv)
     a.o.data = sets;
     if (a.o.metrics == NULL)
         a.o.metrics = monitor_default();
-    if ((rc = open_data(&a, sets, &why)) == FARM_OK) {
+    if ((rc = open_data(&a, sets, &why)) == FARM_OK && a.table != NULL &&
+        (rc = tabular_open(&table, a.table, &why)) != FARM_OK)
+        (void)why_prefix(&why, rc, "--table");
+    a.o.table = table;
+    if (rc == FARM_OK) {
         share_memory(&a.o);
         if ((a.o.signals = open_signals()) < 0)
             rc = why_set(&why, FARM_EIO, "cannot take signals: %s", strerror(errno));
@@ -318,6 +340,7 @@ int main(int argc, char **argv)
     if (rc != FARM_OK)
         log_error("%s", why.text);
     supervisor_loop_destroy(&supervisor);
+    tabular_close(&table);
     for (size_t i = 0; i < WIRE_DATA_MAX; i++)
         dataset_close(&sets[i]);
     return rc == FARM_OK ? 0 : rc == FARM_EINPUT ? EXIT_USAGE : 1;

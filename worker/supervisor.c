@@ -13,6 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "synthetic.h"
+#include "tabular.h"
 
 #define TURN_MS        1000
 #define KEPT_MAX       4096 /* finished and not acknowledged: beyond it nothing new is started */
@@ -372,7 +373,7 @@ static const struct dataset *data_of(const struct supervisor *self, const struct
 /* Who evaluates by a command, or not at all, may have no data here; but what is said to be here must be it. */
 static bool needs_data(const struct supervisor_options *o)
 {
-    return o->n_data > 0 || (!o->synthetic && o->limits.exec == NULL);
+    return o->n_data > 0 || (!o->synthetic && o->table == NULL && o->limits.exec == NULL);
 }
 
 /* Takes a waiting task into a slot; what cannot be started is a result at once. */
@@ -391,12 +392,20 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
     }
     if (rc != FARM_OK || (needs_data(o) && (data = data_of(self, &task, &why)) == NULL)) {
         reject(self, h, why.text, now);
-    } else if (o->synthetic) { /* which remembers nothing, so there is nothing to go on from */
-        hand_move(self, h, HAND_RUNNING);
-        synthetic_result(&task, &h->result);
-        if (o->most_ms > 0) {
-            uint32_t ms = synthetic_ms(&task, o->least_ms, o->most_ms);
+    } else if (o->synthetic ||
+               o->table != NULL) { /* which remember nothing, so there is nothing to go on from */
+        uint32_t ms = 0;
 
+        hand_move(self, h, HAND_RUNNING);
+        if (o->synthetic)
+            synthetic_result(&task, &h->result);
+        else
+            tabular_result(o->table, &task, &h->result);
+        if (!o->synthetic)
+            ms = tabular_ms(o->table, &h->result);
+        else if (o->most_ms > 0)
+            ms = synthetic_ms(&task, o->least_ms, o->most_ms);
+        if (ms > 0) {
             h->result.eval_s = ms * 1e-3;
             h->due_ms = now + ms;
         } else {

@@ -21,7 +21,8 @@ struct supervisor_options {
     size_t n_data;
     struct dataset *const *data;
     bool synthetic;
-    uint32_t least_ms, most_ms; /* of a synthetic evaluation; 0, 0: at once */
+    uint32_t least_ms, most_ms;  /* of a synthetic evaluation; 0, 0: at once */
+    const struct tabular *table; /* looked up there; NULL: not */
     struct evaluator_limits limits;
     uint32_t idle_exit_s;       /* without work for so long: drain and end; 0: never */
     uint32_t drain_timeout_s;   /* draining, hand back what runs after so long; 0: never */

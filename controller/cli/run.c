@@ -72,7 +72,8 @@ static void catch_signals(void)
 
 /* ------------------------------------------------------------------ how it uses its farm, in the store */
 
-static int save_config(struct store *store, const struct run_config *c, struct why *why)
+/* As JSON, malloc'd; NULL with a sentence. */
+static char *config_text(const struct run_config *c, struct why *why)
 {
     json_t *json =
         json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b}", "data", c->data, "broker", c->broker,
@@ -81,16 +82,8 @@ static int save_config(struct store *store, const struct run_config *c, struct w
     char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     if (text == NULL)
-        return why_set(why, FARM_EINPUT, "an option is not UTF-8 text");
-    int rc = store_begin(store, why);
-    if (rc == FARM_OK && (rc = store_put_meta(store, META_RUN, text)) != FARM_OK) {
-        store_abort(store);
-        rc = why_set(why, rc, "cannot store how the farm is used: %s", farm_strerror(rc));
-    } else if (rc == FARM_OK) {
-        rc = store_commit(store, why);
-    }
-    free(text);
-    return rc;
+        (void)why_set(why, FARM_EINPUT, "an option is not UTF-8 text");
+    return text;
 }
 
 static void copy_text(char *out, size_t room, const char *text)
@@ -106,7 +99,9 @@ static int load_config(struct store *store, struct run_config *out, struct why *
     memset(out, 0, sizeof *out);
     int rc = store_get_meta(store, META_RUN, &text);
     if (rc == FARM_ENOTFOUND)
-        return FARM_OK; /* killed in its first moment: the defaults */
+        return why_set(why, FARM_ECORRUPT,
+                       "the store does not say how its farm was used: an older version was killed "
+                       "in its first moment; remove the folder, and search again");
     if (rc != FARM_OK)
         return why_set(why, rc, "cannot read how the farm was used: %s", farm_strerror(rc));
     json_t *json = json_loads(text, 0, NULL);
@@ -646,9 +641,13 @@ static int prepare_search(struct run *self, const struct settings *s, struct why
     config.id = id;
     if (warm_start_is_path(s->start_from) && (rc = read_start(&config, s, why)) != FARM_OK)
         return rc;
-    if ((rc = experiment_create(&self->experiment, self->dir, &config, &store, why)) != FARM_OK)
-        return rc;
-    rc = save_config(experiment_store(self->experiment), &self->config, why);
+    char *text = config_text(&self->config, why);
+    if (text == NULL)
+        return FARM_EINPUT;
+    store.first_meta = META_RUN;
+    store.first_text = text;
+    rc = experiment_create(&self->experiment, self->dir, &config, &store, why);
+    free(text);
     if (rc == FARM_OK && self->trains)
         rc = skip_search(self, why);
     if (rc == FARM_OK)

@@ -13,7 +13,7 @@
 struct run_config {
     char data[512];   /* --data of local workers; with a broker the name of the data set, or "" */
     char broker[256]; /* "": a farm of its own */
-    char evaluator[64], exec[512];
+    char evaluator[512], exec[512];
     uint32_t workers, slots; /* of its own farm; 0: default */
     uint32_t attempts;       /* farm.h; 0: default */
     bool no_final;

@@ -214,7 +214,9 @@ const struct setting settings_table[] = {
     {"slots", "N", SETTING_COUNT32, AT(slots), 0, 0, LIMIT_SLOTS, "0",
      "evaluations at once in each local worker (default: the usable CPUs, shared)", GROUP_FARM},
     {"evaluator", "KIND", SETTING_TEXT, TEXT(evaluator), NULL,
-     "of local workers: train, or synthetic[:MIN-MAX] (milliseconds) for trials of the farm itself",
+     "of local workers: train; synthetic[:MIN-MAX] (milliseconds) for trials of the farm itself; "
+     "table:FILE,fitness=COLUMN,... "
+     "looks results up (nasfarm-worker --help)",
      GROUP_FARM},
     {"exec", "CMD", SETTING_TEXT, TEXT(exec), NULL,
      "local workers evaluate by this command (docs/exec-evaluator.md)", GROUP_FARM},

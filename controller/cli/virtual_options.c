@@ -176,52 +176,19 @@ const struct argp *virtual_options_argp(void)
 
 /* ------------------------------------------------------------------ the table's columns */
 
-static int set_column(struct bench_columns *out, const char *text, size_t len, bool *keyed,
-                      struct why *why)
-{
-    struct {
-        const char *name;
-        char *to;
-    } known[] = {{"key=", out->key},
-                 {"fitness=", out->fitness},
-                 {"seconds=", out->seconds},
-                 {"test=", out->test}};
-    char number[16] = "";
-
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        size_t n = strlen(known[i].name);
-
-        if (len <= n || strncmp(text, known[i].name, n) != 0)
-            continue;
-        if (len - n >= sizeof out->key)
-            return why_set(why, FARM_EINPUT, "--columns: a name of more than 63 characters");
-        memcpy(known[i].to, text + n, len - n);
-        known[i].to[len - n] = '\0';
-        *keyed = *keyed || i == 0;
-        return FARM_OK;
-    }
-    if (len > 5 && len < 5 + sizeof number && strncmp(text, "skip=", 5) == 0) {
-        memcpy(number, text + 5, len - 5);
-        out->skip = (uint32_t)strtoul(number, NULL, 10);
-        return FARM_OK;
-    }
-    return why_set(why, FARM_EINPUT,
-                   "--columns: \"%.*s\" is none of key=, fitness=, seconds=, test=, skip=",
-                   (int)(len < 60 ? len : 60), text);
-}
-
 static int read_columns(struct bench_columns *out, const char *text, bool *keyed, struct why *why)
 {
     int rc = FARM_OK;
 
     *out = (struct bench_columns){.seconds = "1"};
-    *keyed = false;
     while (text != NULL && *text != '\0' && rc == FARM_OK) {
         size_t len = strcspn(text, ",");
 
-        rc = set_column(out, text, len, keyed, why);
+        if ((rc = bench_columns_set(out, text, len, why)) != FARM_OK)
+            return why_prefix(why, rc, "--columns");
         text += len + (text[len] == ',');
     }
+    *keyed = out->key[0] != '\0';
     if (rc == FARM_OK && out->fitness[0] == '\0')
         rc = why_set(why, FARM_EINPUT, "--table needs --columns fitness=NAME");
     return rc;

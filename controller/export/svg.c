@@ -138,7 +138,11 @@ int export_svg(const char *dot, char **out, size_t *len, struct why *why)
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGALRM, SIG_DFL);
         alarm(LIMIT_S);
-        _exit((int)draw(dot, pipe_fds[1]));
+        /* Nothing else stays open here: a store's lock would outlive a search that is killed just now. */
+        if (dup2(pipe_fds[1], 3) < 0)
+            _exit(1);
+        (void)close_range(4, ~0U, 0);
+        _exit((int)draw(dot, 3));
     }
     close(pipe_fds[1]);
     if (child < 0) {

@@ -1,25 +1,14 @@
-/* bench_table.c - lines of a CSV file into arrays, and a hash table from genomes to rows. */
+/* bench_table.c - the rows of a file, and a hash table from genomes to them. */
 #include "bench_table.h"
 
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
-
-#define LINE_MAX_BYTES 65536
-#define COLUMNS_MAX    4096
 
 struct bench_table {
-    uint32_t n, cap, budgets;
-    double *fitness; /* n times budgets */
-    double *seconds, *test;
+    struct bench_rows *rows;
     struct genome **genomes; /* of each row; NULL where the rows are the space */
     uint32_t *slots;         /* open addressing: row + 1 */
     size_t n_slots;
-    double unit_seconds; /* when the seconds are a number */
-    double sign;         /* of the fitness */
     struct dim dim;
     struct space own;
 };
@@ -34,165 +23,14 @@ const struct space *bench_table_space(const struct bench_table *self)
     return &self->own;
 }
 
-/* ---------------------------------------------------------------- lines */
-
-struct reader {
-    gzFile file;
-    const char *path;
-    unsigned line;
-    char *text;                /* of the line, cut at its commas */
-    char *fields[COLUMNS_MAX]; /* into text */
-    uint32_t n_fields;
-    struct why *why;
-};
-
-static int bad_line(const struct reader *r, const char *what)
+static void make_own_space(struct bench_table *self)
 {
-    return why_set(r->why, FARM_EINPUT, "%s, line %u: %s", r->path, r->line, what);
+    self->dim = (struct dim){.name = "row", .choices = bench_rows_n(self->rows), .parent = -1};
+    self->own = (struct space){
+        .n_dims = 1, .dims = &self->dim, .ops = &rows_ops, .summary = rows_ops.summary};
 }
 
-/* FARM_ENOTFOUND at the end. */
-static int next_line(struct reader *r)
-{
-    size_t len;
-    int err = 0;
-
-    r->line++;
-    if (gzgets(r->file, r->text, LINE_MAX_BYTES) == NULL) {
-        (void)gzerror(r->file, &err);
-        return err < 0 ? bad_line(r, "the file is damaged") : FARM_ENOTFOUND;
-    }
-    len = strlen(r->text);
-    if (len + 1 == LINE_MAX_BYTES)
-        return bad_line(r, "a line of more than 64 KiB");
-    while (len > 0 && (r->text[len - 1] == '\n' || r->text[len - 1] == '\r'))
-        r->text[--len] = '\0';
-    r->n_fields = 0;
-    for (char *at = r->text; at != NULL && r->n_fields < COLUMNS_MAX;) {
-        char *comma = strchr(at, ',');
-
-        r->fields[r->n_fields++] = at;
-        if (comma != NULL)
-            *comma++ = '\0';
-        at = comma;
-    }
-    return FARM_OK;
-}
-
-/* ---------------------------------------------------------------- columns */
-
-struct places {
-    uint32_t key, seconds, test; /* UINT32_MAX: none */
-    uint32_t fitness[COLUMNS_MAX], n_fitness;
-};
-
-static bool matches(const char *name, const char *wanted)
-{
-    size_t len = strlen(wanted);
-
-    return len > 0 && wanted[len - 1] == '*' ? strncmp(name, wanted, len - 1) == 0
-                                             : strcmp(name, wanted) == 0;
-}
-
-static int find_column(const struct reader *r, const char *wanted, uint32_t *out)
-{
-    for (*out = 0; *out < r->n_fields; (*out)++)
-        if (strcmp(r->fields[*out], wanted) == 0)
-            return FARM_OK;
-    return why_set(r->why, FARM_EINPUT, "%s has no column '%s'", r->path, wanted);
-}
-
-static int read_header(struct bench_table *self, struct reader *r,
-                       const struct bench_columns *columns, bool keyed, struct places *p)
-{
-    const char *fitness = columns->fitness + (columns->fitness[0] == '-');
-    uint32_t skipped = 0;
-    char *end;
-    int rc = next_line(r);
-
-    if (rc == FARM_ENOTFOUND)
-        return bad_line(r, "the file is empty");
-    *p = (struct places){UINT32_MAX, UINT32_MAX, UINT32_MAX, {0}, 0};
-    if (rc == FARM_OK && keyed)
-        rc = find_column(r, columns->key, &p->key);
-    if (rc == FARM_OK && columns->test[0] != '\0')
-        rc = find_column(r, columns->test, &p->test);
-    self->unit_seconds = strtod(columns->seconds, &end);
-    if (rc == FARM_OK && (end == columns->seconds || *end != '\0'))
-        rc = find_column(r, columns->seconds, &p->seconds);
-    for (uint32_t i = 0; rc == FARM_OK && i < r->n_fields; i++)
-        if (matches(r->fields[i], fitness) && skipped++ >= columns->skip)
-            p->fitness[p->n_fitness++] = i;
-    if (rc == FARM_OK && p->n_fitness == 0)
-        rc = why_set(r->why, FARM_EINPUT, "%s has no column '%s'", r->path, fitness);
-    self->sign = columns->fitness[0] == '-' ? -1 : 1;
-    self->budgets = p->n_fitness;
-    return rc;
-}
-
-/* ---------------------------------------------------------------- rows */
-
-static int grow(struct bench_table *self)
-{
-    uint32_t cap = self->cap > 0 ? 2 * self->cap : 1024;
-    double *fitness = realloc(self->fitness, (size_t)cap * (self->budgets > 0 ? self->budgets : 1) *
-                                                 sizeof *fitness);
-    double *seconds = fitness != NULL ? realloc(self->seconds, cap * sizeof *seconds) : NULL;
-    double *test = seconds != NULL ? realloc(self->test, cap * sizeof *test) : NULL;
-    struct genome **genomes =
-        test != NULL ? realloc(self->genomes, cap * sizeof(struct genome *)) : NULL;
-
-    self->fitness = fitness != NULL ? fitness : self->fitness;
-    self->seconds = seconds != NULL ? seconds : self->seconds;
-    self->test = test != NULL ? test : self->test;
-    if (genomes == NULL)
-        return FARM_ENOMEM;
-    self->genomes = genomes;
-    self->cap = cap;
-    return FARM_OK;
-}
-
-/* An empty field, or one that says nan, is a training that failed. */
-static int take_number(const struct reader *r, uint32_t column, double *out)
-{
-    const char *text = r->fields[column];
-    char *end;
-
-    *out = strtod(text, &end);
-    if (end == text && *end == '\0')
-        *out = NAN;
-    return *end == '\0' ? FARM_OK
-                        : why_set(r->why, FARM_EINPUT, "%s, line %u: '%.40s' is no number", r->path,
-                                  r->line, text);
-}
-
-static int read_row(struct bench_table *self, struct reader *r, const struct places *p,
-                    const struct space *space, uint32_t n_columns)
-{
-    double *fitness, value;
-    int rc = FARM_OK;
-
-    if (r->n_fields != n_columns)
-        return bad_line(r, "it has another number of fields than the header");
-    if (self->n == self->cap && grow(self) != FARM_OK)
-        return why_set(r->why, FARM_ENOMEM, "%s: out of memory", r->path);
-    fitness = self->fitness + (size_t)self->n * self->budgets;
-    self->genomes[self->n] = NULL;
-    self->seconds[self->n] = self->test[self->n] = NAN;
-    for (uint32_t i = 0; i < self->budgets && rc == FARM_OK; i++) {
-        rc = take_number(r, p->fitness[i], &value);
-        fitness[i] = self->sign * value;
-    }
-    if (rc == FARM_OK && p->seconds != UINT32_MAX)
-        rc = take_number(r, p->seconds, &self->seconds[self->n]);
-    if (rc == FARM_OK && p->test != UINT32_MAX)
-        rc = take_number(r, p->test, &self->test[self->n]);
-    if (rc == FARM_OK && space != NULL &&
-        (self->genomes[self->n] = space_parse(space, r->fields[p->key], r->why)) == NULL)
-        rc = why_prefix(r->why, FARM_EINPUT, "%s, line %u", r->path, r->line);
-    self->n += rc == FARM_OK;
-    return rc;
-}
+/* ---------------------------------------------------------------- genomes */
 
 static size_t slot_of(const struct bench_table *self, const struct genome *genome)
 {
@@ -209,42 +47,24 @@ static size_t slot_of(const struct bench_table *self, const struct genome *genom
     return at;
 }
 
-static int index_rows(struct bench_table *self)
+static int index_rows(struct bench_table *self, const char *path, const struct space *space,
+                      struct why *why)
 {
-    for (self->n_slots = 16; self->n_slots < 2 * (size_t)self->n;)
+    uint32_t n = bench_rows_n(self->rows);
+
+    for (self->n_slots = 16; self->n_slots < 2 * (size_t)n;)
         self->n_slots *= 2;
-    if ((self->slots = calloc(self->n_slots, sizeof *self->slots)) == NULL)
-        return FARM_ENOMEM;
-    for (uint32_t i = 0; i < self->n; i++)
+    self->slots = calloc(self->n_slots, sizeof *self->slots);
+    self->genomes = calloc(n, sizeof(struct genome *));
+    if (self->slots == NULL || self->genomes == NULL)
+        return why_set(why, FARM_ENOMEM, "%s: out of memory", path);
+    for (uint32_t i = 0; i < n; i++) {
+        if ((self->genomes[i] = space_parse(space, bench_rows_key(self->rows, i), why)) == NULL)
+            return why_prefix(why, FARM_EINPUT, "%s, line %u", path,
+                              bench_rows_line(self->rows, i));
         self->slots[slot_of(self, self->genomes[i])] = i + 1;
+    }
     return FARM_OK;
-}
-
-static void make_own_space(struct bench_table *self)
-{
-    self->dim = (struct dim){.name = "row", .choices = self->n, .parent = -1};
-    self->own = (struct space){
-        .n_dims = 1, .dims = &self->dim, .ops = &rows_ops, .summary = rows_ops.summary};
-}
-
-static int read_all(struct bench_table *self, struct reader *r, const struct bench_columns *columns,
-                    const struct space *space)
-{
-    struct places *places = malloc(sizeof *places);
-    uint32_t n_columns;
-    int rc = places != NULL ? read_header(self, r, columns, space != NULL, places) : FARM_ENOMEM;
-
-    n_columns = r->n_fields;
-    while (rc == FARM_OK && (rc = next_line(r)) == FARM_OK)
-        if (r->text[0] != '\0' || r->n_fields > 1)
-            rc = read_row(self, r, places, space, n_columns);
-    free(places);
-    if (rc == FARM_ENOTFOUND)
-        rc = self->n > 0 ? FARM_OK : bad_line(r, "the file has no rows");
-    if (rc == FARM_OK && space != NULL)
-        rc = index_rows(self);
-    make_own_space(self);
-    return rc == FARM_ENOMEM ? why_set(r->why, rc, "%s: out of memory", r->path) : rc;
 }
 
 int bench_table_open(struct bench_table **out, const char *path,
@@ -252,18 +72,15 @@ int bench_table_open(struct bench_table **out, const char *path,
                      struct why *why)
 {
     struct bench_table *self = calloc(1, sizeof *self);
-    struct reader r = {.path = path, .why = why, .text = malloc(LINE_MAX_BYTES)};
-    int rc;
+    struct bench_columns used = *columns;
+    int rc = self != NULL ? FARM_OK : why_set(why, FARM_ENOMEM, "%s: out of memory", path);
 
-    if (self == NULL || r.text == NULL) {
-        rc = why_set(why, FARM_ENOMEM, "%s: out of memory", path);
-    } else if ((r.file = gzopen(path, "rb")) == NULL) {
-        rc = why_set(why, FARM_EINPUT, "cannot open the table %s: %s", path, strerror(errno));
-    } else {
-        rc = read_all(self, &r, columns, space);
-        gzclose(r.file);
+    if (space == NULL)
+        used.key[0] = '\0';
+    if (rc == FARM_OK && (rc = bench_rows_open(&self->rows, path, &used, why)) == FARM_OK) {
+        make_own_space(self);
+        rc = space != NULL ? index_rows(self, path, space, why) : FARM_OK;
     }
-    free(r.text);
     if (rc != FARM_OK)
         bench_table_close(&self);
     *out = self;
@@ -276,13 +93,11 @@ void bench_table_close(struct bench_table **self)
 
     if (t == NULL)
         return;
-    for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t i = 0; t->genomes != NULL && i < bench_rows_n(t->rows); i++)
         free(t->genomes[i]);
     free(t->genomes);
-    free(t->fitness);
-    free(t->seconds);
-    free(t->test);
     free(t->slots);
+    bench_rows_close(&t->rows);
     free(t);
     *self = NULL;
 }
@@ -291,12 +106,12 @@ void bench_table_close(struct bench_table **self)
 
 uint32_t bench_table_rows(const struct bench_table *self)
 {
-    return self->n;
+    return bench_rows_n(self->rows);
 }
 
 uint32_t bench_table_budgets(const struct bench_table *self)
 {
-    return self->budgets;
+    return bench_rows_budgets(self->rows);
 }
 
 size_t bench_table_find(const struct bench_table *self, const struct genome *genome)
@@ -304,24 +119,22 @@ size_t bench_table_find(const struct bench_table *self, const struct genome *gen
     uint32_t slot;
 
     if (self->slots == NULL)
-        return genome->gene[0] < self->n ? (size_t)genome->gene[0] : SIZE_MAX;
+        return genome->gene[0] < bench_rows_n(self->rows) ? (size_t)genome->gene[0] : SIZE_MAX;
     slot = self->slots[slot_of(self, genome)];
     return slot > 0 ? slot - 1 : SIZE_MAX;
 }
 
 double bench_table_fitness(const struct bench_table *self, size_t row, uint32_t budget)
 {
-    return self->fitness[row * self->budgets + budget - 1];
+    return bench_rows_fitness(self->rows, row, budget);
 }
 
 double bench_table_seconds(const struct bench_table *self, size_t row, uint32_t budget)
 {
-    double whole = self->seconds[row];
-
-    return isnan(whole) ? self->unit_seconds * budget : whole * budget / self->budgets;
+    return bench_rows_seconds(self->rows, row, budget);
 }
 
 double bench_table_test(const struct bench_table *self, size_t row)
 {
-    return self->test[row];
+    return bench_rows_test(self->rows, row);
 }

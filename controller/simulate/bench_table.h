@@ -1,27 +1,17 @@
 /* bench_table.h - a tabular benchmark: what training each architecture brings at each budget, and how long it takes.
  *
- * It is:     a CSV file (plain or gzipped) in memory, by genome. Whole searches run on it in milliseconds.
+ * It is:     the rows of a file (bench_rows.h) by genome. Whole searches run on it in milliseconds.
  * It is not: an evaluator of its own, nor a guess at what is not in the table: a genome that has no row has failed.
  */
 #ifndef NASFARM_BENCH_TABLE_H
 #define NASFARM_BENCH_TABLE_H
 
+#include "bench_rows.h"
 #include "space.h"
-
-/* Which columns mean what. A sign before a name says that smaller is better: "-valid_loss_*". A name that ends in *
- * stands for all that begin so, in the order of the file: one a budget. */
-struct bench_columns {
-    char key[64];     /* the architecture, in the space's notation */
-    char fitness[64]; /* at one budget or several */
-    char seconds[64]; /* of the whole training, or a number: of one unit of budget */
-    char test[64];    /* "": none. Reported, and never seen by a search */
-    uint32_t
-        skip; /* so many of the fitness columns at the start are no budgets (0: before training) */
-};
 
 struct bench_table;
 
-/* Reads the file. With a space, keys are genomes of it (each parsed; those that are none are refused by line); without,
+/* Reads the file. With a space (columns has a key), keys are genomes of it (each parsed; those that are none are refused by line); without,
  * the rows themselves are the space: bench_table_space(). FARM_EINPUT names file, line and column. */
 int bench_table_open(struct bench_table **out, const char *path,
                      const struct bench_columns *columns, const struct space *space,

@@ -64,6 +64,9 @@ struct event {
 
 enum store_mode { STORE_READ, STORE_WRITE };
 struct store_options {
+    /* store_create(): one more text, as by store_put_meta(), that is there from the first moment on; NULL: none. Only
+     * looked at during the call. */
+    const char *first_meta, *first_text;
     bool no_sync; /* do not wait for the disk: only for benchmarks */
     size_t
         map_bytes; /* first size of the memory map; 0: 64 MB, or four times the file. For tests */
