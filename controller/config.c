@@ -101,6 +101,7 @@ static const struct field recipe_fields[] = {
     {"aux_weight", REAL, R(aux_weight), INFINITY},
     {"diverge_above", REAL, R(diverge_above), INFINITY},
     {"measure_latency", FLAG, R(measure_latency), 0},
+    {"proxy", TEXT, R(proxy), sizeof((struct recipe *)NULL)->proxy},
     {0},
 };
 #undef R

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "farm.pb-c.h"
+#include "proxy.h"
 #include "schedule.h"
 #include "unpack.h"
 #include "wire.h"
@@ -64,6 +65,18 @@ static int check_schedule(const struct recipe *self, struct why *why)
     return rc;
 }
 
+static int check_proxy(const struct recipe *self, struct why *why)
+{
+    enum proxy proxy;
+    int rc = proxy_find(&proxy, self->proxy, why);
+
+    if (rc == FARM_OK && proxy != PROXY_NONE && self->final)
+        rc = why_set(why, FARM_EINPUT, "a final training trains: it has no proxy");
+    if (rc == FARM_OK && proxy != PROXY_NONE && self->pause_epochs > 0)
+        rc = why_set(why, FARM_EINPUT, "a proxy has no epochs to pause after");
+    return rc;
+}
+
 int recipe_check(const struct recipe *self, struct why *why)
 {
     const struct {
@@ -104,7 +117,7 @@ int recipe_check(const struct recipe *self, struct why *why)
     if (self->pause_epochs > self->epochs)
         return why_set(why, FARM_EINPUT, "pause_epochs is %u: must be at most epochs, %u",
                        self->pause_epochs, self->epochs);
-    if ((rc = check_optimizer(self, why)) != FARM_OK)
+    if ((rc = check_optimizer(self, why)) != FARM_OK || (rc = check_proxy(self, why)) != FARM_OK)
         return rc;
     return check_schedule(self, why);
 }
@@ -165,6 +178,7 @@ static void recipe_to_message(const struct recipe *r, Nasfarm__Recipe *m)
     m->diverge_above = r->diverge_above;
     m->pause_epochs = r->pause_epochs;
     m->measure_latency = r->measure_latency;
+    m->proxy = (char *)r->proxy; /* likewise */
 }
 
 int recipe_digest(const struct recipe *self, struct digest *out)
@@ -229,6 +243,7 @@ static void recipe_from_message(struct recipe *r, const Nasfarm__Recipe *m)
                          .pause_epochs = m->pause_epochs,
                          .measure_latency = m->measure_latency};
     copy_text(r->optimizer, sizeof r->optimizer, m->optimizer, "sgd");
+    copy_text(r->proxy, sizeof r->proxy, m->proxy, "");
     copy_text(r->schedule, sizeof r->schedule, m->schedule, "cosine");
 }
 

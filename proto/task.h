@@ -57,6 +57,9 @@ struct recipe {
     double test_fraction; /* when the data has no test part of its own */
     uint64_t split_seed;  /* which images are in which part */
     bool flip;            /* random horizontal flip */
+    /* A zero-cost proxy (proxy.h) instead of training: fitness is its score on the first batch, whatever its range, and
+     * loss and the rest are not measured; "": train. */
+    char proxy[16];
     bool measure_latency; /* of one image, when all is trained (worker/latency.h) */
     bool final; /* train on train+validation, touch the test part once, send the weights back */
 };

@@ -5,6 +5,7 @@ farm_test(batch data)
 farm_test(mix data engine)
 farm_test(evaluate evaluate)
 farm_test(latency evaluate)
+farm_test(score score)
 farm_test(paused evaluate PkgConfig::ZSTD)
 
 add_executable(bench_train bench/bench_train.c)

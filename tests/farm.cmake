@@ -68,6 +68,8 @@ if(ONNX_PROTO_DIR) # the judges are Python's; without one of them the test is sk
         $<TARGET_FILE:onnx_cases> $<TARGET_FILE:run_logits>)
     set_tests_properties(onnx_logits PROPERTIES TIMEOUT 240 SKIP_RETURN_CODE 77)
 endif()
+add_executable(proxies_nb201 bench/proxies_nb201.c)
+target_link_libraries(proxies_nb201 PRIVATE space simulate score evaluate m)
 add_executable(train_step bench/train_step.c bench/peak.c)
 target_link_libraries(train_step PRIVATE bench_nets evaluate graph_json m)
 add_custom_target(bench-torch

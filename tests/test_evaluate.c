@@ -129,6 +129,55 @@ START_TEST(a_latency_is_measured_where_it_is_asked_for)
 }
 END_TEST
 
+START_TEST(a_proxy_scores_instead_of_training)
+{
+    static const char *const names[] = {"naswot", "jacob_cov", "synflow", "snip", "grad_norm",
+                                        "grasp",  "zen",       "params",  "macs"};
+    struct task task = digits_task();
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct result first, second;
+
+        (void)snprintf(task.recipe.proxy, sizeof task.recipe.proxy, "%s", names[i]);
+        first = evaluates(&task, digits, NULL);
+        second = evaluates(&task, digits, NULL);
+        ck_assert_msg(first.outcome == OUTCOME_OK, "%s: %s", names[i], first.reason);
+        ck_assert_mem_eq(&first.fitness, &second.fitness, sizeof first.fitness);
+        ck_assert_uint_eq(first.images, task.recipe.batch);
+        ck_assert_uint_eq(first.epochs, 0);
+        ck_assert_double_nan(first.loss);
+    }
+    (void)strcpy(task.recipe.proxy, "grasp");
+    task.recipe.memory_mb = 1;
+    task.recipe.batch = 1000;
+    ck_assert_int_eq(evaluates(&task, digits, NULL).outcome, OUTCOME_OOM);
+    free_task(&task);
+}
+END_TEST
+
+START_TEST(a_proxy_that_is_not_defined_for_a_network_rejects_it)
+{
+    struct task task = digits_task();
+    struct result result;
+    struct graph *g;
+    struct why why;
+    uint8_t *packed;
+
+    free_task(&task);
+    ck_assert_int_eq(graph_create(&g, (struct graph_shape){8, 8, 1}, 10, &why), FARM_OK);
+    ck_assert_int_eq(
+        graph_finish(g, graph_linear(g, graph_global_avg_pool(g, 0), 10, "head"), &why), FARM_OK);
+    ck_assert_int_eq(graph_pack(g, &packed, &task.graph_len), FARM_OK);
+    task.graph = packed;
+    graph_destroy(&g);
+    (void)strcpy(task.recipe.proxy, "naswot");
+    result = evaluates(&task, digits, NULL);
+    ck_assert_int_eq(result.outcome, OUTCOME_REJECTED);
+    ck_assert_ptr_nonnull(strstr(result.reason, "ReLU"));
+    free_task(&task);
+}
+END_TEST
+
 START_TEST(a_small_network_learns_the_digits)
 {
     struct task task = digits_task();
@@ -495,6 +544,8 @@ int main(void)
     tcase_add_checked_fixture(tests, open_digits, close_digits);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_small_network_learns_the_digits);
+    tcase_add_test(tests, a_proxy_scores_instead_of_training);
+    tcase_add_test(tests, a_proxy_that_is_not_defined_for_a_network_rejects_it);
     tcase_add_test(tests, a_latency_is_measured_where_it_is_asked_for);
     tcase_add_loop_test(tests, digits_are_learnt_every_way, 0, sizeof ways / sizeof ways[0]);
     tcase_add_test(tests, what_is_mixed_in_brings_its_label_along);

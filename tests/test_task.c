@@ -37,6 +37,36 @@ static struct task some_task(void)
     return t;
 }
 
+START_TEST(a_proxy_travels_and_an_unknown_one_or_one_of_a_training_is_refused)
+{
+    struct task t = some_task(), u;
+    struct why why;
+    uint8_t *bytes;
+    void *hold;
+    size_t len;
+
+    t.recipe.final = false;
+    t.recipe.pause_epochs = 0;
+    (void)strcpy(t.recipe.proxy, "synflow");
+    ck_assert_int_eq(task_pack(&t, &bytes, &len), FARM_OK);
+    ck_assert_msg(task_unpack(&u, &hold, bytes, len, &why) == FARM_OK, "%s", why.text);
+    ck_assert_str_eq(u.recipe.proxy, "synflow");
+    free(hold);
+    free(bytes);
+    t.recipe.pause_epochs = 1;
+    ck_assert_int_eq(recipe_check(&t.recipe, &why), FARM_EINPUT);
+    ck_assert_ptr_nonnull(strstr(why.text, "pause"));
+    t.recipe.pause_epochs = 0;
+    t.recipe.final = true;
+    ck_assert_int_eq(recipe_check(&t.recipe, &why), FARM_EINPUT);
+    ck_assert_ptr_nonnull(strstr(why.text, "final"));
+    t.recipe.final = false;
+    (void)strcpy(t.recipe.proxy, "guess");
+    ck_assert_int_eq(recipe_check(&t.recipe, &why), FARM_EINPUT);
+    ck_assert_ptr_nonnull(strstr(why.text, "naswot"));
+}
+END_TEST
+
 START_TEST(a_task_comes_back_as_it_was)
 {
     struct task t = some_task(), u;
@@ -252,6 +282,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_task_comes_back_as_it_was);
+    tcase_add_test(tcase, a_proxy_travels_and_an_unknown_one_or_one_of_a_training_is_refused);
     tcase_add_loop_test(tcase, a_recipe_out_of_range_is_refused_by_field, 0,
                         (int)(sizeof bad_recipes / sizeof bad_recipes[0]));
     tcase_add_test(tcase, a_recipe_without_optimizer_and_schedule_is_sgd_with_a_cosine);

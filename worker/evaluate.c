@@ -21,6 +21,7 @@
 #include "paused.h"
 #include "rng.h"
 #include "schedule.h"
+#include "score.h"
 
 #define MEASURES   10   /* of validation in one evaluation, at most */
 #define PASS_COST  0.33 /* of an image forward, where forward and backward are 1 */
@@ -533,6 +534,51 @@ static int train(struct evaluation *self, uint8_t **blob, size_t *blob_len, stru
     return rc;
 }
 
+/* Instead of training: the score of the first batch that training would see. */
+static int score_batch(struct evaluation *self, enum proxy proxy, float *images, struct why *why)
+{
+    const struct recipe *recipe = self->recipe;
+    struct result *out = self->out;
+    struct score_batch batch = {.images = images, .labels = self->labels};
+    int rc;
+
+    batches_start(&self->train, 0);
+    batch.n = batches_next(&self->train, self->batch, images, self->labels);
+    rc = score_network(&out->fitness, proxy, self->graph, &batch,
+                       rng_mix(self->task->seed, STREAM_NET), (uint64_t)recipe->memory_mb << 20,
+                       why);
+    if (rc != FARM_OK)
+        return fail(self, rc == FARM_ENOMEM ? OUTCOME_OOM : OUTCOME_REJECTED, why);
+    out->images = batch.n;
+    if (isfinite(out->fitness))
+        return FARM_OK;
+    (void)why_set(why, FARM_EINPUT, "its %s is %g", recipe->proxy, out->fitness);
+    return fail(self, OUTCOME_DIVERGED, why);
+}
+
+static int score(struct evaluation *self, struct why *why)
+{
+    const struct dataset *data = self->data;
+    enum proxy proxy;
+    float *images = NULL;
+    int rc;
+
+    if ((rc = check_fit(self, why)) != FARM_OK ||
+        (rc = split_init(&self->split, data, self->recipe, why)) != FARM_OK ||
+        (rc = proxy_find(&proxy, self->recipe->proxy, why)) != FARM_OK)
+        return fail(self, OUTCOME_REJECTED, why);
+    self->batch =
+        self->recipe->batch < self->split.n_train ? self->recipe->batch : self->split.n_train;
+    images = malloc((size_t)self->batch * data->h * data->w * data->c * sizeof *images);
+    if (images == NULL)
+        rc = why_set(why, FARM_ENOMEM, "out of memory for a batch of %u images", self->batch);
+    else
+        rc = prepare_data(self, why);
+    rc = rc == FARM_OK ? score_batch(self, proxy, images, why) : fail(self, OUTCOME_OOM, why);
+    free(images);
+    return rc;
+}
+
 void evaluate_task(const struct task *task, const struct dataset *data,
                    const struct evaluate_hooks *hooks, struct result *out, uint8_t **blob,
                    size_t *blob_len)
@@ -551,7 +597,9 @@ void evaluate_task(const struct task *task, const struct dataset *data,
                            .test_accuracy = NAN,
                            .test_loss = NAN};
     (void)snprintf(out->isa, sizeof out->isa, "%s", kernels_get()->isa);
-    if ((rc = prepare(&self, &why)) != FARM_OK)
+    if (task->recipe.proxy[0] != '\0')
+        (void)score(&self, &why);
+    else if ((rc = prepare(&self, &why)) != FARM_OK)
         (void)fail(&self, rc == FARM_ENOMEM ? OUTCOME_OOM : OUTCOME_REJECTED, &why);
     else
         (void)train(&self, blob, blob_len, &why);

@@ -29,6 +29,9 @@ struct evaluate_hooks {
  * only as often as costs little beside the training; a report without it has NaN. A last batch of a single image is
  * left out, unless batches are of one.
  *
+ * Where the recipe names a proxy, nothing is trained: fitness is the score of the first batch (score.h), of any range;
+ * diverged: it is not finite; rejected: it is not defined for this network.
+ *
  * *blob is malloc'd weights (net_save()) of a final task, otherwise NULL. hooks may be NULL. */
 void evaluate_task(const struct task *task, const struct dataset *data,
                    const struct evaluate_hooks *hooks, struct result *out, uint8_t **blob,

@@ -11,7 +11,7 @@ static json_t *recipe_json(const struct recipe *r)
 {
     return json_pack(
         "{s:I, s:I, s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:f, "
-        "s:f, s:b, s:s, s:f, s:f, s:b, s:b, s:s, s:f, s:b, s:f, s:f, s:f, s:f, s:I, s:b}",
+        "s:f, s:b, s:s, s:f, s:f, s:b, s:b, s:s, s:f, s:b, s:f, s:f, s:f, s:f, s:I, s:b, s:s}",
         "epochs", (json_int_t)r->epochs, "batch", (json_int_t)r->batch, "lr", r->lr, "momentum",
         r->momentum, "nesterov", (int)r->nesterov, "weight_decay", r->weight_decay, "warmup_epochs",
         r->warmup_epochs, "label_smoothing", r->label_smoothing, "grad_clip", r->grad_clip,
@@ -23,7 +23,7 @@ static json_t *recipe_json(const struct recipe *r)
         (int)r->epsilon_outside, "decay_weights_only", (int)r->decay_weights_only, "schedule",
         r->schedule, "ema", r->ema, "ema_warmup", (int)r->ema_warmup, "mixup", r->mixup, "cutmix",
         r->cutmix, "aux_weight", r->aux_weight, "diverge_above", r->diverge_above, "pause_epochs",
-        (json_int_t)r->pause_epochs, "measure_latency", (int)r->measure_latency);
+        (json_int_t)r->pause_epochs, "measure_latency", (int)r->measure_latency, "proxy", r->proxy);
 }
 
 int exec_task_json(char **out, const struct wire_key *key, const struct task *task, struct why *why)

@@ -121,6 +121,10 @@ const struct setting settings_table[] = {
     {"seed", "N", SETTING_COUNT, AT(seed), 0, 0, U64, "1", "of everything random", GROUP_RUN},
     {"no-final", "yes|no", SETTING_FLAG, AT(no_final), 0, 0, 1, "no",
      "do not train and test the best at the end", GROUP_RUN},
+    {"proxy", "NAME", SETTING_TEXT, TEXT(recipe.proxy), "",
+     "do not train trials: their fitness is a zero-cost proxy of the first batch: naswot, "
+     "jacob_cov, synflow, snip, grad_norm, grasp, zen, params or macs",
+     GROUP_RUN},
     {"train-known-again", "yes|no", SETTING_FLAG, AT(train_known_again), 0, 0, 1, "no",
      "train a network that is known already again, instead of taking over its result", GROUP_RUN},
     {"attempts", "N", SETTING_COUNT32, AT(attempts), 0, 1, 100, "2",
@@ -446,6 +450,9 @@ int settings_finish(struct settings *self, struct why *why)
         return why_set(why, FARM_EINPUT, "give --exec or --evaluator, but not both");
     if (self->recipe.val_fraction <= 0)
         return why_set(why, FARM_EINPUT, "--val-fraction: 0 leaves nothing to judge a network by");
+    if (self->recipe.proxy[0] != '\0' && strcmp(self->schedule, "full") != 0)
+        return why_set(why, FARM_EINPUT,
+                       "--proxy scores untrained networks: --schedule has no epochs to give out");
     if ((rc = recipe_check(&self->recipe, why)) != FARM_OK ||
         (rc = check_optimizer(&self->recipe, why)) != FARM_OK)
         return rc;

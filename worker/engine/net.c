@@ -154,7 +154,9 @@ static int make_plans(struct net *self, const struct graph *graph)
                          trains ? PLAN_INFER : PLAN_INFER_RESIDENT, self->kernels);
 
     if (rc == FARM_OK && trains)
-        rc = plan_create(&self->training, graph, batch, group, PLAN_TRAIN, self->kernels);
+        rc = plan_create(&self->training, graph, batch, group,
+                         self->config.image_gradient ? PLAN_TRAIN_IMAGES : PLAN_TRAIN,
+                         self->kernels);
     return rc;
 }
 

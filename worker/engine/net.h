@@ -19,6 +19,7 @@ struct net_config {
     uint64_t memory_limit; /* bytes, arena and parameters together; 0: none */
     uint64_t seed;         /* of initialisation and of dropout */
     float bn_momentum;     /* 0: 0.1 */
+    bool image_gradient;   /* of a training net: net_image_gradient() is wanted */
     uint32_t group; /* images that are worked on at a time, at most; 0: as many as fit the cache */
 };
 
@@ -65,6 +66,29 @@ double net_loss_mixed(struct net *self, const uint16_t *labels_a, const uint16_t
                       const float *shares, uint32_t n, float smoothing, uint32_t *n_correct);
 /* After net_forward(training) and net_loss() or net_loss_mixed(): gradients of the mean loss into every grad (overwritten). */
 void net_backward(struct net *self);
+/* Instead of a loss: the sum of all logits of the batch, of which net_backward() then gives the gradients, times weight. An
+ * auxiliary head is left out of it. */
+double net_sum(struct net *self, float weight);
+/* After net_backward() of a net with config.image_gradient: (n, h, w, c), valid until the next forward. NULL where a batch
+ * norm reads the images themselves, or nothing does. */
+const float *net_image_gradient(const struct net *self);
+
+/* What one step of a forward pass has computed of a few images, or of parts of them. A step may stand for a node and the
+ * activation behind it, and a cheap node may be computed by more than one step. */
+struct net_seen {
+    uint32_t node, step;
+    enum graph_op op; /* of the node */
+    bool relu;        /* y is what a ReLU made */
+    const float *x;   /* the first input, or NULL */
+    const float *y;
+    size_t x_values, y_values; /* of each part */
+    uint32_t first, n;         /* parts; image i has parts i*split ... i*split + split-1 */
+    uint32_t split;
+};
+typedef void net_watcher(const struct net_seen *seen, void *ctx);
+/* Calls watcher after every step of every forward from now on; NULL: no longer. It may only look. */
+void net_watch(struct net *self, net_watcher *watcher, void *ctx);
+
 /* What dropout draws depends on the seed and on this number, which every training forward raises by one: a resumed
  * training sets it to where it was. */
 uint64_t net_step(const struct net *self);

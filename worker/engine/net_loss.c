@@ -1,6 +1,7 @@
 /* net_loss.c - softmax cross-entropy of a batch, with smoothed and mixed labels, of the output and an auxiliary head. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "net_ops.h"
 
@@ -98,4 +99,24 @@ double net_loss(struct net *self, const uint16_t *labels, uint32_t n, float smoo
                 uint32_t *n_correct)
 {
     return net_loss_mixed(self, labels, labels, NULL, n, smoothing, n_correct);
+}
+
+double net_sum(struct net *self, float weight)
+{
+    const struct plan *plan = self->plan;
+    size_t values = (size_t)self->n * self->classes;
+    const float *z = array_at(self->arena, plan->logits, 0);
+    float *d = array_at(self->arena, plan->dlogits, 0);
+    float *aux = array_at(self->arena, plan->aux_dlogits, 0);
+    double sum = 0;
+
+    self->has_loss = plan->training;
+    if (aux != NULL)
+        memset(aux, 0, values * sizeof *aux);
+    for (size_t i = 0; i < values; i++) {
+        sum += (double)z[i];
+        if (d != NULL)
+            d[i] = weight;
+    }
+    return sum;
 }

@@ -31,6 +31,9 @@ struct net {
     float drop_path;     /* negative: the graph's own */
     float aux_weight;
 
+    net_watcher *watcher; /* or NULL */
+    void *watcher_ctx;
+
     bool frozen; /* net_freeze() */
     bool packed; /* frozen, and the inferring plan's weights are packed and folded already */
 

@@ -13,6 +13,25 @@ static uint32_t images_from(const struct net *self, const struct plan_segment *s
     return left < segment->group ? left : segment->group;
 }
 
+static void tell_watcher(const struct run *r, uint32_t s)
+{
+    const struct plan_step *step = r->step;
+    bool reads = step->n_inputs > 0;
+    struct net_seen seen = {.node = step->index,
+                            .step = s,
+                            .op = step->node.op,
+                            .relu = step->node.op == GRAPH_RELU || step->act == ACT_RELU,
+                            .x = reads ? array_at(r->arena, r->in[0].x, r->first) : NULL,
+                            .y = array_at(r->arena, step->y, r->first),
+                            .x_values = reads ? r->in[0].values : 0,
+                            .y_values = step->y_values,
+                            .first = r->first,
+                            .n = r->n,
+                            .split = step->split};
+
+    r->net->watcher(&seen, r->net->watcher_ctx);
+}
+
 static void segment_forward(struct net *self, const struct plan_segment *segment)
 {
     const struct plan_step *steps = self->plan->steps;
@@ -26,6 +45,8 @@ static void segment_forward(struct net *self, const struct plan_segment *segment
                 struct run r = run_of(self, s, i, images_from(self, segment, i));
 
                 step_forward(&r);
+                if (self->watcher != NULL)
+                    tell_watcher(&r, s);
             }
     for (uint32_t s = segment->first; s < end; s++)
         norm_settle(self, steps[s].first_reader,
@@ -71,6 +92,17 @@ static void watch_images(struct net *self)
 
     norm_watch(self, self->plan->input_reader, NULL, net_input(self), 0, pixels);
     norm_settle(self, self->plan->input_reader, pixels);
+}
+
+void net_watch(struct net *self, net_watcher *watcher, void *ctx)
+{
+    self->watcher = watcher;
+    self->watcher_ctx = ctx;
+}
+
+const float *net_image_gradient(const struct net *self)
+{
+    return array_at(self->arena, self->training->dinput, 0);
 }
 
 void net_freeze(struct net *self)

@@ -26,6 +26,7 @@ static int prepare(struct planner *p)
         v->first_time = UINT32_MAX;
         v->at = (struct plan_array){PLAN_NONE, 0};
     }
+    p->values[0].wants_grad = p->images;
     return FARM_OK;
 }
 
@@ -53,12 +54,13 @@ int plan_create(struct plan **out, const struct graph *graph, uint32_t batch, ui
                         .batch = batch,
                         .group = group > 0 && group < batch ? group : batch,
                         .finest = group == 1,
+                        .images = mode == PLAN_TRAIN_IMAGES,
                         .error = FARM_OK};
     int rc = FARM_ENOMEM;
 
     assert(batch >= 1);
     if ((p.plan = calloc(1, sizeof *p.plan)) != NULL) {
-        p.plan->training = mode == PLAN_TRAIN;
+        p.plan->training = mode == PLAN_TRAIN || mode == PLAN_TRAIN_IMAGES;
         p.plan->resident = mode == PLAN_INFER_RESIDENT;
         rc = make(&p);
     }

@@ -46,6 +46,7 @@ enum plan_mode {
     PLAN_INFER,
     PLAN_TRAIN,
     PLAN_INFER_RESIDENT, /* packed weights stay, however many they are */
+    PLAN_TRAIN_IMAGES,   /* training, and the gradient of the images is kept */
 };
 
 /* Where all steps of a segment look at one pixel only, an image is split into parts, and a group is of parts: these many
@@ -137,7 +138,9 @@ struct plan {
     uint64_t bytes; /* of the arena */
     uint64_t
         activation_bytes; /* of it, values and gradients: without norms' states, packed weights and scratch */
-    struct plan_array input;   /* at 0: the images */
+    struct plan_array input; /* at 0: the images */
+    struct plan_array
+        dinput; /* PLAN_TRAIN_IMAGES: their gradient, kept; at PLAN_NONE: there is none */
     struct plan_array logits;  /* kept until the next forward */
     struct plan_array dlogits; /* at PLAN_NONE when nothing is trained */
     struct plan_array aux_logits,

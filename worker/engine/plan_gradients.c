@@ -150,6 +150,18 @@ static void start_at_loss(struct planner *p, uint32_t output)
     p->slots[v->slot].first_time = p->plan->n_segments;
 }
 
+/* The gradient of the images stays until the end. What a norm would bring of it is not gathered: there is no step that
+ * wrote the images; then there is none. */
+static void keep_images(struct planner *p)
+{
+    uint32_t slot = p->values[0].slot;
+
+    if (slot == PLAN_NO)
+        return;
+    p->slots[slot].full = true;
+    p->slots[slot].last_time = 2 * p->plan->n_segments;
+}
+
 void plan_gradients(struct planner *p)
 {
     struct plan *plan = p->plan;
@@ -176,4 +188,5 @@ void plan_gradients(struct planner *p)
         if (step->norm != PLAN_NO)
             plan->norms[step->norm].last = s;
     }
+    keep_images(p);
 }

@@ -77,6 +77,7 @@ struct planner {
     uint32_t *level_first, *level_last; /* chains of values */
     uint32_t n_levels, n_slots, cap_steps, cap_inputs, cap_slots;
     uint32_t batch, group; /* images; group: of a segment at most */
+    bool images;           /* their gradient is wanted */
     bool finest;           /* groups of one part, as small as can be */
     int error;
 };

@@ -660,6 +660,7 @@ static void tell_all(struct planner *p, uint64_t pool)
         tell_split(p, s);
     tell_norms(p);
     plan->input = p->values[0].at;
+    plan->dinput = plan->input_reader == PLAN_NO ? gradient_at(p, p->values[0].slot) : none;
     plan->logits = output->at;
     plan->dlogits = gradient_at(p, output->slot);
     plan->aux_logits = plan->training && p->graph->aux != 0 ? aux->at : none;
