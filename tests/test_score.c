@@ -143,7 +143,7 @@ START_TEST(one_layer_gives_what_the_double_reference_gives)
     const double x[] = {1, 2};
     struct graph *g = two_weights();
     struct by_hand expected;
-    double w[4];
+    double w[4] = {0};
 
     weights_of(g, "head.weight", w, 4);
     expected = work_out(w, x);
@@ -162,7 +162,7 @@ START_TEST(synflow_is_layers_times_the_flow)
 {
     struct graph *g = graph_of(1, 2, 1);
     uint32_t at = linear(g, 0, 2, "a");
-    double a[4], b[2], flow = 0;
+    double a[4] = {0}, b[2] = {0}, flow = 0;
 
     finish(g, linear(g, graph_relu(g, at), 1, "b"));
     weights_of(g, "a.weight", a, 4);

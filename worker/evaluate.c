@@ -563,9 +563,9 @@ static int score(struct evaluation *self, struct why *why)
     float *images = NULL;
     int rc;
 
-    if ((rc = check_fit(self, why)) != FARM_OK ||
-        (rc = split_init(&self->split, data, self->recipe, why)) != FARM_OK ||
-        (rc = proxy_find(&proxy, self->recipe->proxy, why)) != FARM_OK)
+    if (check_fit(self, why) != FARM_OK ||
+        split_init(&self->split, data, self->recipe, why) != FARM_OK ||
+        proxy_find(&proxy, self->recipe->proxy, why) != FARM_OK)
         return fail(self, OUTCOME_REJECTED, why);
     self->batch =
         self->recipe->batch < self->split.n_train ? self->recipe->batch : self->split.n_train;

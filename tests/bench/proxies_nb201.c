@@ -69,7 +69,7 @@ static void ranks(double *to, const double *x, uint32_t n)
 
 static double spearman(const double *x, const double *y, uint32_t n)
 {
-    double *a = malloc(2 * n * sizeof *a), *b = a + n, ab = 0, aa = 0, bb = 0;
+    double *a = calloc(2 * (size_t)n + 1, sizeof *a), *b = a + n, ab = 0, aa = 0, bb = 0;
     double mean = (n - 1) / 2.0;
 
     if (a == NULL)
@@ -173,6 +173,8 @@ static int first_batch(struct score_batch *batch, const struct dataset *data, ui
     int rc;
 
     recipe_init(&recipe);
+    batch->images = images;
+    batch->labels = labels;
     if (images == NULL || labels == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for %u images", n);
     if ((rc = split_init(&split, data, &recipe, why)) == FARM_OK &&
@@ -182,8 +184,6 @@ static int first_batch(struct score_batch *batch, const struct dataset *data, ui
         batches_start(&batches, 0);
         batch->n = batches_next(&batches, n, images, labels);
     }
-    batch->images = images;
-    batch->labels = labels;
     batches_release(&batches);
     standard_release(&standard);
     split_release(&split);
@@ -206,6 +206,7 @@ int main(int argc, char **argv)
     struct space *space = NULL;
     struct why why = {""};
     struct cells cells = {.n = n_cells};
+    int status = EXIT_SUCCESS;
 
     if (argc < 3 || n_cells < 2 || n_images < 2) {
         fprintf(stderr, "usage: proxies_nb201 TABLE.csv[.gz] DATA [CELLS] [BATCH] [SEED]\n");
@@ -215,20 +216,22 @@ int main(int argc, char **argv)
         return fail(&why);
     config.input = (struct graph_shape){data->h, data->w, data->c};
     cells.accuracy = calloc(3 * (size_t)n_cells, sizeof *cells.accuracy);
-    if (cells.accuracy == NULL)
+    if (cells.accuracy == NULL) {
+        dataset_close(&data);
         return EXIT_FAILURE;
+    }
     cells.score = cells.accuracy + n_cells;
     cells.ms = cells.score + n_cells;
     if (space_open(&space, &config, &why) != FARM_OK ||
         bench_table_open(&table, argv[1], &columns, space, &why) != FARM_OK ||
         first_batch(&batch, data, n_images, seed, &why) != FARM_OK ||
         print_all(&cells, space, table, &batch, seed, &why) != FARM_OK)
-        return fail(&why);
+        status = fail(&why);
     bench_table_close(&table);
     space_close(&space);
     dataset_close(&data);
     free((void *)batch.images);
     free((void *)batch.labels);
     free(cells.accuracy);
-    return EXIT_SUCCESS;
+    return status;
 }

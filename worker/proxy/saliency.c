@@ -132,8 +132,8 @@ int score_grasp(double *out, const struct scorer *self, struct why *why)
     if (rc != FARM_OK)
         return rc;
     all.n = count_weights(net);
-    all.w = malloc((all.n + 1) * sizeof *all.w);
-    all.g = malloc((all.n + 1) * sizeof *all.g);
+    all.w = calloc(all.n + 1, sizeof *all.w);
+    all.g = calloc(all.n + 1, sizeof *all.g);
     if (all.w == NULL || all.g == NULL) {
         rc = why_set(why, FARM_ENOMEM, "out of memory for the gradients of %zu weights", all.n);
     } else {

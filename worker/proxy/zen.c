@@ -112,37 +112,28 @@ static double once(struct net *net, const struct graph *graph, struct features *
     return log(moved(still, f->values, n)) + taken_out(net);
 }
 
-static int mean_of_repeats(double *out, const struct scorer *self, struct features *f,
-                           struct why *why)
+static double mean_of_repeats(struct net *net, const struct scorer *self, struct features *f,
+                              float *still)
 {
-    float *still = malloc(SCORE_ZEN_IMAGES * f->size * sizeof *still);
-    struct net *net = NULL;
     struct rng rng;
     double sum = 0;
-    int rc = score_net(&net, self, SCORE_ZEN_IMAGES, false, why);
 
-    f->values = malloc(SCORE_ZEN_IMAGES * f->size * sizeof *f->values);
-    if (rc == FARM_OK && (still == NULL || f->values == NULL))
-        rc = why_set(why, FARM_ENOMEM, "out of memory for the features of %u images",
-                     SCORE_ZEN_IMAGES);
-    if (rc == FARM_OK) {
-        net_watch(net, watch_pool, f);
-        rng_seed_named(&rng, self->seed, "zen");
-        for (uint32_t i = 0; i < SCORE_ZEN_REPEATS; i++)
-            sum += once(net, self->graph, f, still, &rng);
-        *out = sum / SCORE_ZEN_REPEATS;
-    }
-    free(f->values);
-    free(still);
-    net_destroy(&net);
-    return rc;
+    net_watch(net, watch_pool, f);
+    rng_seed_named(&rng, self->seed, "zen");
+    for (uint32_t i = 0; i < SCORE_ZEN_REPEATS; i++)
+        sum += once(net, self->graph, f, still, &rng);
+    return sum / SCORE_ZEN_REPEATS;
 }
 
 int score_zen(double *out, const struct scorer *self, struct why *why)
 {
     const struct graph *graph = self->graph;
     struct features f = {0};
+    const struct graph_shape *s;
+    struct net *net = NULL;
     bool *live = calloc(graph->n_nodes, sizeof *live);
+    float *still;
+    int rc;
 
     if (live == NULL)
         return why_set(why, FARM_ENOMEM, "out of memory for a network of %u nodes", graph->n_nodes);
@@ -151,8 +142,19 @@ int score_zen(double *out, const struct scorer *self, struct why *why)
     if (f.pool == 0)
         return why_set(why, FARM_EINPUT,
                        "zen looks at what a global pooling reads, and this network has none");
-    const struct graph_shape *s = &graph->nodes[graph_inputs(graph, f.pool)[0]].shape;
-
+    s = &graph->nodes[graph_inputs(graph, f.pool)[0]].shape;
     f.size = (size_t)s->h * s->w * s->c;
-    return mean_of_repeats(out, self, &f, why);
+    if ((rc = score_net(&net, self, SCORE_ZEN_IMAGES, false, why)) != FARM_OK)
+        return rc;
+    f.values = calloc(SCORE_ZEN_IMAGES * f.size, sizeof *f.values);
+    still = calloc(SCORE_ZEN_IMAGES * f.size, sizeof *still);
+    if (f.values != NULL && still != NULL)
+        *out = mean_of_repeats(net, self, &f, still);
+    else
+        rc = why_set(why, FARM_ENOMEM, "out of memory for the features of %u images",
+                     SCORE_ZEN_IMAGES);
+    free(f.values);
+    free(still);
+    net_destroy(&net);
+    return rc;
 }
