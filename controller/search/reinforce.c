@@ -267,7 +267,7 @@ static int load(struct strategy *self, struct state_bytes *in)
     {                                                                                              \
         "levels", 2, 1000, true, 10                                                                \
     }
-static const struct strategy_option options[] = {SHARED_OPTIONS(0.01, 0.9, 0, 1, 0), {0}};
+static const struct strategy_option options[] = {SHARED_OPTIONS(0.05, 0.9, 0, 1, 0), {0}};
 static const struct strategy_option lstm_options[] = {
     SHARED_OPTIONS(3.5e-4, 0.95, 1e-5, 20, 1), {"hidden", 1, 1000, true, 100}, {0}};
 
@@ -276,7 +276,7 @@ static const struct strategy_option lstm_options[] = {
 
 const struct strategy_kind strategy_reinforce = {
     .ops = {"reinforce",
-            "one softmax a gene, taught by REINFORCE: lr=0.01, baseline=0.9 average of rewards, "
+            "one softmax a gene, taught by REINFORCE: lr=0.05, baseline=0.9 average of rewards, "
             "entropy=0 bonus, batch=1 results a step, ppo=0, clip=0.2, " OTHER_OPTIONS},
     .options = options,
     .create = create,

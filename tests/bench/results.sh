@@ -15,7 +15,7 @@ fi
 for test in c10 c100; do
     echo "## NAS-Bench-201, 12,000 seconds, chosen by 12 epochs on CIFAR-10, tested on $test after 200"
     "$nasfarm" compare random evolution,population=10,sample=3 tournament,population=10,sample=3 local-search \
-        reinforce,lr=0.05 tpe bananas gp --table "$data/nas-bench-201/nb201_cifar.csv.gz" \
+        reinforce tpe bananas gp --table "$data/nas-bench-201/nb201_cifar.csv.gz" \
         --columns "$nb201,test=${test}_hp200_test_acc" --time 12000 --seeds "$seeds" --redraws 0
     seeds=$((seeds / 5))
 done
