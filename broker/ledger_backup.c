@@ -71,7 +71,7 @@ static int by_size(const void *a, const void *b)
 }
 
 /* How long a task of this experiment may run before it is a straggler; INT64_MAX while too little is known. */
-static int64_t patience_ms(const struct ledger *self, const struct experiment *x)
+static int64_t find_patience(const struct ledger *self, const struct experiment *x)
 {
     size_t n = x->n_ran < RAN_MAX ? x->n_ran : RAN_MAX;
     int64_t least = 2 * (int64_t)self->config.heartbeat_ms;
@@ -87,10 +87,20 @@ static int64_t patience_ms(const struct ledger *self, const struct experiment *x
     return ms > (double)least ? (int64_t)ms : least;
 }
 
+/* Found again when another evaluation has ended. */
+static int64_t patience_ms(const struct ledger *self, struct experiment *x)
+{
+    if (x->patience_of != x->n_ran || x->patience_ms == 0) {
+        x->patience_ms = find_patience(self, x);
+        x->patience_of = x->n_ran;
+    }
+    return x->patience_ms;
+}
+
 /* A task without a backup that has run for too long, and could be given out once more. */
 static bool is_straggler(const struct ledger *self, const struct task_entry *task)
 {
-    const struct experiment *x = task->experiment;
+    struct experiment *x = task->experiment;
 
     return task->backup == NULL && task->has_payload && x->controller != NULL && x->n_queued == 0 &&
            self->now - task->began_ms > patience_ms(self, x);

@@ -90,6 +90,8 @@ struct experiment {
     int64_t sent_ms;          /* since when n_sent counts */
     uint32_t ran_ms[RAN_MAX]; /* how long the last ones took; a ring */
     size_t n_ran;             /* all that were ever counted */
+    int64_t patience_ms; /* how long a task may run before it is a straggler, as of patience_of */
+    size_t patience_of;
 
     struct crew_kind **fit; /* kinds of workers that have its data, as of fit_generation */
     size_t n_fit, cap_fit;

@@ -161,7 +161,7 @@ static int take_number(const struct reader *r, uint32_t column, double *out)
 static int read_row(struct bench_rows *self, struct reader *r, const struct places *p,
                     uint32_t n_columns)
 {
-    double *fitness, value;
+    double *fitness, value = NAN;
     int rc = FARM_OK;
 
     if (r->n_fields != n_columns)

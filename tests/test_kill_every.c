@@ -211,7 +211,6 @@ static void one(const char *strategy, const char *schedule)
                              "lr",
                              NULL};
     double began = kit_now_s(), took;
-    int status;
 
     if (strcmp(strategy, "cmaes") != 0)
         options[8] = NULL; /* only that one needs a real number to tune */
@@ -220,10 +219,10 @@ static void one(const char *strategy, const char *schedule)
     snprintf(name, sizeof name, "%s-%s", strategy, schedule);
     snprintf(once, sizeof once, "%s/%s-once", folder, name);
     snprintf(again, sizeof again, "%s/%s-again", folder, name);
-    if ((status = run(once, options, 0, 0)) != 0)
+    if (run(once, options, 0, 0) != 0)
         die("a search that nobody killed did not end well");
     took = kit_now_s() - began;
-    if ((status = run(again, options, KILLS, took)) != 0)
+    if (run(again, options, KILLS, took) != 0)
         die("a search that was killed and resumed did not end well");
     replay(once, first, sizeof first);
     replay(again, second, sizeof second);

@@ -72,8 +72,7 @@ static int add_line(struct lines *self, const char *line, struct why *why)
     if (text == NULL)
         return why_set(why, FARM_ENOMEM, "no memory for what the search starts from");
     self->text = text;
-    memcpy(text + self->len, line, n);
-    memcpy(text + self->len + n, "\n", 2);
+    (void)snprintf(text + self->len, n + 2, "%s\n", line);
     self->len += n + 1;
     return FARM_OK;
 }

@@ -73,11 +73,14 @@ int bench_table_open(struct bench_table **out, const char *path,
 {
     struct bench_table *self = calloc(1, sizeof *self);
     struct bench_columns used = *columns;
-    int rc = self != NULL ? FARM_OK : why_set(why, FARM_ENOMEM, "%s: out of memory", path);
+    int rc;
 
+    *out = NULL;
+    if (self == NULL)
+        return why_set(why, FARM_ENOMEM, "%s: out of memory", path);
     if (space == NULL)
         used.key[0] = '\0';
-    if (rc == FARM_OK && (rc = bench_rows_open(&self->rows, path, &used, why)) == FARM_OK) {
+    if ((rc = bench_rows_open(&self->rows, path, &used, why)) == FARM_OK) {
         make_own_space(self);
         rc = space != NULL ? index_rows(self, path, space, why) : FARM_OK;
     }

@@ -149,8 +149,8 @@ static void crowd(unsigned first, unsigned n)
     struct epoll_event events[256];
     int epoll = epoll_create1(0);
     unsigned next = 0; /* whose heartbeat is looked at next */
-    uint8_t *bytes;
-    size_t len;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
     zmq_msg_t payload;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);

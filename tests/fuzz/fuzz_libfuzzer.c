@@ -4,13 +4,14 @@
 
 #include "fuzz.h"
 
+// NOLINTNEXTLINE(readability-non-const-parameter)
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
 static const struct fuzz_target *target;
 
-int LLVMFuzzerInitialize(int *argc,
-                         char ***argv) /* NOLINT(readability-non-const-parameter): its name */
+// NOLINTNEXTLINE(readability-non-const-parameter): libFuzzer's
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     const char *name = getenv("NASFARM_FUZZ");
 
