@@ -11,7 +11,7 @@ umask 022
 
 root=$1
 shift
-mkdir -p "$root/etc" "$root/usr/bin" "$root/usr/share/nasfarm" "$root/store" "$root/data" "$root/keys"
+mkdir -p "$root/etc" "$root/usr/bin" "$root/usr/share/nasfarm" "$root/data"
 install -d -m 1777 "$root/tmp"
 cp "$@" "$root/usr/bin/"
 
