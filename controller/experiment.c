@@ -28,6 +28,8 @@ void experiment_free(struct experiment **self)
     space_close(&e->space);
     free(e->asked);
     free(e->members);
+    prefilter_release(&e->prefilter);
+    free(e->passed);
     free(e);
     *self = NULL;
 }
@@ -71,6 +73,11 @@ int experiment_reset(struct experiment *self, struct why *why)
         return rc;
     rc = strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
                          self->space, self->config.seed, why);
+    if (rc == FARM_OK) {
+        prefilter_release(&self->prefilter);
+        self->n_passed = 0;
+        rc = prefilter_init(&self->prefilter, c->prefilter, why);
+    }
     if (rc == FARM_OK)
         rc = objectives_parse(&self->objectives, c->objective, c->max_latency_us, why);
     if (rc == FARM_OK)
@@ -493,6 +500,9 @@ static int make_task(struct experiment *self, const struct graph *graph,
     if (rung == WIRE_RUNG_FINAL) {
         task.recipe = self->config.final_recipe;
         task.recipe.final = true;
+    } else if (rung == WIRE_RUNG_PROXY) {
+        (void)snprintf(task.recipe.proxy, sizeof task.recipe.proxy, "%s", self->prefilter.proxy);
+        task.recipe.measure_latency = false;
     } else {
         up_to_rung(self, rung, &task.recipe);
     }
@@ -505,7 +515,7 @@ static int make_task(struct experiment *self, const struct graph *graph,
         free(notation);
         return why_prefix(why, rc, "trial %" PRIu64, trial);
     }
-    if (rc == FARM_OK && rung != WIRE_RUNG_FINAL && !has_one_rung(self))
+    if (rc == FARM_OK && rung != WIRE_RUNG_FINAL && rung != WIRE_RUNG_PROXY && !has_one_rung(self))
         rc = add_resume(self, &task, out);
     if (rc == FARM_OK)
         rc = task_pack(&task, &out->task, &out->task_len);
@@ -517,6 +527,12 @@ static int make_task(struct experiment *self, const struct graph *graph,
     *out = (struct proposal){.task = NULL};
     return why_set(why, rc, "cannot make the task of trial %" PRIu64 ": %s", trial,
                    farm_strerror(rc));
+}
+
+/* The rung of the key that its task has now. */
+static uint32_t task_rung(const struct pending_trial *t)
+{
+    return t->scoring ? WIRE_RUNG_PROXY : t->rung;
 }
 
 static int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
@@ -567,6 +583,7 @@ static int enter(struct experiment *self, const struct candidate *c,
         return rc;
     }
     (*out)->rung = job->rung;
+    (*out)->scoring = self->prefilter.proxy[0] != '\0';
     tally_proposal(&self->tally, c->redraws);
     return rc;
 }
@@ -592,7 +609,8 @@ void tally_result(struct tally *self, const struct event *event, bool again)
     if (!again) {
         self->known += event->known_from != UINT64_MAX;
         self->ok += event->outcome == OUTCOME_OK;
-        self->failed += event->outcome != OUTCOME_OK;
+        self->filtered += event->outcome == OUTCOME_FILTERED;
+        self->failed += event->outcome != OUTCOME_OK && event->outcome != OUTCOME_FILTERED;
     }
     if (event->outcome != OUTCOME_OK || !is_better(self, event))
         return;
@@ -713,7 +731,7 @@ static int propose_new(struct experiment *self, const struct scheduler_job *job,
     if (rc != FARM_OK)
         rc = breaks(self, rc, why);
     else if (c.known == UINT64_MAX && t->leader == NULL)
-        rc = make_task(self, c.graph, self->asked, t->record.trial, job->rung, out, why);
+        rc = make_task(self, c.graph, self->asked, t->record.trial, task_rung(t), out, why);
     graph_destroy(&c.graph);
     return rc;
 }
@@ -784,11 +802,22 @@ static int propose_one(struct experiment *self, struct proposal *out, struct why
                    self->config.trials);
 }
 
+/* The oldest of those that their scores let pass. */
+static int propose_passed(struct experiment *self, struct proposal *out, struct why *why)
+{
+    const struct pending_trial *t = pending_find(&self->pending, self->passed[0]);
+
+    memmove(self->passed, self->passed + 1, --self->n_passed * sizeof *self->passed);
+    return t != NULL && !t->scoring ? task_of(self, &t->record, t->rung, out, why) : FARM_OK;
+}
+
 int experiment_propose(struct experiment *self, struct proposal *out, struct why *why)
 {
     int rc = FARM_OK;
 
     out->task = NULL;
+    while (rc == FARM_OK && out->task == NULL && self->n_passed > 0)
+        rc = propose_passed(self, out, why);
     while (rc == FARM_OK && out->task == NULL)
         rc = propose_one(self, out, why);
     return rc;
@@ -828,6 +857,61 @@ static int record_search(struct experiment *self, struct pending_trial *t,
         rc = finish(self, t, result, worker, leader);
     }
     return rc;
+}
+
+int take_score(struct experiment *self, struct pending_trial *t, const struct event *event)
+{
+    bool passes = false;
+    int rc = event->outcome == OUTCOME_OK
+                 ? prefilter_take(&self->prefilter, event->fitness, &passes)
+                 : FARM_OK;
+
+    t->scoring = !passes;
+    return rc;
+}
+
+static int add_passed(struct experiment *self, uint64_t trial)
+{
+    if (self->n_passed == self->passed_room) {
+        size_t room = self->passed_room > 0 ? 2 * self->passed_room : 16;
+        uint64_t *passed = realloc(self->passed, room * sizeof *passed);
+
+        if (passed == NULL)
+            return FARM_ENOMEM;
+        self->passed = passed;
+        self->passed_room = room;
+    }
+    self->passed[self->n_passed++] = trial;
+    return FARM_OK;
+}
+
+/* A proxy has answered: the trial is trained, or this is its end. */
+static int record_score(struct experiment *self, struct pending_trial *t,
+                        const struct result *result, const char *worker)
+{
+    const struct event event = {.kind = EVENT_SCORED,
+                                .trial = t->record.trial,
+                                .outcome = result->outcome,
+                                .fitness = result->fitness,
+                                .known_from = UINT64_MAX};
+    struct event kept = event;
+    struct result end = *result;
+    int rc = store_append_event(self->store, &kept);
+
+    if (rc == FARM_OK)
+        rc = take_score(self, t, &event);
+    if (rc != FARM_OK)
+        return rc;
+    if (!t->scoring)
+        return add_passed(self, t->record.trial);
+    if (result->outcome == OUTCOME_OK) {
+        end.outcome = OUTCOME_FILTERED;
+        end.fitness = 0;
+        (void)snprintf(end.reason, sizeof end.reason,
+                       "its %s is %g: not among the best %g %% of %zu", self->prefilter.proxy,
+                       result->fitness, 100 * self->prefilter.share, self->prefilter.n);
+    }
+    return record_search(self, t, &end, worker);
 }
 
 static int record_final(struct experiment *self, uint64_t trial, const struct result *result,
@@ -874,25 +958,27 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
                       const struct result *result, const char *worker, const void *blob,
                       size_t blob_len, bool *fresh, struct why *why)
 {
-    bool final = key->rung == WIRE_RUNG_FINAL;
+    bool final = key->rung == WIRE_RUNG_FINAL, score = key->rung == WIRE_RUNG_PROXY;
     struct pending_trial *t = pending_find(&self->pending, key->trial);
     struct result normal = *result;
     int rc;
 
     *fresh = false;
     if (key->experiment != self->config.id ||
-        (key->rung >= scheduler_ladder(self->scheduler)->n && !final) ||
+        (score ? self->prefilter.proxy[0] == '\0'
+               : key->rung >= scheduler_ladder(self->scheduler)->n && !final) ||
         key->trial >= self->tally.proposed || (final && t != NULL))
         return not_ours(key, why);
-    if (final ? self->final_done : t == NULL || key->rung != t->rung)
+    if (final ? self->final_done : t == NULL || key->rung != task_rung(t))
         return FARM_OK;
     if ((rc = begin(self, why)) != FARM_OK)
         return rc;
     if (!final) /* that one has a test accuracy, where the data has a test part */
         normalise(&normal);
-    rc = final ? record_final(self, key->trial, &normal, blob, blob_len)
-               : record_search(self, t, &normal, worker);
-    if (rc == FARM_OK && !final && !has_one_rung(self))
+    rc = final   ? record_final(self, key->trial, &normal, blob, blob_len)
+         : score ? record_score(self, t, &normal, worker)
+                 : record_search(self, t, &normal, worker);
+    if (rc == FARM_OK && !final && !score && !has_one_rung(self))
         rc = keep_paused(self, key, &normal, blob, blob_len);
     if (rc != FARM_OK)
         return breaks(self, rc, why);
@@ -1015,7 +1101,7 @@ int experiment_each_pending(struct experiment *self, bool (*visit)(struct propos
     for (size_t i = 0; rc == FARM_OK && i < self->pending.n; i++) {
         if (all[i]->leader != NULL)
             continue;
-        rc = task_of(self, &all[i]->record, all[i]->rung, &proposal, why);
+        rc = task_of(self, &all[i]->record, task_rung(all[i]), &proposal, why);
         if (rc == FARM_OK && !visit(&proposal, ctx))
             break;
     }
@@ -1036,7 +1122,7 @@ bool experiment_is_pending(const struct experiment *self, const struct wire_key 
         return false;
     if (key->rung == WIRE_RUNG_FINAL)
         return !self->final_done && key->trial == self->tally.best_trial;
-    return t != NULL && t->leader == NULL && key->rung == t->rung;
+    return t != NULL && t->leader == NULL && key->rung == task_rung(t);
 }
 
 int experiment_final(struct experiment *self, struct proposal *out, struct why *why)
@@ -1085,6 +1171,7 @@ void experiment_summary(const struct experiment *self, struct experiment_summary
                                        .best_rung = t->best_rung,
                                        .ok = t->ok,
                                        .failed = t->failed,
+                                       .filtered = t->filtered,
                                        .known = t->known,
                                        .redrawn = t->redrawn,
                                        .best_trial = t->best_trial,

@@ -26,6 +26,7 @@ struct experiment_config {
     const char *start_list;
     char scheduler[32], scheduler_options[256]; /* "": full */
     uint64_t paused_bytes; /* of paused trainings that are kept, in all; 0: as many as there are */
+    char prefilter[32];    /* prefilter.h; "": every trial is trained */
     uint64_t trials;       /* how many to propose in all (known genomes included) */
     struct recipe recipe;  /* of every search evaluation */
     struct recipe final_recipe;                          /* of the best one, at the end */
@@ -105,6 +106,7 @@ struct experiment_summary {
         known;         /* done: not pending; known: taken over, not trained */
     uint64_t redrawn;  /* proposals thrown away because they were known */
     uint64_t promoted; /* times that a trial went on to another rung */
+    uint64_t filtered; /* done, and not trained: neither ok nor failed */
     uint64_t best_trial;
     uint32_t best_rung;
     double best_fitness; /* NaN: none yet */

@@ -6,6 +6,7 @@
 #include "objectives.h"
 #include "paused_set.h"
 #include "pending.h"
+#include "prefilter.h"
 #include "scheduler.h"
 
 /* Known networks are drawn again only in the first of so many, so that a search under tight constraints finds an end. */
@@ -19,6 +20,7 @@
 struct tally {
     uint64_t proposed, ok, failed, known, redrawn; /* ok, failed: by a trial's first result */
     uint64_t promoted;                             /* times that a trial went on to another rung */
+    uint64_t filtered;                             /* not trained, by the prefilter */
     uint64_t best_trial;
     uint32_t best_rung;  /* the highest that was reached counts, then the fitness */
     double best_fitness; /* NaN: none */
@@ -44,6 +46,10 @@ struct experiment {
     struct space *space;
     struct strategy *strategy;
     struct objectives objectives;
+    struct prefilter prefilter;
+    uint64_t *
+        passed; /* trials that are to be trained now that they were scored: published before any new one */
+    size_t n_passed, passed_room;
     struct scheduler *scheduler;
     struct paused_set paused;
     struct genome *asked; /* the last proposal */
@@ -82,6 +88,9 @@ bool twins_wait(const struct experiment *self);
 
 /* Strategy and scheduler are told a result. */
 int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event);
+
+/* A score into the prefilter. What does not pass stays scoring until its RESULT. */
+int take_score(struct experiment *self, struct pending_trial *t, const struct event *event);
 
 /* ---- fold.c */
 /* The whole state as bytes (malloc'd). */

@@ -50,18 +50,20 @@ static void put_all(const struct experiment *self, struct pending_trial *const *
 
     memcpy(&fitness, &t->best_fitness, sizeof fitness);
     const uint64_t words[SNAPSHOT_WORDS] = {
-        SNAPSHOT_VERSION, t->proposed,   t->ok,        t->failed, t->known, t->redrawn,
-        t->promoted,      t->best_trial, t->best_rung, fitness,   0,        self->pending.n};
+        SNAPSHOT_VERSION, t->proposed,   t->ok,        t->failed, t->known,    t->redrawn,
+        t->promoted,      t->best_trial, t->best_rung, fitness,   t->filtered, self->pending.n};
 
     for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
         put_word(&at, words[i]);
     for (size_t i = 0; i < self->pending.n; i++) {
         put_word(&at, all[i]->record.trial);
         put_word(&at, all[i]->rung);
-        put_word(&at, all[i]->again);
+        put_word(&at, all[i]->again | (uint64_t)all[i]->scoring << 1);
     }
     put_bytes(&at, strategy->bytes, strategy->len);
     put_bytes(&at, scheduler->bytes, scheduler->len);
+    if (self->prefilter.proxy[0] != '\0')
+        put_bytes(&at, (const uint8_t *)self->prefilter.scores, self->prefilter.n * sizeof(double));
 }
 
 int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
@@ -74,6 +76,8 @@ int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
     if (rc == FARM_OK)
         rc = scheduler_save(self->scheduler, &scheduler.bytes, &scheduler.len);
     *len = 8 * (SNAPSHOT_WORDS + 3 * self->pending.n + 2) + strategy.len + scheduler.len;
+    if (self->prefilter.proxy[0] != '\0')
+        *len += 8 + self->prefilter.n * sizeof(double);
     if (rc == FARM_OK && (*bytes = malloc(*len)) == NULL)
         rc = FARM_ENOMEM;
     if (rc == FARM_OK)
@@ -86,7 +90,7 @@ int fold_save(const struct experiment *self, uint8_t **bytes, size_t *len)
 
 /* During a fold nobody waits for anybody: the graphs' hashes are not in the journal. The number stands for it. */
 static int add_folded(struct experiment *self, uint64_t trial, struct genome *genome, uint32_t rung,
-                      bool again)
+                      bool again, bool scoring)
 {
     struct trial_record record = {.trial = trial, .genome = genome};
     struct pending_trial *t = NULL;
@@ -98,18 +102,21 @@ static int add_folded(struct experiment *self, uint64_t trial, struct genome *ge
     }
     t->rung = rung;
     t->again = again;
+    t->scoring = scoring;
     return FARM_OK;
 }
 
 /* Its genome is in the store. */
-static int add_stored(struct experiment *self, uint64_t trial, uint64_t rung, bool again)
+static int add_stored(struct experiment *self, uint64_t trial, uint64_t rung, bool again,
+                      bool scoring)
 {
     struct trial_record record;
     int rc = trial < self->tally.proposed && rung < scheduler_ladder(self->scheduler)->n
                  ? store_get_trial(self->store, trial, &record)
                  : FARM_ECORRUPT;
 
-    return rc == FARM_OK ? add_folded(self, trial, record.genome, (uint32_t)rung, again) : rc;
+    return rc == FARM_OK ? add_folded(self, trial, record.genome, (uint32_t)rung, again, scoring)
+                         : rc;
 }
 
 /* So many bytes of a length that comes before them. */
@@ -124,6 +131,28 @@ static const uint8_t *take_bytes(const uint8_t **at, const uint8_t *end, size_t 
     return bytes;
 }
 
+/* Where there is a prefilter: its scores, ascending. */
+static int load_scores(struct experiment *self, const uint8_t **at, const uint8_t *end)
+{
+    struct prefilter *p = &self->prefilter;
+    const uint8_t *bytes;
+    size_t len = 0;
+
+    if (p->proxy[0] == '\0')
+        return FARM_OK;
+    if ((bytes = take_bytes(at, end, &len)) == NULL || len % sizeof(double) != 0)
+        return FARM_ECORRUPT;
+    if (len > 0 && (p->scores = malloc(len)) == NULL)
+        return FARM_ENOMEM;
+    if (len > 0)
+        memcpy(p->scores, bytes, len);
+    p->n = p->room = len / sizeof(double);
+    for (size_t i = 0; i < p->n; i++)
+        if (!isfinite(p->scores[i]) || (i > 0 && p->scores[i] < p->scores[i - 1]))
+            return FARM_ECORRUPT;
+    return FARM_OK;
+}
+
 static int load_both(struct experiment *self, const uint8_t *at, const uint8_t *end)
 {
     size_t strategy_len = 0, scheduler_len = 0;
@@ -131,7 +160,7 @@ static int load_both(struct experiment *self, const uint8_t *at, const uint8_t *
     const uint8_t *scheduler = strategy != NULL ? take_bytes(&at, end, &scheduler_len) : NULL;
     int rc;
 
-    if (scheduler == NULL || at != end)
+    if (scheduler == NULL || load_scores(self, &at, end) != FARM_OK || at != end)
         return FARM_ECORRUPT;
     rc = strategy_load(self->strategy, strategy, strategy_len);
     return rc == FARM_OK ? scheduler_load(self->scheduler, scheduler, scheduler_len) : rc;
@@ -148,17 +177,24 @@ static int load_snapshot(struct experiment *self, const uint8_t *bytes, size_t l
         return FARM_ECORRUPT;
     for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
         words[i] = take_word(&at);
-    *t = (struct tally){words[1], words[2], words[3],           words[4], words[5],
-                        words[6], words[7], (uint32_t)words[8], 0};
+    *t = (struct tally){.proposed = words[1],
+                        .ok = words[2],
+                        .failed = words[3],
+                        .known = words[4],
+                        .redrawn = words[5],
+                        .promoted = words[6],
+                        .best_trial = words[7],
+                        .best_rung = (uint32_t)words[8],
+                        .filtered = words[10]};
     memcpy(&t->best_fitness, &words[9], sizeof t->best_fitness);
     pending = words[11];
     if (words[0] != SNAPSHOT_VERSION || pending > (size_t)(end - at) / 24 ||
         pending > t->proposed || t->proposed > store_n_trials(self->store))
         return FARM_ECORRUPT;
     for (uint64_t i = 0; i < pending && rc == FARM_OK; i++) {
-        uint64_t trial = take_word(&at), rung = take_word(&at);
+        uint64_t trial = take_word(&at), rung = take_word(&at), flags = take_word(&at);
 
-        rc = add_stored(self, trial, rung, take_word(&at) != 0);
+        rc = add_stored(self, trial, rung, flags & 1, flags & 2);
     }
     return rc == FARM_OK ? load_both(self, at, end) : rc;
 }
@@ -201,8 +237,8 @@ struct fold {
 
 static int differs(struct fold *f, const struct event *e, const char *what)
 {
-    static const char *const kinds[] = {"?",          "proposal", "result",   "final",
-                                        "exhaustion", "?",        "promotion"};
+    static const char *const kinds[] = {"?", "proposal",  "result", "final", "exhaustion",
+                                        "?", "promotion", "?",      "?",     "score"};
 
     return why_set(&f->why, FARM_ECORRUPT,
                    "event %" PRIu64 " of the journal (%s, trial %" PRIu64 "): %s", e->seq,
@@ -262,7 +298,8 @@ static int fold_proposal(struct fold *f, const struct event *e)
     tally_proposal(&self->tally, e->redraws);
     if ((rc = strategy_enter(self->strategy, e->trial, e->genome)) == FARM_OK &&
         (rc = scheduler_enter(self->scheduler, SCHEDULER_BEGIN, &job, e->trial)) == FARM_OK)
-        rc = add_folded(self, e->trial, genome_copy(e->genome), job.rung, false);
+        rc = add_folded(self, e->trial, genome_copy(e->genome), job.rung, false,
+                        self->prefilter.proxy[0] != '\0');
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
@@ -283,7 +320,7 @@ static int fold_promotion(struct fold *f, const struct event *e)
         return differs(f, e, "the trial is pending");
     f->self->tally.promoted++;
     if ((rc = scheduler_enter(scheduler, SCHEDULER_GO_ON, &job, e->trial)) == FARM_OK)
-        rc = add_stored(f->self, e->trial, e->rung, true);
+        rc = add_stored(f->self, e->trial, e->rung, true, false);
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
@@ -299,6 +336,8 @@ static int fold_result(struct fold *f, const struct event *e)
         return differs(f, e, "the trial is on its way to another rung");
     if (e->outcome == OUTCOME_OK && !isfinite(e->fitness))
         return differs(f, e, "a success without a fitness");
+    if (t->scoring && e->outcome == OUTCOME_OK && e->known_from == UINT64_MAX)
+        return differs(f, e, "trained, and no score let it pass");
     if (e->known_from != UINT64_MAX && e->known_from >= self->tally.proposed)
         return differs(f, e, "taken over from a trial that is not there");
     if ((rc = tell_both(self, t, e)) != FARM_OK)
@@ -306,6 +345,19 @@ static int fold_result(struct fold *f, const struct event *e)
     tally_result(&self->tally, e, t->again);
     pending_remove(&self->pending, t);
     return FARM_OK;
+}
+
+static int fold_score(struct fold *f, const struct event *e)
+{
+    struct pending_trial *t = pending_find(&f->self->pending, e->trial);
+    int rc;
+
+    if (t == NULL || !t->scoring)
+        return differs(f, e, "the trial waits for no score");
+    if (e->outcome == OUTCOME_OK && !isfinite(e->fitness))
+        return differs(f, e, "a score that is not finite");
+    rc = take_score(f->self, t, e);
+    return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
 static int fold_exhausted(struct fold *f, const struct event *e)
@@ -333,6 +385,7 @@ static int fold_event(struct fold *f, const struct event *e)
                                                   : differs(f, e, "there is no such trial");
     case EVENT_EXHAUSTED: return fold_exhausted(f, e);
     case EVENT_PROMOTED: return fold_promotion(f, e);
+    case EVENT_SCORED: return fold_score(f, e);
     }
     return differs(f, e, "of no known kind");
 }
@@ -384,6 +437,7 @@ static int complete_pending(struct experiment *self)
         if (rc == FARM_OK) {
             t->rung = all[i]->rung;
             t->again = all[i]->again;
+            t->scoring = all[i]->scoring;
         }
     }
     free(all);

@@ -9,9 +9,10 @@
 #include "store.h"
 
 struct pending_trial {
-    struct trial_record record;    /* its genome is owned; rung: of what it had before, if again */
-    uint32_t rung;                 /* that is being trained up to */
-    bool again;                    /* it has a result of a lower rung */
+    struct trial_record record; /* its genome is owned; rung: of what it had before, if again */
+    uint32_t rung;              /* that is being trained up to */
+    bool again;                 /* it has a result of a lower rung */
+    bool scoring; /* a proxy is to say first whether it is trained at all (prefilter.h) */
     struct pending_trial *leader;  /* NULL: it is to be evaluated itself */
     struct pending_trial *waiting; /* the next that waits for the same leader, by number */
     struct pending_trial *chain_trial, *chain_hash;

@@ -23,6 +23,7 @@ const char *outcome_name(enum outcome outcome)
     case OUTCOME_REJECTED: return "rejected";
     case OUTCOME_STOPPED: return "stopped";
     case OUTCOME_LOST: return "lost";
+    case OUTCOME_FILTERED: return "filtered";
     }
     return "unknown";
 }

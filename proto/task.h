@@ -105,6 +105,8 @@ enum outcome {
     OUTCOME_REJECTED = 6, /* the worker cannot: a bad graph, another data set */
     OUTCOME_STOPPED = 7,  /* the controller asked */
     OUTCOME_LOST = 8,     /* several workers died under it: quarantined by the broker */
+    OUTCOME_FILTERED =
+        9, /* not trained: a proxy ranks it too low; said by the controller, and never on the wire */
 };
 const char *outcome_name(enum outcome outcome); /* "ok", "diverged", ...; "unknown" otherwise */
 

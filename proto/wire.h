@@ -61,6 +61,8 @@ struct wire_key {
     uint32_t rung;
 };
 #define WIRE_RUNG_FINAL 0xffffu /* the rung of the final training and test */
+#define WIRE_RUNG_PROXY                                                                            \
+    0xfffeu /* of what comes before the first: a zero-cost proxy that decides whether to train */
 
 /* A key under a lease. lease is the fencing token: the broker draws it, it only grows (also over
  * restarts of the broker, whose clock it starts from), and a message with an older one is stale. */

@@ -1,4 +1,5 @@
-/* test_objectives.c - what a search wants, as a text, as numbers of a trial, and as a search that resumes and replays. */
+/* test_objectives.c - what a search wants, as a text, as numbers of a trial, and as a search that resumes and replays; and
+ * which trials it does not train at all. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include "experiment.h"
 #include "log.h"
 #include "objectives.h"
+#include "prefilter.h"
 
 static struct why why;
 
@@ -157,6 +159,46 @@ START_TEST(the_reward_of_mnasnet_is_one_number)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- the prefilter */
+
+START_TEST(the_best_share_of_all_scores_so_far_passes)
+{
+    struct prefilter p;
+    static const struct {
+        double score;
+        bool passes;
+    } scores[] = {/* of n scores so far, this one among them, the best ceil(n / 4) pass */
+                  {5, true},  {4, false},  {6, true}, {5.5, false}, {5.8, true},
+                  {1, false}, {5.8, true}, {7, true}, {5.9, true},  {-1, false}};
+
+    ck_assert_int_eq(prefilter_init(&p, "synflow:25%", &why), FARM_OK);
+    ck_assert_str_eq(p.proxy, "synflow");
+    for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
+        bool passes;
+
+        ck_assert_int_eq(prefilter_take(&p, scores[i].score, &passes), FARM_OK);
+        ck_assert_msg(passes == scores[i].passes, "score %zu", i);
+    }
+    prefilter_release(&p);
+}
+END_TEST
+
+START_TEST(a_prefilter_that_makes_no_sense_is_refused)
+{
+    static const char *const texts[] = {"naswot",      "naswot:",    "naswot:10",   "naswot:0%",
+                                        "naswot:100%", "naswot:-1%", "naswot:nan%", "magic:10%",
+                                        ":10%",        "naswot:10%x"};
+    struct prefilter p;
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ck_assert_msg(prefilter_init(&p, texts[i], &why) == FARM_EINPUT, "%s", texts[i]);
+        ck_assert_msg(strstr(why.text, "prefilter '") == why.text, "%s", why.text);
+    }
+    ck_assert_int_eq(prefilter_init(&p, "", &why), FARM_OK);
+    ck_assert_str_eq(p.proxy, "");
+}
+END_TEST
+
 /* ---------------------------------------------------------------- a search */
 
 static char folder[64], dir[96];
@@ -216,28 +258,61 @@ static struct result result_of(uint64_t trial)
     return r;
 }
 
-static void run_until(struct experiment *e, uint64_t trials)
+/* Evaluates one task, and makes that durable. */
+static void evaluate(struct experiment *e, const struct wire_key *key)
 {
-    struct proposal p;
+    struct result r = result_of(key->trial);
     bool fresh;
 
-    while (experiment_n_pending(e) == 0) {
+    if (key->rung == WIRE_RUNG_PROXY) /* now and then one that is not defined for a network */
+        r = (struct result){.outcome = key->trial % 9 == 8 ? OUTCOME_REJECTED : OUTCOME_OK,
+                            .fitness = (double)(key->trial * 29 % 83),
+                            .isa = "test"};
+    ck_assert_msg(experiment_record(e, key, &r, "w", NULL, 0, &fresh, &why) == FARM_OK, "%s",
+                  why.text);
+    ck_assert(fresh);
+    ck_assert_int_eq(experiment_commit(e, &why), FARM_OK);
+}
+
+struct keys {
+    struct wire_key key[8];
+    size_t n;
+};
+
+static bool note(struct proposal *p, void *ctx)
+{
+    struct keys *keys = ctx;
+
+    ck_assert_uint_lt(keys->n, 8);
+    keys->key[keys->n++] = p->key;
+    free(p->task);
+    free(p->resume);
+    return true;
+}
+
+/* One evaluation after the other: first those that were pending when it was opened; until so many trials are proposed, or to
+ * the end. */
+static void run_until(struct experiment *e, uint64_t trials)
+{
+    struct keys pending = {.n = 0};
+
+    ck_assert_int_eq(experiment_each_pending(e, note, &pending, &why), FARM_OK);
+    for (size_t i = 0; i < pending.n; i++)
+        evaluate(e, &pending.key[i]);
+    for (;;) {
         struct experiment_summary s;
-        struct result r;
+        struct proposal p;
         int rc;
 
         experiment_summary(e, &s);
-        if (s.proposed >= trials)
+        if (s.proposed >= trials && trials < experiment_config(e)->trials)
             return;
         if ((rc = experiment_propose(e, &p, &why)) == FARM_ENOTFOUND)
             return;
         ck_assert_msg(rc == FARM_OK, "%s", why.text);
         free(p.task);
         free(p.resume);
-        r = result_of(p.key.trial);
-        ck_assert_msg(experiment_record(e, &p.key, &r, "w", NULL, 0, &fresh, &why) == FARM_OK, "%s",
-                      why.text);
-        ck_assert_int_eq(experiment_commit(e, &why), FARM_OK);
+        evaluate(e, &p.key);
     }
 }
 
@@ -264,13 +339,18 @@ static struct replay_report whole_search(const struct experiment_config *c, bool
 static const struct {
     const char *strategy, *objective;
     double max_latency_us;
+    const char *prefilter, *scheduler;
 } searches[] = {
-    {"nsga2", "accuracy,-macs,-latency", 0},
-    {"nsga2", "accuracy,-params", 60},
-    {"nsga2", "-loss,-latency", 0},
-    {"evolution", "mnasnet:latency,target=30us", 0},
-    {"tpe", "", 60},
-    {"random", "-latency", 0},
+    {"nsga2", "accuracy,-macs,-latency", 0, "", ""},
+    {"nsga2", "accuracy,-params", 60, "", ""},
+    {"nsga2", "-loss,-latency", 0, "", "asha"},
+    {"evolution", "mnasnet:latency,target=30us", 0, "", ""},
+    {"tpe", "", 60, "", ""},
+    {"random", "-latency", 0, "", ""},
+    {"evolution", "", 0, "naswot:30%", ""},
+    {"tpe", "", 0, "naswot:30%", "hyperband"},
+    {"nsga2", "accuracy,-latency", 0, "params:50%", "asha"},
+    {"local-search", "", 0, "synflow:20%", "median"},
 };
 
 START_TEST(a_search_for_more_than_accuracy_resumes_and_replays)
@@ -280,12 +360,16 @@ START_TEST(a_search_for_more_than_accuracy_resumes_and_replays)
     struct experiment_summary s;
 
     c.max_latency_us = searches[_i].max_latency_us;
+    strcpy(c.prefilter, searches[_i].prefilter);
+    strcpy(c.scheduler, searches[_i].scheduler);
     once = whole_search(&c, false, &s);
     remove_folder();
     make_folder();
     again = whole_search(&c, true, &s);
     ck_assert_mem_eq(&once.journal, &again.journal, sizeof once.journal);
     ck_assert_mem_eq(&once.state, &again.state, sizeof once.state);
+    ck_assert_uint_eq(s.done, s.ok + s.failed + s.filtered);
+    ck_assert_msg((s.filtered > 30) == (c.prefilter[0] != '\0'), "%d filtered", (int)s.filtered);
     if (objectives_use(&(struct objectives){.n = 1, .max_latency_us = c.max_latency_us},
                        METRIC_LATENCY))
         ck_assert_double_le(result_of(s.best_trial).latency_us, c.max_latency_us);
@@ -338,6 +422,8 @@ int main(void)
     tcase_add_test(tcase, what_was_not_measured_is_no_success);
     tcase_add_test(tcase, a_latency_past_its_bound_is_a_violation_by_its_share);
     tcase_add_test(tcase, the_reward_of_mnasnet_is_one_number);
+    tcase_add_test(tcase, the_best_share_of_all_scores_so_far_passes);
+    tcase_add_test(tcase, a_prefilter_that_makes_no_sense_is_refused);
     tcase_add_loop_test(tcase, a_search_for_more_than_accuracy_resumes_and_replays, 0,
                         (int)(sizeof searches / sizeof searches[0]));
     tcase_add_test(tcase, a_result_without_what_is_wanted_is_a_failure_that_says_so);

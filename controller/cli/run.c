@@ -517,6 +517,7 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->recipe = s->recipe;
     out->final_recipe = s->final;
     copy_text(out->objective, sizeof out->objective, s->objective);
+    copy_text(out->prefilter, sizeof out->prefilter, s->prefilter);
     out->max_latency_us = s->max_latency;
     out->max_params = s->max_params;
     out->max_macs = s->max_macs;

@@ -10,6 +10,7 @@
 
 #include "files.h"
 #include "objectives.h"
+#include "prefilter.h"
 
 enum {
     GROUP_RUN = 1,
@@ -121,6 +122,11 @@ const struct setting settings_table[] = {
     {"seed", "N", SETTING_COUNT, AT(seed), 0, 0, U64, "1", "of everything random", GROUP_RUN},
     {"no-final", "yes|no", SETTING_FLAG, AT(no_final), 0, 0, 1, "no",
      "do not train and test the best at the end", GROUP_RUN},
+    {"prefilter", "PROXY:SHARE%", SETTING_TEXT, TEXT(prefilter), NULL,
+     "score each trial first by a zero-cost proxy (docs/proxies.md), and train only those that are "
+     "among the best of all so "
+     "far, e.g. naswot:10%; --trials counts the others, too",
+     GROUP_STRATEGY},
     {"proxy", "NAME", SETTING_TEXT, TEXT(recipe.proxy), "",
      "do not train trials: their fitness is a zero-cost proxy of the first batch: naswot, "
      "jacob_cov, synflow, snip, grad_norm, grasp, zen, params or macs",
@@ -430,6 +436,19 @@ static int read_objective(struct settings *self, struct why *why)
     return FARM_OK;
 }
 
+static int check_prefilter(const struct settings *self, struct why *why)
+{
+    struct prefilter prefilter;
+    int rc = prefilter_init(&prefilter, self->prefilter, why);
+
+    if (rc == FARM_OK && self->prefilter[0] != '\0' && self->recipe.proxy[0] != '\0')
+        rc = why_set(why, FARM_EINPUT,
+                     "--prefilter decides who is trained, and with --proxy nobody is");
+    else if (rc != FARM_OK)
+        rc = why_prefix(why, rc, "--prefilter");
+    return rc;
+}
+
 int settings_finish(struct settings *self, struct why *why)
 {
     int rc;
@@ -453,6 +472,8 @@ int settings_finish(struct settings *self, struct why *why)
     if (self->recipe.proxy[0] != '\0' && strcmp(self->schedule, "full") != 0)
         return why_set(why, FARM_EINPUT,
                        "--proxy scores untrained networks: --schedule has no epochs to give out");
+    if ((rc = check_prefilter(self, why)) != FARM_OK)
+        return rc;
     if ((rc = recipe_check(&self->recipe, why)) != FARM_OK ||
         (rc = check_optimizer(&self->recipe, why)) != FARM_OK)
         return rc;

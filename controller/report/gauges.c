@@ -4,7 +4,7 @@
 
 void gauges_result(struct gauges *self, const struct result *result)
 {
-    if (result->outcome >= OUTCOME_OK && result->outcome <= OUTCOME_LOST)
+    if (result->outcome >= OUTCOME_OK && result->outcome <= OUTCOME_FILTERED)
         self->outcomes[result->outcome]++;
     if (result->eval_s > 0)
         histogram_add(&self->evaluation, result->eval_s);
@@ -15,7 +15,7 @@ static void put_results(const struct gauges *self, struct metrics *out)
     static const char name[] = "nasfarm_results_total";
     char labels[64];
     metrics_family(out, name, METRICS_COUNTER, "Results since this process started, by outcome.");
-    for (int outcome = OUTCOME_OK; outcome <= OUTCOME_LOST; outcome++) {
+    for (int outcome = OUTCOME_OK; outcome <= OUTCOME_FILTERED; outcome++) {
         snprintf(labels, sizeof labels, "outcome=\"%s\"", outcome_name((enum outcome)outcome));
         metrics_value(out, name, labels, (double)self->outcomes[outcome]);
     }

@@ -10,7 +10,7 @@
 #include "metrics.h"
 
 struct gauges {
-    uint64_t outcomes[OUTCOME_LOST + 1];
+    uint64_t outcomes[OUTCOME_FILTERED + 1];
     struct histogram evaluation; /* as workers measured it */
 };
 

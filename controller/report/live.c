@@ -268,6 +268,8 @@ void live_close(struct live *self, const struct farm_view *view)
         printf(", %" PRIu64 " networks were known already", summary.known);
     if (summary.redrawn > 0)
         printf(", %" PRIu64 " proposals of known ones drawn again", summary.redrawn);
+    if (summary.filtered > 0)
+        printf(", %" PRIu64 " not trained (--prefilter)", summary.filtered);
     if (summary.failed > 0)
         printf(", %" PRIu64 " failed", summary.failed);
     if (!isnan(view->busy_share))

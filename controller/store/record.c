@@ -317,7 +317,7 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
     out->known_from = take_whole(&in) - 1;
     if (kind == RECORD_OBJECTIVES)
         take_objectives(&in, out);
-    if (out->kind != EVENT_RESULT && out->kind != EVENT_FINAL)
+    if (out->kind != EVENT_RESULT && out->kind != EVENT_FINAL && out->kind != EVENT_SCORED)
         return FARM_ECORRUPT;
     return finish(&in);
 }

@@ -40,8 +40,10 @@ enum event_kind {
     EVENT_FINAL = 3,
     EVENT_EXHAUSTED =
         4, /* the strategy was asked `trial` times, and no answer was within the constraints */
-    /* 5, 7: forms of 1 and 2 on disk (record.c) */
+    /* 5, 7, 8: forms of 1 and 2 on disk (record.c) */
     EVENT_PROMOTED = 6, /* a trial goes on to another rung */
+    EVENT_SCORED =
+        9, /* a proxy has scored a trial (prefilter.h); a RESULT follows at once when it is not trained */
 };
 #define EVENT_OBJECTIVES 6
 /* One entry of the journal: what the search's state is a fold of. */
@@ -54,7 +56,7 @@ struct event {
     uint32_t redraws; /* PROPOSED: proposals of known networks that were thrown away for this one */
     uint32_t rung;    /* RESULT, PROMOTED */
     enum outcome outcome; /* RESULT, FINAL */
-    double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy */
+    double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy; SCORED: the score */
     uint64_t known_from;  /* RESULT */
     /* RESULT, where a search wants more than one number (strategy.h's struct observation); else 0 */
     double violation;

@@ -380,6 +380,7 @@ static bool take_event(const struct event *e, void *ctx)
     case EVENT_FINAL: take_result(self, e); break;
     case EVENT_PROMOTED: self->n_promoted++; break;
     case EVENT_EXHAUSTED: self->exhausted = true; break;
+    case EVENT_SCORED: break; /* no simulated search has a prefilter */
     }
     return true;
 }
