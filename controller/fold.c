@@ -647,6 +647,14 @@ static int fill_report(struct fold *f, struct replay_report *out, struct why *wh
     return FARM_OK;
 }
 
+static bool look_at_blob(const char *name, size_t len, void *ctx)
+{
+    (void)name;
+    (void)len;
+    (void)ctx;
+    return true; /* its checksum was right, or it would not be shown */
+}
+
 /* All of it over one snapshot of the store, for a search may be going on. */
 static int replay(struct fold *f, struct replay_report *out, struct why *why)
 {
@@ -664,6 +672,8 @@ static int replay(struct fold *f, struct replay_report *out, struct why *why)
             *why = f->why;
         return rc;
     }
+    if ((rc = store_each_blob(store, "", look_at_blob, NULL)) != FARM_OK)
+        return why_set(why, rc, "a blob of the store is damaged; `nasfarm verify` says which");
     if ((rc = compare_population(f->self, why)) == FARM_OK)
         rc = fill_report(f, out, why);
     return rc;

@@ -86,3 +86,9 @@ set_tests_properties(farm PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 add_test(NAME prometheus COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/prometheus.sh
     $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
 set_tests_properties(prometheus PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
+
+# A store is damaged, killed, refused by its disk and left by the power. fault_kit stands in front of the C library.
+add_executable(test_care test_care.c search_kit.c fault_kit.c)
+target_link_libraries(test_care PRIVATE experiment store farm_kit farm_proto PkgConfig::CHECK m)
+add_test(NAME care COMMAND test_care)
+set_tests_properties(care PROPERTIES TIMEOUT 240 RUN_SERIAL ON)

@@ -33,35 +33,135 @@ int file_make_folder(const char *dir, struct why *why)
     return FARM_OK;
 }
 
-/* The lock is the kernel's, of this open file: it goes when the process does, however it ends. The pid in the
- * file is for people. */
-int file_lock(const char *dir, int *fd, struct why *why)
+/* ---------------------------------------------------------------- who has it open
+
+   Locks of the kernel on bytes of writer.lock, which go when their process does, however it ends. Byte 0 is the
+   writer's. Byte 1 + N is shared by all processes of PID namespace N: LMDB tells its readers apart by their pids alone,
+   so two containers with a volume in common would free pages under one another's eyes. */
+
+#define PRESENCE 1 /* the first byte of those, with no end */
+
+static off_t pid_namespace(void)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char path[4200], text[32] = "";
-    int file;
+    struct stat st;
+
+    return stat("/proc/self/ns/pid", &st) == 0 ? (off_t)st.st_ino : 0;
+}
+
+static int lock_bytes(int fd, short type, off_t from, off_t len)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = len};
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+/* Whether someone else holds any lock there. */
+static bool is_locked(int fd, off_t from, off_t len)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = len};
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* The writer left its pid, its PID namespace and its host in the file, for people. */
+static int in_use(int fd, const char *dir, struct why *why)
+{
+    char text[160] = "", host[80] = "?";
+    long pid = 0;
+    long long space = 0;
+
+    if (pread(fd, text, sizeof text - 1, 0) < 0)
+        text[0] = '\0';
+    if (sscanf(text, "%ld %lld %79s", &pid, &space, host) == 3 && space != pid_namespace())
+        return why_set(
+            why, FARM_EBUSY,
+            "the store %.140s is in use by process %ld of another container or host (%s): "
+            "stop that one first",
+            dir, pid, host);
+    return why_set(why, FARM_EBUSY,
+                   "the store %.200s is in use by process %ld: stop that one first", dir, pid);
+}
+
+static void leave_name(int fd, const char *path)
+{
+    char text[160], host[80] = "?";
+
+    (void)gethostname(host, sizeof host - 1);
+    (void)snprintf(text, sizeof text, "%ld %lld %s\n", (long)getpid(), (long long)pid_namespace(),
+                   host);
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, strlen(text), 0) < 0)
+        log_debug("%s: the pid could not be written: %s", path, strerror(errno));
+}
+
+/* Says that a process of this PID namespace is here, and looks whether one of another is, too. */
+static int be_present(int fd, const char *dir, struct why *why)
+{
+    off_t mine = PRESENCE + pid_namespace();
+    int err = lock_bytes(fd, F_RDLCK, mine, 1);
+
+    if (err == EAGAIN || err == EACCES)
+        return why_set(why, FARM_EBUSY,
+                       "the store %.200s is being compacted: try again in a moment", dir);
+    if (err != 0)
+        return why_set(why, FARM_EIO, "cannot lock %.200s/writer.lock: %s", dir, strerror(err));
+    if ((mine > PRESENCE && is_locked(fd, PRESENCE, mine - PRESENCE)) || is_locked(fd, mine + 1, 0))
+        return why_set(
+            why, FARM_EBUSY,
+            "the store %.140s is open in another container (another PID namespace), which "
+            "LMDB does not stand: run this command in that one (docker exec), or stop it",
+            dir);
+    return FARM_OK;
+}
+
+static int be_alone(int fd, const char *dir, struct why *why)
+{
+    int err = lock_bytes(fd, F_WRLCK, PRESENCE, 0);
+
+    if (err == EAGAIN || err == EACCES)
+        return why_set(why, FARM_EBUSY,
+                       "the store %.200s is being read by another process: try again when that one "
+                       "has ended",
+                       dir);
+    return err == 0
+               ? FARM_OK
+               : why_set(why, FARM_EIO, "cannot lock %.200s/writer.lock: %s", dir, strerror(err));
+}
+
+/* A reader of a folder that it may not write, or that has no such file, goes without a lock. */
+static int open_lock(const char *path, enum file_lock how, int *fd, struct why *why)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0 && how == LOCK_READER)
+        *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0 || how == LOCK_READER)
+        return FARM_OK;
+    return why_set(why, errno == ENOENT ? FARM_ENOTFOUND : FARM_EIO, "cannot open %.200s: %s", path,
+                   strerror(errno));
+}
+
+int file_lock(const char *dir, enum file_lock how, int *fd, struct why *why)
+{
+    char path[4200];
+    int rc, err = 0;
 
     (void)snprintf(path, sizeof path, "%s/writer.lock", dir);
-    if ((file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
-        return why_set(why, errno == ENOENT ? FARM_ENOTFOUND : FARM_EIO, "cannot open %.200s: %s",
-                       path, strerror(errno));
-    if (fcntl(file, F_OFD_SETLK, &lock) != 0) {
-        int err = errno;
-
-        if (pread(file, text, sizeof text - 1, 0) < 0)
-            text[0] = '\0';
-        (void)close(file);
-        if (err != EAGAIN && err != EACCES)
-            return why_set(why, FARM_EIO, "cannot lock %.200s: %s", path, strerror(err));
-        return why_set(why, FARM_EBUSY,
-                       "the store %.200s is in use by process %ld: stop that one first", dir,
-                       strtol(text, NULL, 10));
+    if ((rc = open_lock(path, how, fd, why)) != FARM_OK || *fd < 0)
+        return rc;
+    if (how != LOCK_READER)
+        err = lock_bytes(*fd, F_WRLCK, 0, 1);
+    if (err == EAGAIN || err == EACCES)
+        rc = in_use(*fd, dir, why);
+    else if (err != 0)
+        rc = why_set(why, FARM_EIO, "cannot lock %.200s: %s", path, strerror(err));
+    else
+        rc = how == LOCK_ALONE ? be_alone(*fd, dir, why) : be_present(*fd, dir, why);
+    if (rc == FARM_OK && how != LOCK_READER)
+        leave_name(*fd, path);
+    if (rc != FARM_OK) {
+        (void)close(*fd);
+        *fd = -1;
     }
-    (void)snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(file, 0) != 0 || pwrite(file, text, strlen(text), 0) < 0)
-        log_debug("%s: the pid could not be written: %s", path, strerror(errno));
-    *fd = file;
-    return FARM_OK;
+    return rc;
 }
 
 static int sync_one(const char *dir, struct why *why)
@@ -87,23 +187,36 @@ int file_sync_folder(const char *dir, struct why *why)
     return rc == FARM_OK ? sync_one(parent, why) : rc;
 }
 
-void file_warn_about_network(const char *dir)
+int file_check_system(const char *dir, struct why *why)
 {
     static const struct {
         unsigned long magic;
         const char *name;
-    } doubtful[] = {{0x6969, "NFS"},      {0x01021997, "9P"},   {0x794c7630, "overlay"},
-                    {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x65735546, "FUSE"},
-                    {0x00c36400, "Ceph"}};
+        bool refused; /* other hosts may write; maps or locks are not kept in step */
+    } doubtful[] = {
+        {0x6969, "NFS", true},        {0x01021997, "9P", true},    {0xff534d42, "CIFS", true},
+        {0xfe534d42, "SMB2", true},   {0x517b, "SMB", true},       {0x00c36400, "Ceph", true},
+        {0x0bd00bd0, "Lustre", true}, {0x65735546, "FUSE", false}, {0x794c7630, "overlay", false}};
     struct statfs fs;
+    size_t i = 0, n = sizeof doubtful / sizeof doubtful[0];
 
     if (statfs(dir, &fs) != 0)
-        return;
-    for (size_t i = 0; i < sizeof doubtful / sizeof doubtful[0]; i++)
-        if (((unsigned long)fs.f_type & 0xffffffffu) == doubtful[i].magic)
-            log_warn("the store %s is on a file system (%s) whose memory maps and locks may not be "
-                     "safe: put it on a local disk or a volume",
-                     dir, doubtful[i].name);
+        return FARM_OK;
+    while (i < n && ((unsigned long)fs.f_type & 0xffffffffu) != doubtful[i].magic)
+        i++;
+    if (i == n)
+        return FARM_OK;
+    if (doubtful[i].refused && getenv("NASFARM_ANY_FILESYSTEM") == NULL)
+        return why_set(why, FARM_EINPUT,
+                       "the store %.120s would be on %s, whose memory maps and locks LMDB cannot "
+                       "trust: put it on a local disk or a volume (or set NASFARM_ANY_FILESYSTEM=1 "
+                       "when no other host uses it)",
+                       dir, doubtful[i].name);
+    log_warn("the store %s is on a file system (%s) whose memory maps and locks may not be safe%s: "
+             "put it on a local disk or a volume",
+             dir, doubtful[i].name,
+             strcmp(doubtful[i].name, "overlay") == 0 ? ", and which goes with its container" : "");
+    return FARM_OK;
 }
 
 /* LMDB maps its lock file: a page of it that the disk has no room for would be a bus error, and no error code. */

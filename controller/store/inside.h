@@ -48,7 +48,7 @@ struct store {
     char *dir, *config;
     enum store_mode mode;
     struct store_options options;
-    int lock_fd;  /* writer.lock, -1 for a reader */
+    int lock_fd;  /* writer.lock, or -1 */
     MDB_env *env; /* NULL after an error that closed it: opened again when next needed */
     MDB_dbi dbi[TABLES];
     size_t map_bytes;
@@ -80,12 +80,18 @@ struct store {
 /* ---- file.c: the folder, the lock, and what went wrong */
 /* Makes dir and its parents. */
 int file_make_folder(const char *dir, struct why *why);
-/* Takes writer.lock, or FARM_EBUSY with the holder's pid in the sentence. */
-int file_lock(const char *dir, int *fd, struct why *why);
+enum file_lock {
+    LOCK_READER, /* any number */
+    LOCK_WRITER, /* one, beside readers */
+    LOCK_ALONE,  /* one, and nobody reads */
+};
+/* Locks of writer.lock, held until *fd is closed; or FARM_EBUSY with who holds it in the sentence. A process of another
+ * PID namespace is refused, too. *fd is -1 for a reader that cannot have one. */
+int file_lock(const char *dir, enum file_lock how, int *fd, struct why *why);
 /* The folder's entries are durable, its name in its parent, too. */
 int file_sync_folder(const char *dir, struct why *why);
-/* One warning in the log when the folder is of a kind that LMDB cannot trust. */
-void file_warn_about_network(const char *dir);
+/* FARM_EINPUT for a file system that LMDB cannot trust with writes; one warning in the log for a doubtful one. */
+int file_check_system(const char *dir, struct why *why);
 #define READERS_MAX 512
 /* 0, or ENOSPC, EDQUOT when the lock file cannot be had whole. */
 int file_reserve_lock(const char *dir);
@@ -98,6 +104,9 @@ int store_corrupt(const struct store *self, enum table table, const MDB_val *key
 /* ---- store.c */
 /* Brings write_txn up to date with the operations, so that it can be read. LMDB's code. */
 int store_apply(struct store *self);
+/* store_open() under a lock that is held already, and is the store's from here on, also on failure. */
+int store_open_held(struct store **out, const char *dir, enum store_mode mode,
+                    const struct store_options *options, int lock_fd, struct why *why);
 /* The environment is there and healthy, or LMDB's code. */
 int store_ready(struct store *self);
 

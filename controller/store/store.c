@@ -160,9 +160,9 @@ static int check_schema(struct store *self, struct why *why)
     return FARM_OK;
 }
 
-static int no_store(const struct store *self, struct why *why)
+static int no_store(const char *dir, struct why *why)
 {
-    return why_set(why, FARM_ENOTFOUND, "there is no store in %.200s", self->dir);
+    return why_set(why, FARM_ENOTFOUND, "there is no store in %.200s", dir);
 }
 
 static int take_unindexed(const struct index_entry *entry, void *ctx)
@@ -237,9 +237,9 @@ int store_create(struct store **out, const char *dir, const char *config_json,
     if ((rc = new_store(&self, dir, STORE_WRITE, options, why)) != FARM_OK || self == NULL)
         return rc;
     if ((rc = file_make_folder(dir, why)) != FARM_OK ||
-        (rc = file_lock(dir, &self->lock_fd, why)) != FARM_OK)
+        (rc = file_check_system(dir, why)) != FARM_OK ||
+        (rc = file_lock(dir, LOCK_WRITER, &self->lock_fd, why)) != FARM_OK)
         goto fail;
-    file_warn_about_network(dir);
     if ((rc = store_error(self, open_env(self), "make", why)) != FARM_OK)
         goto fail;
     rc = store_get_meta(self, "schema", &schema); /* absent when a creation was cut short */
@@ -259,32 +259,28 @@ fail:
     return rc;
 }
 
-int store_open(struct store **out, const char *dir, enum store_mode mode,
-               const struct store_options *options, struct why *why)
+int store_open_held(struct store **out, const char *dir, enum store_mode mode,
+                    const struct store_options *options, int lock_fd, struct why *why)
 {
     struct store *self = NULL;
     int rc;
 
-    if ((rc = new_store(&self, dir, mode, options, why)) != FARM_OK || self == NULL)
+    if ((rc = new_store(&self, dir, mode, options, why)) != FARM_OK || self == NULL) {
+        if (lock_fd >= 0)
+            (void)close(lock_fd);
         return rc;
-    if (file_size(dir) == 0) {
-        rc = no_store(self, why);
-        goto fail;
     }
-    if (mode == STORE_WRITE && (rc = file_lock(dir, &self->lock_fd, why)) != FARM_OK)
-        goto fail;
-    if (mode == STORE_WRITE)
-        file_warn_about_network(dir);
+    self->lock_fd = lock_fd;
     rc = open_env(self);
     if (rc == MDB_NOTFOUND) { /* a reader, and the tables are not there */
-        rc = no_store(self, why);
+        rc = no_store(dir, why);
         goto fail;
     }
     if ((rc = store_error(self, rc, "open", why)) != FARM_OK)
         goto fail;
     if ((rc = check_schema(self, why)) != FARM_OK) {
         if (rc == FARM_ENOTFOUND)
-            (void)no_store(self, why);
+            (void)no_store(dir, why);
         goto fail;
     }
     if ((rc = load(self, why)) != FARM_OK)
@@ -294,6 +290,21 @@ int store_open(struct store **out, const char *dir, enum store_mode mode,
 fail:
     store_close(&self);
     return rc;
+}
+
+int store_open(struct store **out, const char *dir, enum store_mode mode,
+               const struct store_options *options, struct why *why)
+{
+    int lock_fd = -1, rc = FARM_OK;
+
+    *out = NULL;
+    if (file_size(dir) == 0)
+        return no_store(dir, why);
+    if (mode == STORE_WRITE)
+        rc = file_check_system(dir, why);
+    if (rc == FARM_OK)
+        rc = file_lock(dir, mode == STORE_WRITE ? LOCK_WRITER : LOCK_READER, &lock_fd, why);
+    return rc == FARM_OK ? store_open_held(out, dir, mode, options, lock_fd, why) : rc;
 }
 
 void store_close(struct store **self)
