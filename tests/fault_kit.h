@@ -2,8 +2,8 @@
  *
  * It is:     definitions of write(), pwrite(), writev(), fsync(), fdatasync(), ftruncate(), rename(), renameat2(),
  *            unlink(), statfs(), send() and sendmsg() that stand in front of the C library's: linked into a test, they serve
- *            LMDB, too; as a library of its own (libfault.so) they are preloaded into a program, which the environment
- *            then tells what to do.
+ *            LMDB, too. Compiled as a shared library they can be preloaded into a program, which the environment then
+ *            tells what to do (no test does so yet).
  * It is not: part of the product. One plan and one log a process; plans are set while no other thread writes.
  *
  * A program is told by NASFARM_FAULT:

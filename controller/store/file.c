@@ -66,13 +66,17 @@ static bool is_locked(int fd, off_t from, off_t len)
 /* The writer left its pid, its PID namespace and its host in the file, for people. */
 static int in_use(int fd, const char *dir, struct why *why)
 {
-    char text[160] = "", host[80] = "?";
-    long pid = 0;
-    long long space = 0;
+    char text[160] = "", host[80] = "?", *space_at, *host_at;
+    long long space;
+    long pid;
 
     if (pread(fd, text, sizeof text - 1, 0) < 0)
         text[0] = '\0';
-    if (sscanf(text, "%ld %lld %79s", &pid, &space, host) == 3 && space != pid_namespace())
+    pid = strtol(text, &space_at, 10);
+    space = strtoll(space_at, &host_at, 10);
+    host_at += strspn(host_at, " ");
+    (void)snprintf(host, sizeof host, "%.*s", (int)strcspn(host_at, "\n"), host_at);
+    if (host[0] != '\0' && space != pid_namespace())
         return why_set(
             why, FARM_EBUSY,
             "the store %.140s is in use by process %ld of another container or host (%s): "

@@ -220,7 +220,8 @@ static int write_first_records(struct store *self, const char *config_json, stru
     if ((rc = store_put_meta(self, "schema", schema)) != FARM_OK ||
         (rc = store_put_meta(self, "config", config_json)) != FARM_OK ||
         (self->options.first_meta != NULL &&
-         (rc = store_put_meta(self, self->options.first_meta, self->options.first_text)) != FARM_OK))
+         (rc = store_put_meta(self, self->options.first_meta, self->options.first_text)) !=
+             FARM_OK))
         return why_set(why, rc, "no memory for a store's configuration");
     if ((rc = store_commit(self, why)) != FARM_OK)
         return rc;
