@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "gate.h"
 #include "log.h"
 #include "monitor.h"
 #include "wire.h"
@@ -20,6 +21,7 @@ struct broker {
     void *context, *socket;
     int signals; /* signalfd, or -1 */
     struct ledger *ledger;
+    struct gate *gate; /* NULL: no keys */
     struct monitor *monitor;
     size_t n_endpoints;
     char endpoints[BROKER_LISTEN_MAX][256];
@@ -109,6 +111,9 @@ int broker_create(struct broker **out, const struct broker_config *config, struc
     }
     if ((rc = wire_socket_options(self->socket, ZMQ_ROUTER, why)) != FARM_OK)
         goto fail;
+    if (config->key != NULL && (rc = gate_create(&self->gate, self->context, self->socket,
+                                                 config->key, config->allow, why)) != FARM_OK)
+        goto fail;
     for (size_t i = 0; i < config->n_listen; i++)
         if ((rc = listen_on(self, config->listen[i], why)) != FARM_OK)
             goto fail;
@@ -132,6 +137,7 @@ void broker_destroy(struct broker **out)
         (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
         zmq_close(self->socket);
     }
+    gate_destroy(&self->gate);
     monitor_close(&self->monitor);
     ledger_destroy(&self->ledger);
     if (self->context != NULL)
@@ -180,7 +186,11 @@ static int take_message(struct broker *self, int64_t now_ms, struct why *why)
     rc = wire_recv(self->socket, &from, &message, &bad);
     switch (rc) {
     case FARM_OK:
-        ledger_message(self->ledger, &from, &message, now_ms);
+        if (self->gate != NULL && (rc = gate_check(self->gate, &message, &bad)) != FARM_OK)
+            ledger_bad_message(self->ledger, &from, rc, &bad, now_ms);
+        else
+            ledger_message(self->ledger, &from, &message, now_ms);
+        rc = FARM_OK;
         wire_message_release(&message);
         break;
     case FARM_EBUSY: break;
@@ -213,6 +223,21 @@ static bool told_to_stop(const struct broker *self)
     return true;
 }
 
+static bool still_allowed(void *ctx, const char *key, enum wire_role role)
+{
+    return gate_allows(ctx, key, role);
+}
+
+/* Answers who may come in, and parts from those who may no longer be here. */
+static void mind_gate(struct broker *self, int64_t now_ms)
+{
+    if (self->gate == NULL)
+        return;
+    gate_turn(self->gate);
+    if (gate_refresh(self->gate, now_ms))
+        ledger_expel(self->ledger, still_allowed, self->gate, now_ms);
+}
+
 /* Runs until told to stop. One turn is: sleep until something comes or is due, take what came, do what is due. Only
  * zmq_poll() blocks; a slow peer never stops a turn. */
 int broker_run(struct broker *self, struct why *why)
@@ -224,9 +249,10 @@ int broker_run(struct broker *self, struct why *why)
         zmq_pollitem_t items[] = {
             {NULL, self->signals, ZMQ_POLLIN, 0},
             {self->socket, 0, ZMQ_POLLIN, 0},
-            {NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0}, /* the last: there may be none */
+            {NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0},
+            {self->gate != NULL ? gate_socket(self->gate) : NULL, -1, ZMQ_POLLIN, 0},
         };
-        int n_items = self->monitor != NULL ? 3 : 2;
+        int n_items = sizeof items / sizeof items[0];
         int64_t now_ms = clock_ms();
 
         if (zmq_poll(items, n_items, due_ms > now_ms ? (long)(due_ms - now_ms) : 0) < 0 &&
@@ -235,9 +261,12 @@ int broker_run(struct broker *self, struct why *why)
         if (items[0].revents & ZMQ_POLLIN && told_to_stop(self))
             break;
         now_ms = clock_ms(); /* one time for the whole turn */
+        mind_gate(self, now_ms);
         if (items[1].revents & ZMQ_POLLIN)
             rc = take_messages(self, now_ms, why);
         due_ms = ledger_turn(self->ledger, now_ms);
+        if (self->gate != NULL && due_ms > now_ms + GATE_REFRESH_MS)
+            due_ms = now_ms + GATE_REFRESH_MS;
         due_ms = now_ms + monitor_turn(self->monitor, due_ms - now_ms);
     }
     return rc;

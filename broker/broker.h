@@ -17,6 +17,9 @@ struct broker_config {
     struct ledger_config ledger;           /* nonce and first_lease are set by broker_create() */
     const char *listen[BROKER_LISTEN_MAX]; /* "tcp://127.0.0.1:5555"; ":*" takes a free port */
     size_t n_listen;
+    const char
+        *key; /* file of its certificate, with the secret; NULL: no keys, anyone may take part */
+    const char *allow;   /* folder of the certificates that may take part; with key only */
     const char *metrics; /* ADDRESS:PORT of the pages of monitor.h; NULL: none */
 };
 

@@ -236,6 +236,7 @@ static struct peer *peer_create(struct ledger *self, const struct wire_hello *he
     }
     peer->role = hello->role;
     memcpy(peer->name, hello->name, sizeof peer->name);
+    (void)snprintf(peer->key, sizeof peer->key, "%s", self->key);
     peer->incarnation = hello->incarnation;
     peer->heard_ms = self->now;
     TAILQ_INIT(&peer->leases);
@@ -249,6 +250,12 @@ static struct peer *peer_create(struct ledger *self, const struct wire_hello *he
         self->n_controllers++;
     }
     return peer;
+}
+
+/* A name belongs to the key it was first said with, as long as its peer lives. */
+static bool of_other_key(const struct ledger *self, const struct peer *peer)
+{
+    return strcmp(peer->key, self->key) != 0;
 }
 
 /* The peer speaks from this routing id from now on. */
@@ -334,11 +341,14 @@ static void welcome(struct ledger *self, struct peer *peer)
 }
 
 /* Another process with the same identity: is the first one alive? A heartbeat that finds no connection says at once that
- * it is not, when the process was killed; a machine that is gone is only silent. */
+ * it is not, when the process was killed; a machine that is gone is only silent. To another key a name is given only when
+ * its peer would be missed anyway. */
 static bool still_there(struct ledger *self, struct peer *peer)
 {
     struct wire_message probe = {.kind = WIRE_HEARTBEAT};
 
+    if (of_other_key(self, peer))
+        return self->now - peer->heard_ms <= (int64_t)self->config.lease_ms;
     return self->now - peer->heard_ms <= 2 * (int64_t)self->config.heartbeat_ms &&
            peer_send(self, peer, &probe);
 }
@@ -382,7 +392,8 @@ static void hello_worker(struct ledger *self, const zmq_msg_t *from, bool same_r
     struct peer *worker = worker_named(self, hello->name);
     int64_t on_the_way_ms = same_route ? 2 * (int64_t)self->config.heartbeat_ms : 0;
 
-    if (worker != NULL && worker->incarnation != hello->incarnation) {
+    if (worker != NULL &&
+        (of_other_key(self, worker) || worker->incarnation != hello->incarnation)) {
         if (still_there(self, worker)) {
             refuse(self, from, REFUSE_NAME_TAKEN,
                    "a worker named '%s' is here and alive: give this one another name, or wait %u "
@@ -421,7 +432,8 @@ static void hello_controller(struct ledger *self, const zmq_msg_t *from,
     struct experiment *x = experiment_get(self, hello->experiment, true);
     struct peer *controller = x == NULL ? NULL : x->controller;
 
-    if (controller != NULL && controller->incarnation != hello->incarnation) {
+    if (controller != NULL &&
+        (of_other_key(self, controller) || controller->incarnation != hello->incarnation)) {
         if (still_there(self, controller)) {
             refuse(self, from, REFUSE_NAME_TAKEN,
                    "experiment %016llx is run by '%s', which is alive: stop that one first, or "
@@ -471,8 +483,9 @@ static void hello_observer(struct ledger *self, const zmq_msg_t *from, struct pe
 static void on_hello(struct ledger *self, const zmq_msg_t *from, struct peer *known,
                      const struct wire_hello *hello)
 {
-    if (known != NULL && (known->role != hello->role || known->incarnation != hello->incarnation ||
-                          strcmp(known->name, hello->name) != 0)) {
+    if (known != NULL &&
+        (of_other_key(self, known) || known->role != hello->role ||
+         known->incarnation != hello->incarnation || strcmp(known->name, hello->name) != 0)) {
         peer_disconnect(self,
                         known); /* one socket, another peer: the old one is silent from now on */
         known = NULL;
@@ -656,6 +669,9 @@ void ledger_message(struct ledger *self, const zmq_msg_t *from, const struct wir
     uint64_t hash = hash_route(from);
     struct peer *peer = peer_of_route(self, from, hash);
 
+    self->key = message->key;
+    if (peer != NULL && message->kind != WIRE_HELLO && of_other_key(self, peer))
+        peer = NULL; /* routing ids are chosen by peers, so they prove nothing */
     ledger_tell_time(self, now_ms);
     if (message->kind == WIRE_HELLO)
         on_hello(self, from, peer, &message->u.hello);
@@ -673,8 +689,8 @@ void ledger_bad_message(struct ledger *self, const zmq_msg_t *from, int err, con
     self->malformed++;
     self->bad_unsaid++;
     if (self->now - self->said_bad_ms >= 1000) {
-        log_warn("%llu messages that cannot be read, the last one: %s",
-                 (unsigned long long)self->bad_unsaid, why->text);
+        log_warn("%llu messages refused, the last one: %s", (unsigned long long)self->bad_unsaid,
+                 why->text);
         self->said_bad_ms = self->now;
         self->bad_unsaid = 0;
     }
@@ -684,8 +700,24 @@ void ledger_bad_message(struct ledger *self, const zmq_msg_t *from, int err, con
         refuse(self, from, REFUSE_VERSION,
                "%s (nasfarm %s): install the same version on both sides", why->text,
                NASFARM_VERSION);
+    else if (err == FARM_EDENIED)
+        refuse(self, from, REFUSE_ROLE, "%.200s", why->text);
     else
         refuse(self, from, REFUSE_MALFORMED, "%.200s", why->text);
+}
+
+void ledger_expel(struct ledger *self,
+                  bool (*keep)(void *ctx, const char *key, enum wire_role role), void *ctx,
+                  int64_t now_ms)
+{
+    struct peer *peer = TAILQ_FIRST(&self->peers), *next;
+
+    ledger_tell_time(self, now_ms);
+    for (; peer != NULL; peer = next) {
+        next = TAILQ_NEXT(peer, at);
+        if (!keep(ctx, peer->key, peer->role))
+            peer_forget(self, peer, "its key is not allowed any more");
+    }
 }
 
 static void peer_status(const struct ledger *self, const struct peer *peer,

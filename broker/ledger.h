@@ -60,10 +60,15 @@ void ledger_destroy(struct ledger **self);
 /* A message came in. It stays the caller's; its frames are kept by reference. */
 void ledger_message(struct ledger *self, const zmq_msg_t *from, const struct wire_message *message,
                     int64_t now_ms);
-/* Something came in that wire_recv() refused (FARM_EVERSION, FARM_EWIRE): counted, answered, said, each at a limited
+/* Something came in that wire_recv() refused (FARM_EVERSION, FARM_EWIRE), or the gate (FARM_EDENIED): counted, answered, said, each at a limited
  * rate; nothing else changes. */
 void ledger_bad_message(struct ledger *self, const zmq_msg_t *from, int err, const struct why *why,
                         int64_t now_ms);
+
+/* Forgets every peer whose key no longer allows its role, as keep() says; what workers had is queued again. */
+void ledger_expel(struct ledger *self,
+                  bool (*keep)(void *ctx, const char *key, enum wire_role role), void *ctx,
+                  int64_t now_ms);
 
 /* Does what is due: takes back leases, hands out tasks, passes on acknowledgements, windows. To be called after every
  * batch of messages, and at the latest at the time returned. */

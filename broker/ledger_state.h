@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "crew.h"
+#include "certificate.h"
 #include "ledger.h"
 #include "metrics.h"
 #include "table.h"
@@ -109,6 +110,7 @@ struct peer {
     TAILQ_ENTRY(peer) at, in_controllers, in_dirty;
     enum wire_role role;
     char name[LIMIT_NAME + 1];
+    char key[CERTIFICATE_KEY + 1]; /* that it proved to have; "": there are no keys */
     uint64_t incarnation;
     zmq_msg_t route;
     bool connected, dirty /* has a batch to send */, draining;
@@ -139,6 +141,7 @@ struct ledger {
     void *ctx;
     int64_t now, start_ms, scan_at, settle_at;
     bool settled;
+    const char *key; /* of the message that is being looked at */
     uint64_t next_lease, claims;
 
     struct table peers_by_route, workers_by_name, experiments_by_id, tasks_by_key;

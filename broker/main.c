@@ -14,6 +14,7 @@
 #include "broker.h"
 #include "log.h"
 #include "monitor.h"
+#include "peer_socket.h"
 
 #define EXIT_USAGE 2
 
@@ -36,6 +37,8 @@ enum {
     KEY_MAX_LOSSES,
     KEY_STRAGGLER,
     KEY_INSECURE,
+    KEY_KEY,
+    KEY_ALLOW,
     KEY_READY_FD,
     KEY_READY_FILE,
     KEY_DIE_WITH_PARENT,
@@ -65,8 +68,19 @@ static const struct argp_option argp_options[] = {
      "free otherwise (4; 0: "
      "never)",
      0},
+    {"key", KEY_KEY, "FILE", 0,
+     "speak only with peers that have keys; FILE is this broker's own, made by `nasfarm keygen` "
+     "(default: "
+     "$NASFARM_KEY_FILE)",
+     0},
+    {"allow", KEY_ALLOW, "DIR", 0,
+     "the public certificates of those that may take part; looked at once a second (default: "
+     "$NASFARM_ALLOW_DIR)",
+     0},
     {"insecure", KEY_INSECURE, NULL, 0,
-     "listen on other addresses than loopback: anyone who reaches the port can take part", 0},
+     "listen without keys on other addresses than loopback: anyone who reaches the port can take "
+     "part",
+     0},
     {"ready-fd", KEY_READY_FD, "FD", 0,
      "write the bound endpoints, one a line, to this file descriptor and close it", 0},
     {"ready-file", KEY_READY_FILE, "FILE", 0,
@@ -92,6 +106,8 @@ static const char doc[] =
     "        on this machine, port 5555\n"
     "  nasfarm-broker --listen 'tcp://127.0.0.1:*' --ready-file endpoint\n"
     "        on a free port, written to the file `endpoint`\n"
+    "  nasfarm-broker --listen 'tcp://*:5555' --key keys/broker_secret --allow keys/allow\n"
+    "        for a network, by key: docs/security.md\n"
     "  nasfarm-broker --listen 'tcp://*:5555' --insecure\n"
     "        for a whole network that you trust\n\n"
     "Exit status: 0 when stopped by SIGTERM or SIGINT, 1 on a failure, 2 on a wrong command line.\n"
@@ -112,22 +128,6 @@ static uint32_t number(struct argp_state *state, const char *option, const char 
         argp_failure(state, EXIT_USAGE, 0, "--%s %s: must be a whole number from %u to %u", option,
                      text, least, most);
     return (uint32_t)value;
-}
-
-/* tcp://HOST:PORT of this machine only, or a socket in the file system. */
-static bool is_loopback(const char *endpoint)
-{
-    const char *host = strncmp(endpoint, "tcp://", 6) == 0 ? endpoint + 6 : "";
-    const char *colon = strrchr(host, ':');
-    size_t len = colon != NULL ? (size_t)(colon - host) : strlen(host);
-
-    if (strncmp(endpoint, "ipc://", 6) == 0)
-        return true;
-    if ((len == 9 && strncmp(host, "localhost", len) == 0) ||
-        (len == 5 && strncmp(host, "[::1]", len) == 0) ||
-        (len == 2 && strncmp(host, "lo", len) == 0))
-        return true;
-    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == len;
 }
 
 static void check_endpoint(struct argp_state *state, const char *endpoint)
@@ -158,19 +158,36 @@ static const char *numeric(const char *endpoint, char local[sizeof "tcp://127.0.
     return local;
 }
 
+/* From the environment, too. One without the other protects nothing. */
+static void take_keys(struct argp_state *state, struct options *o)
+{
+    struct peer_keys keys = {o->broker.key, NULL, o->insecure};
+    const char *allow = o->broker.allow != NULL ? o->broker.allow : getenv("NASFARM_ALLOW_DIR");
+
+    peer_keys_from_environment(&keys);
+    o->broker.key = keys.key != NULL && keys.key[0] != '\0' ? keys.key : NULL;
+    o->broker.allow = allow != NULL && allow[0] != '\0' ? allow : NULL;
+    o->insecure = keys.insecure;
+    if ((o->broker.key == NULL) != (o->broker.allow == NULL))
+        argp_failure(state, EXIT_USAGE, 0,
+                     "%s is missing: --key FILE is this broker's own key, --allow DIR holds those "
+                     "of its peers",
+                     o->broker.key == NULL ? "--key" : "--allow");
+}
+
 static void check_together(struct argp_state *state, struct options *o)
 {
     struct ledger_config *c = &o->broker.ledger;
 
     if (o->broker.n_listen == 0)
         o->broker.listen[o->broker.n_listen++] = "tcp://127.0.0.1:5555";
-    for (size_t i = 0; i < o->broker.n_listen && !o->insecure; i++)
-        if (!is_loopback(o->broker.listen[i]))
+    take_keys(state, o);
+    for (size_t i = 0; i < o->broker.n_listen && !o->insecure && o->broker.key == NULL; i++)
+        if (!peer_endpoint_is_local(o->broker.listen[i]))
             argp_failure(state, EXIT_USAGE, 0,
-                         "--listen %s: not a loopback address, and this version has no keys yet, "
-                         "so anyone who reaches "
-                         "the port could take part: use tcp://127.0.0.1:PORT, or add --insecure on "
-                         "a network you trust",
+                         "--listen %s: not a loopback address, so anyone who reaches the port "
+                         "could take part: give --key and --allow (`nasfarm keygen` makes them), "
+                         "or --insecure on a network you trust",
                          o->broker.listen[i]);
     if (c->lease_ms == 0)
         c->lease_ms = 10 * c->heartbeat_ms;
@@ -207,6 +224,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_MAX_LOSSES: c->max_losses = number(state, "max-losses", arg, 1, 1000000); break;
     case KEY_STRAGGLER: c->straggler = number(state, "straggler", arg, 0, 1000000); break;
     case KEY_INSECURE: o->insecure = true; break;
+    case KEY_KEY: o->broker.key = arg; break;
+    case KEY_ALLOW: o->broker.allow = arg; break;
     case KEY_READY_FD: o->ready_fd = (int)number(state, "ready-fd", arg, 0, INT_MAX); break;
     case KEY_METRICS: o->broker.metrics = arg; break;
     case KEY_HEALTH: o->health = arg; break;

@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "experiment.h"
+#include "peer_socket.h"
 
 struct farm;
 struct monitor;
@@ -48,6 +49,7 @@ struct farm_watch {
 
 struct farm_options {
     const char *endpoint;           /* of the broker */
+    struct peer_keys keys;          /* that the loop speaks with */
     char name[LIMIT_NAME + 1];      /* of this controller */
     uint64_t incarnation;           /* of this process; 0: drawn */
     uint64_t experiment;            /* the experiment's id */

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "monitor.h"
+#include "peer_socket.h"
 
 #define TURN_MESSAGES                                                                              \
     2000 /* taken from the socket before the turn goes on: bounds one transaction */
@@ -25,18 +26,19 @@ static int send_to_broker(void *ctx, const struct wire_message *message)
     return wire_send(self->socket, NULL, message);
 }
 
-static int connect_to(struct farm_loop *self, const char *endpoint, struct why *why)
+static int connect_to(struct farm_loop *self, const struct farm_options *options, struct why *why)
 {
     int rc;
     if ((self->context = zmq_ctx_new()) == NULL ||
         (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL)
         return why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
-    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK)
+    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK ||
+        (rc = peer_socket_secure(self->socket, &options->keys, options->endpoint, why)) != FARM_OK)
         return rc;
-    if (zmq_connect(self->socket, endpoint) != 0)
+    if (zmq_connect(self->socket, options->endpoint) != 0)
         return why_set(why, FARM_EINPUT,
-                       "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655", endpoint,
-                       zmq_strerror(errno));
+                       "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655",
+                       options->endpoint, zmq_strerror(errno));
     return FARM_OK;
 }
 
@@ -50,7 +52,7 @@ int farm_loop_create(struct farm_loop **out, const struct farm_options *options,
     self->monitor = options->monitor;
     wire_seed();
     if ((rc = farm_create(&self->farm, options, send_to_broker, self, why)) != FARM_OK ||
-        (rc = connect_to(self, options->endpoint, why)) != FARM_OK) {
+        (rc = connect_to(self, options, why)) != FARM_OK) {
         farm_loop_destroy(&self);
         return rc;
     }

@@ -99,7 +99,10 @@ static void become(const struct local *self, const char *const *argv, pid_t pare
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    unsetenv("NASFARM_METRICS"); /* that address is ours */
+    unsetenv("NASFARM_METRICS");  /* that address is ours */
+    unsetenv("NASFARM_KEY_FILE"); /* that farm of our own is on the loopback */
+    unsetenv("NASFARM_SERVER_KEY_FILE");
+    unsetenv("NASFARM_ALLOW_DIR");
     execv(argv[0], (char *const *)argv);
     fprintf(stderr, "error: cannot start %s: %s\n", argv[0], strerror(errno));
     _exit(127);

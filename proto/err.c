@@ -21,6 +21,7 @@ const char *farm_strerror(int err)
     case FARM_ENOTFOUND: return "no such thing";
     case FARM_ECORRUPT: return "a checksum does not match: the data is damaged";
     case FARM_EVERSION: return "written by an incompatible version";
+    case FARM_EDENIED: return "this key does not allow it";
     case FARM_EIO: return "the operating system refused to read or write";
     }
     return "an unknown error";

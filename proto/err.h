@@ -22,6 +22,7 @@ enum farm_err {
     FARM_ENOTFOUND = -10, /* no such trial, key, data set */
     FARM_ECORRUPT = -11,  /* a checksum does not match */
     FARM_EVERSION = -12,  /* written by a newer or an incompatible version */
+    FARM_EDENIED = -14,   /* this key does not allow it */
     FARM_EIO = -13,       /* the operating system refused; errno holds its reason */
 };
 

@@ -25,6 +25,7 @@
 #define LIMIT_PARAMETERS        1000000000ull /* of one graph */
 #define LIMIT_ACTIVATION_VALUES 4000000000ull /* all activations of one image together */
 #define LIMIT_NAME              64u /* [A-Za-z0-9._-]{1,64}: peers, data sets, parameters */
+#define LIMIT_KEY               40u /* characters of a public key in Z85 */
 #define LIMIT_FRAMES            8u  /* of one message, routing ids not counted */
 #define LIMIT_HEAD_BYTES        (1024u * 1024)        /* the protobuf head of a message */
 #define LIMIT_PAYLOAD_BYTES     (8u * 1024 * 1024)    /* a task or a result */

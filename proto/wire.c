@@ -2,6 +2,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -235,11 +236,20 @@ static int recv_part(void *socket, zmq_msg_t *frame, zmq_msg_t *to, const char *
     return zmq_msg_copy(to, frame) < 0 ? FARM_ENOMEM : FARM_OK;
 }
 
+/* libzmq knows it of every frame that came over a connection (not of a routing id, which it makes itself). */
+static void note_key(struct wire_message *out, const zmq_msg_t *frame)
+{
+    const char *key = zmq_msg_gets(frame, "User-Id");
+
+    (void)snprintf(out->key, sizeof out->key, "%s", key != NULL ? key : "");
+}
+
 static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, struct why *why)
 {
     struct mark mark = {0}; /* the optimizer does not see that an error leaves */
     int rc = take_mark(&mark, frame, out, why);
 
+    note_key(out, frame);
     if (rc != FARM_OK)
         return rc;
     if (!zmq_msg_more(frame))

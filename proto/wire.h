@@ -183,6 +183,9 @@ struct wire_message {
         struct wire_status status;
     } u;
     zmq_msg_t payload, blob; /* initialised always; size 0 when absent */
+    char key
+        [LIMIT_KEY +
+         1]; /* of a received one: the public key (Z85) that its sender proved to have; "": no keys here */
 };
 void wire_message_init(struct wire_message *self, enum wire_kind kind);
 void wire_message_release(struct wire_message *self);

@@ -273,7 +273,7 @@ static const struct {
     const char *says;
 } wrong[] = {
     {{"--listen", "tcp://0.0.0.0:5555"}, "--insecure"},
-    {{"--listen", "tcp://*:5555"}, "no keys yet"},
+    {{"--listen", "tcp://*:5555"}, "--key and --allow"},
     {{"--listen", "tcp://127.0.0.1.example.org:5555"}, "not a loopback address"},
     {{"--listen", "tcp://127.0.0.1"}, "port"},
     {{"--listen", "tcp://127.0.0.1:70000"}, "port"},

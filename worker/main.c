@@ -58,12 +58,21 @@ enum {
     OPTION_DRAIN,
     OPTION_CONNECT,
     OPTION_METRICS,
-    OPTION_HEALTH
+    OPTION_HEALTH,
+    OPTION_KEY,
+    OPTION_SERVER_KEY,
+    OPTION_INSECURE
 };
 
 static const struct argp_option options[] = {
     {"broker", 'b', "ENDPOINT", 0, "where the broker listens, e.g. tcp://127.0.0.1:5555", 0},
     {"broker-file", OPTION_FILE, "FILE", 0, "read that from FILE, again at each new connection", 0},
+    {"key", OPTION_KEY, "FILE", 0,
+     "this worker's key, made by `nasfarm keygen` (default: $NASFARM_KEY_FILE)", 0},
+    {"server-key", OPTION_SERVER_KEY, "FILE", 0,
+     "the broker's public certificate (default: $NASFARM_SERVER_KEY_FILE)", 0},
+    {"insecure", OPTION_INSECURE, NULL, 0,
+     "speak without keys to a broker on another machine (default: $NASFARM_INSECURE)", 0},
     {"slots", 's', "N", 0, "evaluations at once (default: the CPUs this process may use)", 0},
     {"ahead", OPTION_AHEAD, "N", 0, "tasks waiting in hand (default: as many as slots)", 0},
     {"name", 'n', "NAME", 0, "of this worker: letters, digits, . _ - (default: HOST-PID)", 0},
@@ -211,6 +220,9 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
     case OPTION_CONNECT: a->o.connect_timeout_s = duration(state, "connect-timeout", arg, 1); break;
     case OPTION_METRICS: a->o.metrics = arg; break;
     case OPTION_HEALTH: exit(monitor_health("nasfarm-worker", arg));
+    case OPTION_KEY: a->o.keys.key = arg; break;
+    case OPTION_SERVER_KEY: a->o.keys.server_key = arg; break;
+    case OPTION_INSECURE: a->o.keys.insecure = true; break;
     case OPTION_DIE: a->die_with_parent = true; break;
     case 'v': a->verbose = true; break;
     case ARGP_KEY_ARG: argp_error(state, "'%s': nothing is expected here", arg); break;
@@ -324,6 +336,7 @@ int main(int argc, char **argv)
     if (a.o.name[0] == '\0')
         default_name(a.o.name, sizeof a.o.name);
     a.o.data = sets;
+    peer_keys_from_environment(&a.o.keys);
     if (a.o.metrics == NULL)
         a.o.metrics = monitor_default();
     if ((rc = open_data(&a, sets, &why)) == FARM_OK && a.table != NULL &&

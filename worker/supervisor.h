@@ -9,12 +9,14 @@
 #define NASFARM_SUPERVISOR_H
 
 #include "evaluator.h"
+#include "peer_socket.h"
 
 struct supervisor;
 
 struct supervisor_options {
     const char *broker;      /* endpoint, "" with broker_file */
     const char *broker_file; /* holds the endpoint; read again at each new connection. NULL: none */
+    struct peer_keys keys;   /* that the loop speaks with */
     char name[LIMIT_NAME + 1];
     uint64_t incarnation; /* of this process; 0: drawn */
     uint32_t slots, ahead;

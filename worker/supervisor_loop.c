@@ -39,6 +39,7 @@ static int send_to_broker(void *ctx, const struct wire_message *message)
 static void read_endpoint(struct supervisor_loop *self)
 {
     char line[sizeof self->endpoint] = "";
+    struct why why = {""};
     FILE *f = self->options->broker_file != NULL ? fopen(self->options->broker_file, "r") : NULL;
 
     if (f == NULL)
@@ -52,7 +53,9 @@ static void read_endpoint(struct supervisor_loop *self)
     if (self->endpoint[0] != '\0')
         (void)zmq_disconnect(self->socket, self->endpoint);
     memcpy(self->endpoint, line, sizeof self->endpoint);
-    if (zmq_connect(self->socket, self->endpoint) < 0)
+    if (peer_socket_secure(self->socket, &self->options->keys, self->endpoint, &why) != FARM_OK)
+        log_warn("%s", why.text);
+    else if (zmq_connect(self->socket, self->endpoint) < 0)
         log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
                  zmq_strerror(errno));
 }
@@ -142,6 +145,9 @@ static int connect_to(struct supervisor_loop *self, struct why *why)
         self->options->broker_file != NULL)
         return rc;
     (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", self->options->broker);
+    if ((rc = peer_socket_secure(self->socket, &self->options->keys, self->endpoint, why)) !=
+        FARM_OK)
+        return rc;
     if (zmq_connect(self->socket, self->endpoint) < 0)
         return why_set(why, FARM_EINPUT,
                        "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555",

@@ -30,6 +30,7 @@ const struct command cli_commands[] = {
     {"net", "list|cost|draw|train NAME", "the networks that papers are known for", cmd_net},
     {"simulate", "[OPTION...]", "a search on virtual workers in virtual time", cmd_simulate},
     {"compare", "STRATEGY...", "strategies over many seeds on virtual farms", cmd_compare},
+    {"keygen", "DIR", "the keys of a farm on more than one machine", cmd_keygen},
     {"health", "[ADDRESS:PORT]", "whether a program of a farm that serves its state is well",
      cmd_health},
     {"version", "", "which version this is", cmd_version},

@@ -37,6 +37,7 @@ int cmd_space(int argc, char **argv);
 int cmd_net(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);

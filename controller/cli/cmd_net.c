@@ -306,18 +306,13 @@ static error_t parse_train(int key, char *arg, struct argp_state *state)
 
 static bool is_about_training(const char *name)
 {
-    static const char *const plain[] = {"out",           "name",
-                                        "data",          "seed",
-                                        "test-fraction", "split-seed",
-                                        "broker",        "workers",
-                                        "slots",         "evaluator",
-                                        "exec",          "no-sync",
-                                        "json",          "quiet",
-                                        "space",         "channels",
-                                        "cells",         "stages",
-                                        "stem-stride",   "stem",
-                                        "stem-channels", "skip-reduction-input",
-                                        "space-options", "cell-drop-path"};
+    static const char *const plain[] = {
+        "out",           "name",          "data",      "seed",          "test-fraction",
+        "split-seed",    "broker",        "key",       "server-key",    "insecure",
+        "workers",       "slots",         "evaluator", "exec",          "no-sync",
+        "json",          "quiet",         "space",     "channels",      "cells",
+        "stages",        "stem-stride",   "stem",      "stem-channels", "skip-reduction-input",
+        "space-options", "cell-drop-path"};
 
     if (strncmp(name, "final-", 6) == 0)
         return true;

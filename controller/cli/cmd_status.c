@@ -12,14 +12,18 @@
 #include "cli.h"
 #include "clock.h"
 #include "look.h"
+#include "peer_socket.h"
 #include "text.h"
 
 #define ANSWER_MS 5000
 
 struct status_args {
     const char *dir, *broker;
+    struct peer_keys keys;
     bool json;
 };
+
+enum { KEY_KEY = 256, KEY_SERVER_KEY, KEY_INSECURE };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -27,6 +31,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'b': args->broker = arg; return 0;
     case 'j': args->json = true; return 0;
+    case KEY_KEY: args->keys.key = arg; return 0;
+    case KEY_SERVER_KEY: args->keys.server_key = arg; return 0;
+    case KEY_INSECURE: args->keys.insecure = true; return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "\"%s\" is one argument too many", arg);
@@ -295,6 +302,8 @@ static int status_of_farm(const struct status_args *args)
     int rc = socket == NULL
                  ? why_set(&why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno))
                  : wire_socket_options(socket, ZMQ_DEALER, &why);
+    if (rc == FARM_OK)
+        rc = peer_socket_secure(socket, &args->keys, args->broker, &why);
     if (rc == FARM_OK && zmq_connect(socket, args->broker) != 0)
         rc = why_set(&why, FARM_EINPUT,
                      "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555", args->broker,
@@ -318,6 +327,12 @@ int cmd_status(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"broker", 'b', "ENDPOINT", 0, "ask a running farm instead", 0},
+        {"key", KEY_KEY, "FILE", 0,
+         "an observer's or the controller's key for that farm (default: $NASFARM_KEY_FILE)", 0},
+        {"server-key", KEY_SERVER_KEY, "FILE", 0,
+         "its broker's public certificate (default: $NASFARM_SERVER_KEY_FILE)", 0},
+        {"insecure", KEY_INSECURE, NULL, 0,
+         "ask without keys on another machine (default: $NASFARM_INSECURE)", 0},
         {"json", 'j', NULL, 0, "as a JSON object", 0},
         {0}};
     static const struct argp argp = {
@@ -330,5 +345,6 @@ int cmd_status(int argc, char **argv)
                "  nasfarm status --broker tcp://127.0.0.1:5555 --json"};
     struct status_args args = {0};
     cli_parse(&argp, "status", argc, argv, &args);
+    peer_keys_from_environment(&args.keys);
     return args.dir != NULL ? status_of_run(&args) : status_of_farm(&args);
 }

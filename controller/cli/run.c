@@ -296,6 +296,8 @@ static int open_farm(struct run *self, const char *run_name, uint64_t id, const 
         .stop = &stop_requests,
         .monitor = self->monitor,
         .watch = {.turn = on_turn, .result = on_result, .progress = on_progress, .ctx = self}};
+    if (self->local == NULL)
+        options.keys = self->show.keys;
     snprintf(options.name, sizeof options.name, "%.50s-%08" PRIx32, run_name, (uint32_t)id);
     copy_text(options.data_name, sizeof options.data_name, data_name);
     if ((rc = farm_loop_create(&self->farm, &options, why)) != FARM_OK)
@@ -671,11 +673,19 @@ static const char *metrics_address(const struct settings *settings)
     return settings->metrics[0] != '\0' ? settings->metrics : monitor_default();
 }
 
+static struct peer_keys keys_of(const struct settings *settings)
+{
+    struct peer_keys keys = {settings->key, settings->server_key, settings->insecure};
+    peer_keys_from_environment(&keys);
+    return keys;
+}
+
 static int start(const char *dir, const struct settings *settings, bool trains)
 {
-    struct run self = {.dir = dir,
-                       .show = {settings->json, settings->quiet, metrics_address(settings)},
-                       .trains = trains};
+    struct run self = {
+        .dir = dir,
+        .show = {settings->json, settings->quiet, metrics_address(settings), keys_of(settings)},
+        .trains = trains};
     struct why why = {""};
     copy_text(self.config.broker, sizeof self.config.broker, settings->broker);
     copy_text(self.config.evaluator, sizeof self.config.evaluator, settings->evaluator);
@@ -813,8 +823,9 @@ static int prepare_resume(struct run *self, const struct settings *s, bool *noth
 
 int run_resume(const char *dir, const struct settings *settings)
 {
-    struct run self = {.dir = dir,
-                       .show = {settings->json, settings->quiet, metrics_address(settings)}};
+    struct run self = {
+        .dir = dir,
+        .show = {settings->json, settings->quiet, metrics_address(settings), keys_of(settings)}};
     struct why why = {""};
     bool nothing_left = false;
     int code = CLI_FAILED;

@@ -7,6 +7,7 @@
 #define NASFARM_RUN_H
 
 #include "experiment.h"
+#include "peer_socket.h"
 #include "settings.h"
 
 /* How a run uses its farm: kept in the store beside the experiment, so that `nasfarm resume DIR` needs nothing more. */
@@ -21,7 +22,8 @@ struct run_config {
 
 struct run_show {
     bool json, quiet;
-    const char *metrics; /* ADDRESS:PORT to serve pages at; NULL: nowhere */
+    const char *metrics;   /* ADDRESS:PORT to serve pages at; NULL: nowhere */
+    struct peer_keys keys; /* for a broker elsewhere; of this machine, so not kept with the run */
 };
 
 /* Where nobody named the run: after its data and what is searched or trained, and a number when that is taken. Fills

@@ -219,6 +219,13 @@ const struct setting settings_table[] = {
 
     {"broker", "ENDPOINT", SETTING_TEXT, TEXT(broker), NULL,
      "of a running farm, e.g. tcp://127.0.0.1:5655 (default: start one here)", GROUP_FARM},
+    {"key", "FILE", SETTING_TEXT, TEXT(key), NULL,
+     "this controller's key for that farm, made by `nasfarm keygen` (default: $NASFARM_KEY_FILE)",
+     GROUP_FARM},
+    {"server-key", "FILE", SETTING_TEXT, TEXT(server_key), NULL,
+     "its broker's public certificate (default: $NASFARM_SERVER_KEY_FILE)", GROUP_FARM},
+    {"insecure", "yes|no", SETTING_FLAG, AT(insecure), 0, 0, 1, "no",
+     "speak without keys to a broker on another machine (default: $NASFARM_INSECURE)", GROUP_FARM},
     {"workers", "N", SETTING_COUNT32, AT(workers), 0, 0, 1024, "0",
      "local worker processes (default 1)", GROUP_FARM},
     {"slots", "N", SETTING_COUNT32, AT(slots), 0, 0, LIMIT_SLOTS, "0",
