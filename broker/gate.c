@@ -10,8 +10,8 @@
 #include "log.h"
 #include "peer_socket.h"
 
-#define DOMAIN     "nasfarm"
-#define SAY_MS     1000
+#define DOMAIN "nasfarm"
+#define SAY_MS 1000
 
 struct gate {
     void *socket;

@@ -66,6 +66,7 @@ void wire_message_init(struct wire_message *self, enum wire_kind kind)
 {
     memset(&self->u, 0, sizeof self->u);
     self->kind = kind;
+    self->key[0] = '\0';
     zmq_msg_init(&self->payload);
     zmq_msg_init(&self->blob);
 }

@@ -20,6 +20,10 @@ add_dependencies(test_kill_every nasfarm nasfarm-broker nasfarm-worker)
 add_test(NAME kill_every COMMAND test_kill_every)
 set_tests_properties(kill_every PROPERTIES TIMEOUT 240)
 
+farm_test(keys farm_kit)
+target_compile_definitions(test_keys PRIVATE ${farm_programs})
+add_dependencies(test_keys nasfarm-broker)
+
 add_executable(bench_crowd bench/bench_crowd.c)
 target_link_libraries(bench_crowd PRIVATE farm_kit)
 target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
@@ -27,6 +31,7 @@ add_dependencies(bench_crowd nasfarm-broker)
 
 # `make soak`: the same, for longer.
 farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>)
+farm_soak(strangers test_keys ${CMAKE_COMMAND} -E env NASFARM_STRANGERS=10000 $<TARGET_FILE:test_keys>)
 farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>)
 farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
 farm_soak(kill_every test_kill_every $<TARGET_FILE:test_kill_every> --all)

@@ -78,7 +78,7 @@ START_TEST(a_hello_tells_all_of_a_worker)
     ck_assert_uint_eq(got.u.hello.slots, 8);
     ck_assert_uint_eq(got.u.hello.data[0].n_train, 1797);
     ck_assert_uint_eq(got.u.hello.n_leases, 2);
-    ck_assert_mem_eq(&got.u.hello.leases[0].key, &leases[0].key, sizeof leases[0].key);
+    ck_assert(wire_key_equal(&got.u.hello.leases[0].key, &leases[0].key));
     ck_assert(got.u.hello.leases[0].running);
     ck_assert_uint_eq(got.u.hello.leases[1].lease, ~0ull);
     wire_message_release(&got);
