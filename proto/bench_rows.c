@@ -225,7 +225,7 @@ static int index_rows(struct bench_rows *self, const char *path, struct why *why
 
 static int read_all(struct bench_rows *self, struct reader *r, const struct bench_columns *columns)
 {
-    struct places *places = malloc(sizeof *places);
+    struct places *places = calloc(1, sizeof *places);
     uint32_t n_columns;
     int rc = places != NULL ? read_header(self, r, columns, places) : FARM_ENOMEM;
 

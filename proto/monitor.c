@@ -32,7 +32,8 @@ static int split(const char *address, char host[256], char port[8], struct why *
         end = colon - 1;
     }
     if (colon == NULL || end - address >= 256 || strlen(colon + 1) > 5 || colon[1] == '\0' ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || atoi(colon + 1) > 65535)
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strtoul(colon + 1, NULL, 10) > 65535)
         return why_set(why, FARM_EINPUT, "\"%.200s\": must be ADDRESS:PORT, like 127.0.0.1:9464",
                        address);
     (void)snprintf(host, 256, "%.*s", (int)(end - address), address);
@@ -46,7 +47,7 @@ static int resolve(const char *address, bool listen, struct addrinfo **out, stru
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags =
                                        listen ? AI_PASSIVE | AI_NUMERICSERV : AI_NUMERICSERV};
-    char host[256], port[8];
+    char host[256] = "", port[8] = "";
     int rc = split(address, host, port, why), err;
 
     if (rc != FARM_OK)
@@ -65,7 +66,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
                               size_t len, const char *type)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer(len, (char *)text, MHD_RESPMEM_MUST_COPY);
     enum MHD_Result sent = MHD_NO;
 
     if (response == NULL)

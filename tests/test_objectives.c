@@ -360,8 +360,8 @@ START_TEST(a_search_for_more_than_accuracy_resumes_and_replays)
     struct experiment_summary s;
 
     c.max_latency_us = searches[_i].max_latency_us;
-    strcpy(c.prefilter, searches[_i].prefilter);
-    strcpy(c.scheduler, searches[_i].scheduler);
+    (void)snprintf(c.prefilter, sizeof c.prefilter, "%s", searches[_i].prefilter);
+    (void)snprintf(c.scheduler, sizeof c.scheduler, "%s", searches[_i].scheduler);
     once = whole_search(&c, false, &s);
     remove_folder();
     make_folder();

@@ -102,7 +102,7 @@ void strategy_destroy(struct strategy **self)
 
 int strategy_begin_with(struct strategy *self, const struct genome *genome)
 {
-    struct genome **bigger = realloc(self->first, (self->n_first + 1) * sizeof *bigger);
+    struct genome **bigger = realloc(self->first, (self->n_first + 1) * sizeof(struct genome *));
 
     if (bigger == NULL)
         return FARM_ENOMEM;
