@@ -147,7 +147,7 @@ static int grow(struct bench_rows *self)
 /* An empty field, or one that says nan, is a training that failed. */
 static int take_number(const struct reader *r, uint32_t column, double *out)
 {
-    const char *text = r->fields[column];
+    const char *text = column < r->n_fields ? r->fields[column] : "";
     char *end;
 
     *out = strtod(text, &end);
@@ -175,11 +175,11 @@ static int read_row(struct bench_rows *self, struct reader *r, const struct plac
         rc = take_number(r, p->fitness[i], &value);
         fitness[i] = self->sign * value;
     }
-    if (rc == FARM_OK && p->seconds != UINT32_MAX)
+    if (rc == FARM_OK && p->seconds < r->n_fields)
         rc = take_number(r, p->seconds, &self->seconds[self->n]);
-    if (rc == FARM_OK && p->test != UINT32_MAX)
+    if (rc == FARM_OK && p->test < r->n_fields)
         rc = take_number(r, p->test, &self->test[self->n]);
-    if (rc == FARM_OK && p->key != UINT32_MAX &&
+    if (rc == FARM_OK && p->key < r->n_fields && r->fields[p->key] != NULL &&
         (self->keys[self->n] = strdup(r->fields[p->key])) == NULL)
         rc = why_set(r->why, FARM_ENOMEM, "%s: out of memory", r->path);
     self->lines[self->n] = r->line;
@@ -213,7 +213,8 @@ static int index_rows(struct bench_rows *self, const char *path, struct why *why
     if ((self->slots = calloc(self->n_slots, sizeof *self->slots)) == NULL)
         return FARM_ENOMEM;
     for (uint32_t i = 0; i < self->n; i++) {
-        size_t slot = slot_of(self, self->keys[i], strlen(self->keys[i]));
+        const char *key = self->keys[i] != NULL ? self->keys[i] : "";
+        size_t slot = slot_of(self, key, strlen(key));
 
         if (self->slots[slot] != 0)
             return why_set(why, FARM_EINPUT, "%s, line %u: '%.60s' is on line %u, too", path,
