@@ -85,6 +85,7 @@ static const struct {
     {"search --prefilter naswot:200%", 2, "the share must be above 0% and below 100%"},
     {"search --prefilter naswot:10% --proxy naswot", 2,
      "--prefilter decides who is trained, and with --proxy nobody is"},
+    {"search --exec ''", 2, "--exec: an empty command evaluates nothing"},
     {"search --objective speed", 2, "--objective: objective 'speed': 'speed': there are accuracy"},
     {"search --objective accuracy,-macs", 2,
      "strategy evolution raises one number, and there are 2"},
@@ -496,7 +497,7 @@ static void wait_for_trials(void)
 
 static const struct {
     int signal, status;
-} stops[] = {{SIGINT, 130}, {SIGTERM, 0}};
+} stops[] = {{SIGINT, 130}, {SIGTERM, 0}, {SIGHUP, 0}};
 
 static const char *text_of(const json_t *recipe, const char *key)
 {

@@ -472,6 +472,8 @@ int settings_finish(struct settings *self, struct why *why)
                        "--workers, --slots, --exec and --evaluator are for local workers; with "
                        "--broker give them to "
                        "nasfarm-worker");
+    if (self->exec[0] == '\0' && self->given[settings_find("exec") - settings_table])
+        return why_set(why, FARM_EINPUT, "--exec: an empty command evaluates nothing");
     if (self->exec[0] != '\0' && self->evaluator[0] != '\0')
         return why_set(why, FARM_EINPUT, "give --exec or --evaluator, but not both");
     if (self->recipe.val_fraction <= 0)
