@@ -677,7 +677,8 @@ int main(void)
     tcase_add_test(search, json_output_is_one_object_a_line);
     tcase_add_test(search, yaml_sets_what_the_command_line_does_not);
     tcase_add_test(search, settings_of_the_training_reach_the_evaluator);
-    tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0, 2);
+    tcase_add_loop_test(search, a_signal_drains_and_prints_the_line_that_resumes, 0,
+                        (int)(sizeof stops / sizeof stops[0]));
     tcase_add_test(search, a_local_worker_that_cannot_start_is_told_with_its_own_sentence);
     tcase_add_test(search, what_cannot_be_written_fails_and_harms_nothing);
     tcase_add_test(search, a_local_farm_whose_parts_are_killed_goes_on);
