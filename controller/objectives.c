@@ -65,11 +65,13 @@ static int read_amount(enum metric metric, const char *text, char **end, double 
             *end += len;
             break;
         }
-    if (*end == text || (**end != ',' && **end != '\0') || !(*out > 0) || !isfinite(*out))
-        return why_set(why, FARM_EINPUT, "'%.40s' is no %s: a number above 0, with %s", text,
-                       names[metric],
-                       metric == METRIC_LATENCY ? "us, ms or s behind it"
-                                                : "k, M, G, KiB, MiB or GiB behind it");
+    /* Of counts a part of one would be kept as 0, which is no bound at all. */
+    if (*end == text || (**end != ',' && **end != '\0') || !isfinite(*out) ||
+        !(metric == METRIC_LATENCY ? *out > 0 : *out >= 1))
+        return why_set(why, FARM_EINPUT, "'%.40s' is no %s: %s behind it", text, names[metric],
+                       metric == METRIC_LATENCY
+                           ? "a number above 0, with us, ms or s"
+                           : "a number from 1 on, with k, M, G, KiB, MiB or GiB");
     return FARM_OK;
 }
 

@@ -54,7 +54,7 @@ static const struct {
     {"accuracy,-macs,-macs", "macs is named twice"},
     {"mnasnet:macs", "it needs a target, as in mnasnet:macs,target=10M"},
     {"mnasnet:accuracy,target=1", "the cost is params, macs, memory or latency"},
-    {"mnasnet:macs,target=0", "'0' is no macs: a number above 0"},
+    {"mnasnet:macs,target=0", "'0' is no macs: a number from 1 on"},
     {"mnasnet:macs,target=1ms", "'1ms' is no macs"},
     {"mnasnet:macs,target=1M,w=2", "'w=2' is none of target=AMOUNT"},
     {"mnasnet:macs,target=1M,w=nan", "'w=nan' is none of"},
@@ -84,7 +84,8 @@ START_TEST(bounds_have_units)
     ck_assert_double_eq(b.latency_us, 1e6);
     for (const char *const *bad =
              (const char *const[]){"params", "params<", "params<-1", "params>5", "accuracy<1",
-                                   "params<1ms", "latency<1k", "params<inf", "params<5x", NULL};
+                                   "params<1ms", "latency<1k", "params<inf", "params<5x",
+                                   "params<0.5", "memory<0", "latency<0", NULL};
          *bad != NULL; bad++)
         ck_assert_msg(bounds_parse(&b, *bad, &why) == FARM_EINPUT, "%s", *bad);
 }
