@@ -374,8 +374,11 @@ static struct window random_depthwise(void)
 /* Enough channels for fewer products, and a few just too few. */
 static struct window random_3x3(void)
 {
-    return window_of(draw(1, 4), draw(1, 9), draw(1, 9), draw(14, 34), draw(14, 50), 3, 3, 1, 1, 1,
-                     draw(0, 2), draw(0, 2));
+    int dilation = coin() ? 1 : draw(2, 3);
+
+    return window_of(draw(1, 4), draw(1, 9 + dilation), draw(1, 9 + dilation), draw(14, 34),
+                     draw(14, 50), 3, 3, 1, dilation, 1, draw(0, 2 * dilation),
+                     draw(0, 2 * dilation));
 }
 
 static struct window random_1x1(void)
@@ -444,6 +447,15 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 4, 4, 96, 128, 3, 3, 1, 1, 1, 1, 1),
         window_of(1, 8, 8, 16, 16, 3, 3, 1, 1, 1, -1, 3),
         valid(window_of(2, 10, 9, 19, 20, 3, 3, 1, 1, 1, 0, 0)),
+        /* likewise dilated: as many tiles of every class, or fewer, or shorter ones; other paddings */
+        window_of(2, 8, 16, 16, 16, 3, 3, 1, 2, 1, 2, 2),
+        window_of(2, 9, 17, 17, 24, 3, 3, 1, 2, 1, 2, 2),
+        window_of(3, 7, 14, 24, 18, 3, 3, 1, 2, 1, 2, 2),
+        window_of(1, 23, 12, 16, 33, 3, 3, 1, 3, 1, 3, 3),
+        window_of(1, 16, 15, 16, 16, 3, 3, 1, 4, 1, 1, 5),
+        window_of(1, 8, 8, 16, 32, 3, 3, 1, 2, 1, -1, 6),
+        window_of(1, 8, 8, 40, 64, 3, 3, 1, 2, 2, 2, 2),
+        valid(window_of(2, 12, 13, 19, 20, 3, 3, 1, 2, 1, 0, 0)),
         /* depthwise: channels that fill no vector, several rows, a stride, a border cut off */
         window_of(2, 11, 10, 8, 8, 3, 3, 1, 1, 8, 1, 1),
         window_of(2, 15, 9, 12, 12, 5, 5, 1, 1, 12, 2, 2),

@@ -6,6 +6,8 @@
  * sums stay in the transformed domain until conv_weight_finish().
  * The polynomials are evaluated at 0, +-a, +-b and infinity. a = 5/8, b = 3/2 were found by trying: 1 and 2, which the paper
  * takes, need no multiplications, which are free here, and lose a digit.
+ * A window of dilation d is d x d windows without any, over every d-th pixel of every d-th row: its tiles are wider apart,
+ * and nothing else changes.
  * Channels are done a vector at a time; the last vector overlaps the one before it.
  */
 #include "kernels_conv.h"
@@ -35,20 +37,22 @@ enum {
     CHUNK = 24, /* tiles that are done at once */
 };
 
-static int tiles_of(int side)
+/* Tiles begin at 0, ..., d - 1, at 4 d, ..., 5 d - 1, and so on, and reach over 4 d. */
+static int tiles_of(int side, int dilation)
 {
-    return (side + TILE - 1) / TILE;
+    int whole = side / (TILE * dilation), left = side % (TILE * dilation);
+
+    return whole * dilation + (left < dilation ? left : dilation);
 }
 
 /* Enough channels to pay for the transforms, few enough that the transformed weights are no load from far away for every
  * few images; and tiles that do not mostly stick out. */
 bool ISA(winograd_fits)(const struct window *s)
 {
-    int tiles = tiles_of(s->oh) * tiles_of(s->ow);
+    int tiles = tiles_of(s->oh, s->dilation) * tiles_of(s->ow, s->dilation);
 
-    return s->kh == 3 && s->kw == 3 && s->stride == 1 && s->dilation == 1 && s->c >= 16 &&
-           s->k >= 16 && s->c <= 1024 && s->k <= 1024 && s->c * s->k <= 256 * 256 &&
-           tiles * TILE * TILE <= 2 * s->oh * s->ow;
+    return s->kh == 3 && s->kw == 3 && s->stride == 1 && s->c >= 16 && s->k >= 16 && s->c <= 1024 &&
+           s->k <= 1024 && s->c * s->k <= 256 * 256 && tiles * TILE * TILE <= 2 * s->oh * s->ow;
 }
 
 /* ---- along one side ---------------------------------------------------------------------------------------- */
@@ -118,46 +122,61 @@ INLINE void sums_side(vec to[3], vec s0, vec s1, vec s2, vec s3, vec s4, vec s5)
 /* The tiles of images (h, w, c), one after the other. */
 struct tiles {
     int h, w, c;
-    int rows, columns;  /* of tiles */
+    int oh, ow; /* outputs of an image */
+    int dilation;
     int y0, x0;         /* of tile (0, 0) */
     const float *zeros; /* a row of the image */
 };
 
-/* Where one is among them. */
+/* Where one is among them: its first output, of whatever the tiles are. */
 struct cursor {
-    int row, column;
+    int y, x;
     ptrdiff_t image; /* in floats */
 };
 
+static int next_tile(int at, int dilation)
+{
+    at++;
+    return at % dilation == 0 ? at + (TILE - 1) * dilation : at;
+}
+
 static void step(struct cursor *at, const struct tiles *t)
 {
-    if (++at->column < t->columns)
+    at->x = next_tile(at->x, t->dilation);
+    if (at->x < t->ow)
         return;
-    at->column = 0;
-    if (++at->row < t->rows)
+    at->x = 0;
+    at->y = next_tile(at->y, t->dilation);
+    if (at->y < t->oh)
         return;
-    at->row = 0;
+    at->y = 0;
     at->image += (ptrdiff_t)t->h * t->w * t->c;
+}
+
+/* Of the pixels at, at + dilation, ... so many are before the end. */
+static inline int pixels_before(int end, int at, int dilation)
+{
+    return (end - at + dilation - 1) / dilation;
 }
 
 /* One tile: rows of the image, zeros outside; columns from x0 on, of which [first, last) are inside. */
 struct place {
     const float *row[REACH];
-    int x0, first, last;
+    int x0, first, last, dilation;
 };
 
 INLINE struct place place_of(const struct tiles *t, const float *x, const struct cursor *at,
                              int size)
 {
-    int y0 = at->row * TILE + t->y0;
-    struct place p = {.x0 = at->column * TILE + t->x0};
+    int y = at->y + t->y0, d = t->dilation;
+    struct place p = {.x0 = at->x + t->x0, .dilation = d};
     ptrdiff_t row = (ptrdiff_t)t->w * t->c;
 
-    x += at->image + y0 * row;
-    UNROLL for (int i = 0; i < size; i++, x += row) p.row[i] =
-        y0 + i >= 0 && y0 + i < t->h ? x : t->zeros;
-    p.first = p.x0 < 0 ? -p.x0 : 0;
-    p.last = t->w - p.x0 < size ? t->w - p.x0 : size;
+    x += at->image + y * row;
+    UNROLL for (int i = 0; i < size; i++, x += d * row, y += d) p.row[i] =
+        y >= 0 && y < t->h ? x : t->zeros;
+    p.first = p.x0 < 0 ? pixels_before(0, p.x0, d) : 0;
+    p.last = pixels_before(t->w, p.x0, d);
     return p;
 }
 
@@ -176,7 +195,7 @@ static void transform_input(float *to, ptrdiff_t apart, const struct place *p, i
 
         UNROLL for (int j = 0; j < REACH; j++)
         {
-            ptrdiff_t at = (ptrdiff_t)(p->x0 + j) * c + ch;
+            ptrdiff_t at = (ptrdiff_t)(p->x0 + j * p->dilation) * c + ch;
 
 #define IN(i) (*(const vec *)(p->row[i] + at))
             if (j >= p->first && j < p->last)
@@ -205,7 +224,7 @@ static void transform_gradient(float *to, ptrdiff_t apart, const struct place *p
 
         UNROLL for (int j = 0; j < TILE; j++)
         {
-            ptrdiff_t at = (ptrdiff_t)(p->x0 + j) * k + ch;
+            ptrdiff_t at = (ptrdiff_t)(p->x0 + j * p->dilation) * k + ch;
 
 #define IN(i) (*(const vec *)(p->row[i] + at))
             if (j < p->last)
@@ -224,9 +243,10 @@ static void transform_gradient(float *to, ptrdiff_t apart, const struct place *p
     }
 }
 
-/* y (rows, columns; k) = A' m A of one tile, m[36 `apart`][panels of k] */
-static void transform_output(float *y, ptrdiff_t pitch, int rows, int columns, int k, bool add,
-                             const float *bias, const float *m, ptrdiff_t apart)
+/* y (rows, columns; k) = A' m A of one tile, m[36 `apart`][panels of k]; `pitch` floats from row to row, `pixel` from column to
+ * column */
+static void transform_output(float *y, ptrdiff_t pitch, ptrdiff_t pixel, int rows, int columns,
+                             int k, bool add, const float *bias, const float *m, ptrdiff_t apart)
 {
     for (int ch = 0; ch < k; ch += LANES, m += LANES) {
         vec half[REACH][TILE]; /* [column][row] */
@@ -244,7 +264,7 @@ static void transform_output(float *y, ptrdiff_t pitch, int rows, int columns, i
             output_side(out, half[0][i], half[1][i], half[2][i], half[3][i], half[4][i],
                         half[5][i]);
             UNROLL for (int j = 0; j < TILE; j++) if (j < columns)
-                put(y + i * pitch + (ptrdiff_t)j * k + ch, out[j], k - ch < LANES ? k - ch : LANES,
+                put(y + i * pitch + j * pixel + ch, out[j], k - ch < LANES ? k - ch : LANES,
                     bias != NULL ? bias + ch : NULL, add);
         }
     }
@@ -285,17 +305,21 @@ size_t ISA(winograd_scratch)(const struct window *s)
 
 static struct tiles input_tiles(const struct window *s, const float *zeros)
 {
-    struct tiles t = {s->h,      s->w,      s->c, tiles_of(s->oh), tiles_of(s->ow),
-                      -s->pad_y, -s->pad_x, zeros};
+    struct tiles t = {s->h, s->w, s->c, s->oh, s->ow, s->dilation, -s->pad_y, -s->pad_x, zeros};
 
     return t;
 }
 
 static struct tiles output_tiles(const struct window *s, const float *zeros)
 {
-    struct tiles t = {s->oh, s->ow, s->k, tiles_of(s->oh), tiles_of(s->ow), 0, 0, zeros};
+    struct tiles t = {s->oh, s->ow, s->k, s->oh, s->ow, s->dilation, 0, 0, zeros};
 
     return t;
+}
+
+static int all_tiles(const struct window *s)
+{
+    return s->n * tiles_of(s->oh, s->dilation) * tiles_of(s->ow, s->dilation);
 }
 
 static void transform_inputs(float *to, const struct tiles *t, const float *x, struct cursor *at,
@@ -322,14 +346,13 @@ static void transform_outputs(float *y, bool add, const float *bias, const struc
                               const float *m, struct cursor *at, int n)
 {
     ptrdiff_t row = (ptrdiff_t)t->w * t->c;
+    int d = t->dilation;
 
-    for (int i = 0; i < n; i++, step(at, t)) {
-        int y0 = at->row * TILE, x0 = at->column * TILE;
-
-        transform_output(y + at->image + y0 * row + (ptrdiff_t)x0 * t->c, row, t->h - y0, t->w - x0,
-                         t->c, add, bias, m + (ptrdiff_t)i * panels_of(t->c) * LANES,
-                         apart_of(t->c));
-    }
+    for (int i = 0; i < n; i++, step(at, t))
+        transform_output(y + at->image + at->y * row + (ptrdiff_t)at->x * t->c, d * row,
+                         (ptrdiff_t)d * t->c, pixels_before(t->h, at->y, d),
+                         pixels_before(t->w, at->x, d), t->c, add, bias,
+                         m + (ptrdiff_t)i * panels_of(t->c) * LANES, apart_of(t->c));
 }
 
 /* ---- forward (and, with mirrored weights, the input gradient) ------------------------------------------------- */
@@ -357,7 +380,7 @@ void ISA(winograd)(float *y, bool add, const float *x, const float *packed, cons
                         .a_next = apart_of(s->c),
                         .b_next = (ptrdiff_t)panels_size((size_t)s->c, s->k, s->c),
                         .out_next = apart_of(s->k)};
-    int all = s->n * in.rows * in.columns;
+    int all = all_tiles(s);
 
     for (int first = 0; first < all; first += CHUNK) {
         int n = all - first < CHUNK ? all - first : CHUNK;
@@ -429,7 +452,7 @@ void ISA(winograd_sums)(float *sums, const float *dy, const float *x, const stru
     struct buffers b = buffers_of(s, scratch);
     struct tiles in = input_tiles(s, b.zeros), out = output_tiles(s, b.zeros);
     struct cursor at_in = {0}, at_out = {0};
-    int panels = panels_of(s->k), all = s->n * in.rows * in.columns;
+    int panels = panels_of(s->k), all = all_tiles(s);
     struct product p = {.a = b.in,
                         .a_row = s->c,
                         .taps = no_taps,
