@@ -354,6 +354,7 @@ int result_pack(const struct result *self, uint8_t **bytes, size_t *len)
     m.blob_crc32 = self->blob_crc32;
     m.latency_us = self->latency_us;
     m.latency_spread_us = self->latency_spread_us;
+    m.made_by = (char *)self->made_by;
     *len = nasfarm__result__get_packed_size(&m);
     if ((*bytes = malloc(*len > 0 ? *len : 1)) == NULL)
         return FARM_ENOMEM;
@@ -396,6 +397,7 @@ int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct w
                            .latency_spread_us = measured_or_0(m->latency_spread_us)};
     copy_sentence(out->reason, sizeof out->reason, m->reason);
     copy_sentence(out->isa, sizeof out->isa, m->isa);
+    copy_sentence(out->made_by, sizeof out->made_by, m->made_by);
     nasfarm__result__free_unpacked(m, &budget.allocator);
     return rc;
 }

@@ -199,6 +199,8 @@ START_TEST(a_small_network_learns_the_digits)
     ck_assert(result.train_s > 0 && result.eval_s > result.train_s);
     ck_assert_uint_gt(result.peak_bytes, 1000);
     ck_assert_str_ne(result.isa, "");
+    ck_assert_ptr_nonnull(strstr(result.made_by, "nasfarm " NASFARM_VERSION ", OpenBLAS "));
+    ck_assert_str_ne(strrchr(result.made_by, ' '), " "); /* the processor that it took this for */
 
     ck_assert_uint_eq(log.n, 4); /* a report an epoch, the last measured as the result is */
     ck_assert_uint_eq(log.reports[0].epoch, 1);

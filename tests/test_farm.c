@@ -479,6 +479,7 @@ START_TEST(a_real_search_gives_a_network_to_take_away)
     has(said(0, ARGV(BIN_NASFARM, "best", dir)), "  test ");
     has(said(0, ARGV(BIN_NASFARM, "list", dir)), "multiply-adds");
     has(said(0, ARGV(BIN_NASFARM, "show", dir, "0")), "trial 0\n");
+    has(said(0, ARGV(BIN_NASFARM, "show", dir, "0")), ", OpenBLAS ");
     has(said(0, ARGV(BIN_NASFARM, "export", dir, "best", "--dot")), "digraph");
     json_t *graph = json_said(ARGV(BIN_NASFARM, "export", dir, "best", "--json"));
     ck_assert(json_is_array(json_object_get(graph, "nodes")));

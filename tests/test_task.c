@@ -200,6 +200,7 @@ START_TEST(a_result_comes_back_as_it_was_bit_for_bit)
                        .n_validation = 7,
                        .images = 1ull << 40,
                        .isa = "avx512",
+                       .made_by = "nasfarm 9.9, a library",
                        .latency_us = 12.5,
                        .latency_spread_us = 0.25,
                        .blob_crc32 = 0xffffffff};
@@ -215,6 +216,7 @@ START_TEST(a_result_comes_back_as_it_was_bit_for_bit)
     ck_assert(isnan(s.loss));
     ck_assert_uint_eq(s.images, 1ull << 40);
     ck_assert_str_eq(s.isa, "avx512");
+    ck_assert_str_eq(s.made_by, "nasfarm 9.9, a library");
     ck_assert_double_eq(s.latency_us, 12.5);
     ck_assert_double_eq(s.latency_spread_us, 0.25);
     ck_assert_uint_eq(s.blob_crc32, 0xffffffff);

@@ -1155,6 +1155,7 @@ START_TEST(a_command_gets_the_whole_task_and_its_reports_are_passed_on)
     r = expect_result(9, 100);
     ck_assert(r.outcome == OUTCOME_OK && r.fitness == 0.75 && r.loss == 0.5);
     ck_assert_str_eq(r.isa, "exec");
+    ck_assert_str_eq(r.made_by, "nasfarm " NASFARM_VERSION);
 
     ck_assert_ptr_nonnull(doc = json_loads(read_file("doc"), 0, NULL));
     ck_assert_int_eq(json_integer_value(json_object_get(doc, "protocol")), 1);

@@ -597,6 +597,8 @@ void evaluate_task(const struct task *task, const struct dataset *data,
                            .test_accuracy = NAN,
                            .test_loss = NAN};
     (void)snprintf(out->isa, sizeof out->isa, "%s", kernels_get()->isa);
+    (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION ", %s",
+                   kernels_library());
     if (task->recipe.proxy[0] != '\0')
         (void)score(&self, &why);
     else if ((rc = prepare(&self, &why)) != FARM_OK)

@@ -503,6 +503,8 @@ static void judge(const struct evaluator *self, int status, struct result *out)
     }
     if (out->isa[0] == '\0')
         (void)snprintf(out->isa, sizeof out->isa, "%s", self->exec ? "exec" : "none");
+    if (out->made_by[0] == '\0')
+        (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION);
 }
 
 static void take_blob(const struct evaluator *self, uint8_t **blob, size_t *len)

@@ -182,7 +182,8 @@ static int get_result(const json_t *json, struct result *out, struct why *why)
         (rc = get_count(json, "peak_bytes", INT64_MAX, &out->peak_bytes, why)) != FARM_OK ||
         (rc = get_time(json, "latency_us", &out->latency_us, why)) != FARM_OK ||
         (rc = get_time(json, "latency_spread_us", &out->latency_spread_us, why)) != FARM_OK ||
-        (rc = get_text(json, "isa", out->isa, sizeof out->isa, why)) != FARM_OK)
+        (rc = get_text(json, "isa", out->isa, sizeof out->isa, why)) != FARM_OK ||
+        (rc = get_text(json, "made_by", out->made_by, sizeof out->made_by, why)) != FARM_OK)
         return rc;
     return get_count32(json, "blob_crc32", &out->blob_crc32, why);
 }
@@ -268,23 +269,25 @@ static void quote(char *out, size_t size, const char *from)
 
 int report_write_final(int fd, const struct result *r)
 {
-    char line[2048], reason[sizeof r->reason], isa[sizeof r->isa], real_of[9][32];
+    char line[2048], reason[sizeof r->reason], isa[sizeof r->isa];
+    char made_by[sizeof r->made_by], real_of[9][32];
     int n;
 
     quote(reason, sizeof reason, r->reason);
     quote(isa, sizeof isa, r->isa);
-    n = snprintf(line, sizeof line,
-                 "{\"final\": true, \"outcome\": \"%s\", \"reason\": \"%s\", \"accuracy\": %s, "
-                 "\"loss\": %s, \"train_loss\": %s, \"test_accuracy\": %s, \"test_loss\": %s, "
-                 "\"n_validation\": %u, \"n_test\": %u, \"epochs\": %u, \"images\": %llu, "
-                 "\"train_s\": %s, \"eval_s\": %s, \"peak_bytes\": %llu, \"isa\": \"%s\", "
-                 "\"blob_crc32\": %u, \"latency_us\": %s, \"latency_spread_us\": %s}\n",
-                 outcome_name(r->outcome), reason, real(real_of[0], r->fitness),
-                 real(real_of[1], r->loss), real(real_of[2], r->train_loss),
-                 real(real_of[3], r->test_accuracy), real(real_of[4], r->test_loss),
-                 r->n_validation, r->n_test, r->epochs, (unsigned long long)r->images,
-                 real(real_of[5], r->train_s), real(real_of[6], r->eval_s),
-                 (unsigned long long)r->peak_bytes, isa, r->blob_crc32,
-                 real(real_of[7], r->latency_us), real(real_of[8], r->latency_spread_us));
+    quote(made_by, sizeof made_by, r->made_by);
+    n = snprintf(
+        line, sizeof line,
+        "{\"final\": true, \"outcome\": \"%s\", \"reason\": \"%s\", \"accuracy\": %s, "
+        "\"loss\": %s, \"train_loss\": %s, \"test_accuracy\": %s, \"test_loss\": %s, "
+        "\"n_validation\": %u, \"n_test\": %u, \"epochs\": %u, \"images\": %llu, "
+        "\"train_s\": %s, \"eval_s\": %s, \"peak_bytes\": %llu, \"isa\": \"%s\", "
+        "\"made_by\": \"%s\", \"blob_crc32\": %u, \"latency_us\": %s, \"latency_spread_us\": %s}\n",
+        outcome_name(r->outcome), reason, real(real_of[0], r->fitness), real(real_of[1], r->loss),
+        real(real_of[2], r->train_loss), real(real_of[3], r->test_accuracy),
+        real(real_of[4], r->test_loss), r->n_validation, r->n_test, r->epochs,
+        (unsigned long long)r->images, real(real_of[5], r->train_s), real(real_of[6], r->eval_s),
+        (unsigned long long)r->peak_bytes, isa, made_by, r->blob_crc32,
+        real(real_of[7], r->latency_us), real(real_of[8], r->latency_spread_us));
     return write_line(fd, line, (size_t)n);
 }

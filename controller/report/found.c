@@ -37,6 +37,8 @@ static void print_evaluation(FILE *out, const struct trial_record *r)
     else
         fprintf(out, "  %-18s %" PRIu32 " epochs in %.2f s on %s\n", "trained", r->result.epochs,
                 r->result.eval_s, r->worker);
+    if (r->result.made_by[0] != '\0')
+        fprintf(out, "  %-18s %s, %s\n", "made by", r->result.made_by, r->result.isa);
 }
 
 /* Of the final training, else of the trial's own. */
@@ -129,6 +131,8 @@ json_t *found_json(const struct space *space, const struct trial_record *r,
         json_object_set_new(out, "epochs", json_integer(r->result.epochs));
         json_object_set_new(out, "seconds", number_or_null(r->result.eval_s));
         json_object_set_new(out, "worker", json_string(r->worker));
+        json_object_set_new(out, "isa", json_string(r->result.isa));
+        json_object_set_new(out, "made_by", json_string(r->result.made_by));
     }
     if (timed(r, final) != NULL) {
         json_object_set_new(out, "latency_us", json_real(timed(r, final)->latency_us));

@@ -214,12 +214,12 @@ void live_result(struct live *self, const struct wire_key *key, const struct res
 {
     bool final = key->rung == WIRE_RUNG_FINAL;
     if (self->style == LIVE_JSON)
-        print_json(json_pack("{s:s,s:I,s:s,s:o,s:o,s:s,s:s,s:o,s:i}", "event",
-                             final ? "final" : "result", "trial", (json_int_t)key->trial, "outcome",
-                             outcome_name(result->outcome), "fitness", number(result->fitness),
-                             "test_accuracy", number(result->test_accuracy), "reason",
-                             result->reason, "worker", worker, "seconds", number(result->eval_s),
-                             "epochs", (int)result->epochs));
+        print_json(json_pack(
+            "{s:s,s:I,s:s,s:o,s:o,s:s,s:s,s:o,s:i,s:s,s:s}", "event", final ? "final" : "result",
+            "trial", (json_int_t)key->trial, "outcome", outcome_name(result->outcome), "fitness",
+            number(result->fitness), "test_accuracy", number(result->test_accuracy), "reason",
+            result->reason, "worker", worker, "seconds", number(result->eval_s), "epochs",
+            (int)result->epochs, "isa", result->isa, "made_by", result->made_by));
 }
 
 void live_progress(struct live *self, const struct wire_key *key, const struct progress *progress,

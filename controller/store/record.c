@@ -183,14 +183,15 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
     put_text(out, r->isa, sizeof r->isa - 1);
     put_text(out, trial->worker, sizeof trial->worker - 1);
     put_text(out, r->reason, sizeof r->reason - 1);
-    /* Else it ends here, as it did before there were latencies and rungs. */
-    if (r->latency_us > 0 || trial->rung > 0) {
+    /* Else it ends here, as it did before there were latencies, rungs and makers. */
+    if (r->latency_us > 0 || trial->rung > 0 || r->made_by[0] != '\0') {
         put_double(out, r->latency_us);
         put_double(out, r->latency_spread_us);
     }
-    if (trial->rung > 0) {
+    if (trial->rung > 0 || r->made_by[0] != '\0')
         put_whole(out, trial->rung);
-    }
+    if (r->made_by[0] != '\0')
+        put_text(out, r->made_by, sizeof r->made_by - 1);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -368,6 +369,8 @@ int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len
     }
     if (!in.failed && in.at < in.end)
         out->rung = (uint32_t)take_whole(&in);
+    if (!in.failed && in.at < in.end)
+        take_text(&in, r->made_by, sizeof r->made_by);
     return finish(&in);
 }
 

@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include <cblas.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,18 @@ const struct kernels *kernels_named(const char *isa)
         if (strcmp(all_tables[i].isa, isa) == 0)
             return &all_tables[i];
     return NULL;
+}
+
+const char *kernels_library(void)
+{
+    static char text[64];
+    const char *config = openblas_get_config(), *version = strstr(config, "OpenBLAS ");
+
+    if (text[0] == '\0') /* "OpenBLAS 0.3.26 NO_LAPACKE DYNAMIC_ARCH ... Haswell MAX_THREADS=64" */
+        (void)snprintf(text, sizeof text, "OpenBLAS %.*s %s",
+                       version != NULL ? (int)strcspn(version + 9, " ") : 1,
+                       version != NULL ? version + 9 : "?", openblas_get_corename());
+    return text;
 }
 
 const struct kernels *kernels_get(void)

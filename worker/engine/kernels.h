@@ -243,5 +243,8 @@ struct kernels {
 const struct kernels *kernels_get(void);
 /* The table of that name, or NULL when this build or this processor has none: for tests of every one present. */
 const struct kernels *kernels_named(const char *isa);
+/* The library behind matrix products, its version, and the kind of processor that it chose its kernels for: "OpenBLAS 0.3.26
+ * Haswell". Never NULL. Not from two threads at once before its first return. */
+const char *kernels_library(void);
 
 #endif
