@@ -5,7 +5,9 @@
 
 #include "cli.h"
 #include "run.h"
+#include "scheduler.h"
 #include "settings.h"
+#include "strategy.h"
 #include "tune.h"
 
 struct search_args {
@@ -88,7 +90,17 @@ static void put_spaces(FILE *f)
                 put_option(f, o);
 }
 
-/* What is behind the options: examples, every space, what can be tuned. Called once. */
+static void put_strategies(FILE *f)
+{
+    fprintf(f, "Strategies (--strategy):\n");
+    for (const struct strategy_ops *const *one = strategy_all(); *one != NULL; one++)
+        fprintf(f, "  %s: %s\n", (*one)->name, (*one)->summary);
+    fprintf(f, "\nSchedules (--schedule):\n");
+    for (const struct scheduler_ops *const *one = scheduler_all(); *one != NULL; one++)
+        fprintf(f, "  %s: %s\n", (*one)->name, (*one)->summary);
+}
+
+/* What is behind the options: examples, every space, strategy and schedule, what can be tuned. Called once. */
 static const char *search_doc(void)
 {
     static const char begin[] =
@@ -118,6 +130,8 @@ static const char *search_doc(void)
         return begin;
     fprintf(f, "%s\n\n", begin);
     put_spaces(f);
+    fprintf(f, "\n");
+    put_strategies(f);
     fprintf(f, "\nWhat can be tuned (--tune): %s.", tune_known());
     return fclose(f) == 0 ? text : begin;
 }

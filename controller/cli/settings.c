@@ -576,15 +576,15 @@ const struct argp_option *settings_argp(const char *const *only)
     static struct argp_option options[2 * sizeof settings_table / sizeof settings_table[0]];
     static char docs[sizeof settings_table / sizeof settings_table[0]][256];
     struct argp_option *at = options;
-    size_t group = 0;
+    unsigned titled = 0; /* groups, a bit each: the table comes back to some of them */
     memset(options, 0, sizeof options);
     for (size_t i = 0; i < settings_n; i++) {
         const struct setting *s = &settings_table[i];
         if (!wanted(only, s->name))
             continue;
-        if (s->group != group) {
-            group = s->group;
-            *at++ = (struct argp_option){.doc = group_titles[group], .group = (int)group};
+        if ((titled & 1u << s->group) == 0) {
+            titled |= 1u << s->group;
+            *at++ = (struct argp_option){.doc = group_titles[s->group], .group = (int)s->group};
         }
         bool worth_saying =
             s->fallback != NULL && s->kind != SETTING_FLAG && strcmp(s->fallback, "0") != 0;
@@ -598,7 +598,7 @@ const struct argp_option *settings_argp(const char *const *only)
                                      .arg = s->arg,
                                      .flags = s->kind == SETTING_FLAG ? OPTION_ARG_OPTIONAL : 0,
                                      .doc = docs[i],
-                                     .group = (int)group};
+                                     .group = (int)s->group};
     }
     return options;
 }
