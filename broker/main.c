@@ -15,10 +15,9 @@
 #include "log.h"
 #include "monitor.h"
 #include "peer_socket.h"
+#include "version.h"
 
 #define EXIT_USAGE 2
-
-const char *argp_program_version = "nasfarm-broker " NASFARM_VERSION;
 
 struct options {
     struct broker_config broker;
@@ -94,6 +93,8 @@ static const struct argp_option argp_options[] = {
     {"die-with-parent", KEY_DIE_WITH_PARENT, NULL, 0,
      "stop when the process that started this one ends", 0},
     {"verbose", 'v', NULL, 0, "log more", 0},
+    {"version", 'V', "json", OPTION_ARG_OPTIONAL, "print the version and what this was built from",
+     -1},
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -199,6 +200,14 @@ static void check_together(struct argp_state *state, struct options *o)
         c->settle_ms = 2 * c->heartbeat_ms + 500;
 }
 
+static int say_version(const char *format)
+{
+    const struct version_fact libraries[] = {{"libmicrohttpd", monitor_library_version()},
+                                             {NULL, NULL}};
+
+    return version_main(&(struct version){"nasfarm-broker", libraries, NULL}, format);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -232,6 +241,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_READY_FILE: o->ready_file = arg; break;
     case KEY_DIE_WITH_PARENT: o->die_with_parent = true; break;
     case 'v': o->verbose = true; break;
+    case 'V': exit(say_version(arg));
     case ARGP_KEY_ARG:
         argp_failure(state, EXIT_USAGE, 0, "'%s': this program takes options only; see --help",
                      arg);

@@ -17,7 +17,6 @@
 
 #define BROKER         "nasfarm-broker"
 #define WORKER         "nasfarm-worker"
-#define PATH_BYTES     4096
 #define READY_MS       10000 /* for the broker to listen */
 #define RESTART_MIN_MS 200
 #define RESTART_MAX_MS 30000
@@ -32,7 +31,7 @@ struct child {
 struct local {
     struct local_options options;
     char *data, *evaluator, *exec, *log_file;
-    char broker_path[PATH_BYTES], worker_path[PATH_BYTES], endpoint[128];
+    char broker_path[LOCAL_PATH_MAX], worker_path[LOCAL_PATH_MAX], endpoint[128];
     struct child broker, *workers;
     bool settled;
 };
@@ -44,27 +43,27 @@ static bool is_program(const char *path)
     return access(path, X_OK) == 0;
 }
 
-/* Beside this program; in the build tree's folder of that room; in PATH. */
-static int find_program(const char *name, const char *room, char out[PATH_BYTES], struct why *why)
+int local_program(const char *name, char out[LOCAL_PATH_MAX], struct why *why)
 {
-    char self[PATH_BYTES / 2];
+    const char *room = strrchr(name, '-') + 1; /* a program is called for its room */
+    char self[LOCAL_PATH_MAX / 2];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     if (len > 0) {
         self[len] = '\0';
         char *slash = strrchr(self, '/');
         if (slash != NULL)
             *slash = '\0';
-        snprintf(out, PATH_BYTES, "%s/%s", self, name);
+        snprintf(out, LOCAL_PATH_MAX, "%s/%s", self, name);
         if (is_program(out))
             return FARM_OK;
-        snprintf(out, PATH_BYTES, "%s/../%s/%s", self, room, name);
+        snprintf(out, LOCAL_PATH_MAX, "%s/../%s/%s", self, room, name);
         if (is_program(out))
             return FARM_OK;
     }
     const char *path = getenv("PATH");
     while (path != NULL && *path != '\0') {
         size_t n = strcspn(path, ":");
-        snprintf(out, PATH_BYTES, "%.*s/%s", (int)n, path, name);
+        snprintf(out, LOCAL_PATH_MAX, "%.*s/%s", (int)n, path, name);
         if (n > 0 && is_program(out))
             return FARM_OK;
         path += n + (path[n] == ':');
@@ -222,8 +221,8 @@ int local_start(struct local **out, const struct local_options *options, struct 
         why_set(why, rc, "no memory for the local farm");
         goto fail;
     }
-    if ((rc = find_program(BROKER, "broker", self->broker_path, why)) != FARM_OK ||
-        (rc = find_program(WORKER, "worker", self->worker_path, why)) != FARM_OK ||
+    if ((rc = local_program(BROKER, self->broker_path, why)) != FARM_OK ||
+        (rc = local_program(WORKER, self->worker_path, why)) != FARM_OK ||
         (rc = start_broker(self, why)) != FARM_OK)
         goto fail;
     for (uint32_t i = 0; i < options->workers; i++)

@@ -21,6 +21,11 @@ struct local_options {
     const char *log_file; /* where the children's log lines go (appended); NULL: standard error */
 };
 
+enum { LOCAL_PATH_MAX = 4096 };
+/* Where the program of the farm is that would be started: "nasfarm-broker", "nasfarm-worker"; beside this program, in the
+ * build tree, in PATH. FARM_EIO: nowhere. */
+int local_program(const char *name, char out[LOCAL_PATH_MAX], struct why *why);
+
 /* Finds nasfarm-broker and nasfarm-worker (beside this program, in the build tree, in PATH), starts the broker on a free
  * loopback port and, once it listens, the workers. */
 int local_start(struct local **out, const struct local_options *options, struct why *why);

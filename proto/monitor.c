@@ -275,6 +275,11 @@ int monitor_ask(const char *address, const char *path, int timeout_ms, struct wh
     return rc;
 }
 
+const char *monitor_library_version(void)
+{
+    return MHD_get_version();
+}
+
 const char *monitor_default(void)
 {
     const char *address = getenv("NASFARM_METRICS");

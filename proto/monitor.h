@@ -40,6 +40,8 @@ int64_t monitor_turn(struct monitor *self, int64_t most);
 /* The other end, for health checks where there is no curl: GET http://ADDRESS/PATH. FARM_OK when the answer is 200; else a
  * sentence (FARM_ENET: no answer; FARM_EBUSY: another answer, whose text is the sentence). */
 int monitor_ask(const char *address, const char *path, int timeout_ms, struct why *why);
+/* The version of libmicrohttpd. */
+const char *monitor_library_version(void);
 /* Where a program serves its pages when the command line does not say: $NASFARM_METRICS; NULL: nowhere. An image sets it. */
 const char *monitor_default(void);
 /* All of a health check's process (address NULL: the default): asks for /healthz, says the sentence when it is not, returns the exit status. Not for

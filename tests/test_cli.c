@@ -188,7 +188,7 @@ static const struct {
     {"net train --space nasbench201 --out run '|none'", 2, "character 6 of the architecture"},
     {"net train resnet8 --epochs 0", 2, "--final-epochs: 0 is outside"},
     {"net train resnet8 --trials 3", 2, "unrecognized option '--trials'"},
-    {"version --loud", 2, "unknown argument \"--loud\""},
+    {"version --loud", 2, "unrecognized option '--loud'"},
     {"help nonsense", 2, "there is no command \"nonsense\""},
 };
 
@@ -230,6 +230,37 @@ START_TEST(the_version_is_told_to_people_and_machines)
     expect("version", 0, "nasfarm " NASFARM_VERSION);
     expect("--version", 0, "nasfarm " NASFARM_VERSION);
     expect("version --json", 0, "\"version\":\"" NASFARM_VERSION "\"");
+}
+END_TEST
+
+static json_t *member(json_t *of, const char *name)
+{
+    json_t *one = json_object_get(of, name);
+    ck_assert_msg(json_is_object(one), "\"%s\" is not there", name);
+    return one;
+}
+
+START_TEST(the_version_says_what_each_program_was_built_from_and_runs_with)
+{
+    static const char *const programs[] = {"nasfarm", "nasfarm-broker", "nasfarm-worker"};
+    expect("version --json", 0, "{");
+    json_t *all = json_load_file(log_path, 0, NULL);
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        json_t *one = i == 0 ? all : member(all, programs[i]);
+        ck_assert_str_eq(json_string_value(json_object_get(one, "name")), programs[i]);
+        for (const char *const *fact = (const char *const[]){"revision", "compiler", "build", NULL};
+             *fact != NULL; fact++)
+            ck_assert_msg(json_string_length(json_object_get(one, *fact)) > 0, "%s: no %s",
+                          programs[i], *fact);
+        ck_assert_ptr_nonnull(json_object_get(member(one, "libraries"), "libzmq"));
+    }
+    ck_assert_ptr_nonnull(json_object_get(member(all, "libraries"), "LMDB"));
+    json_t *worker = member(all, "nasfarm-worker");
+    const char *chosen = json_string_value(json_object_get(worker, "kernels"));
+    const char *built = json_string_value(json_object_get(worker, "kernels_built"));
+    ck_assert_ptr_nonnull(strstr(built, chosen));
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(worker, "blas")), "OpenBLAS"));
+    json_decref(all);
 }
 END_TEST
 
@@ -660,6 +691,7 @@ int main(void)
     tcase_add_loop_test(typed, every_command_has_help_with_an_example, 0,
                         (int)(sizeof commands / sizeof commands[0]));
     tcase_add_test(typed, the_version_is_told_to_people_and_machines);
+    tcase_add_test(typed, the_version_says_what_each_program_was_built_from_and_runs_with);
     suite_add_tcase(suite, typed);
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);

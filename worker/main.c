@@ -17,12 +17,11 @@
 #include "quota.h"
 #include "supervisor_loop.h"
 #include "tabular.h"
+#include "worker_version.h"
 
 #define EXIT_USAGE       2
 #define LONGEST_S        (40u * 86400u)
 #define SUPERVISOR_BYTES (32u << 20) /* beside the data: messages, results that are kept */
-
-const char *argp_program_version = "nasfarm-worker " NASFARM_VERSION;
 
 static const char summary[] =
     "Evaluates networks for the broker of a nasfarm.\v"
@@ -111,6 +110,8 @@ static const struct argp_option options[] = {
     {"die-with-parent", OPTION_DIE, NULL, OPTION_HIDDEN,
      "end when the process that started this one ends", 0},
     {"verbose", 'v', NULL, 0, "say more", 0},
+    {"version", 'V', "json", OPTION_ARG_OPTIONAL, "print the version and what this was built from",
+     -1},
     {0}};
 
 struct arguments {
@@ -225,6 +226,7 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
     case OPTION_INSECURE: a->o.keys.insecure = true; break;
     case OPTION_DIE: a->die_with_parent = true; break;
     case 'v': a->verbose = true; break;
+    case 'V': exit(worker_version(arg));
     case ARGP_KEY_ARG: argp_error(state, "'%s': nothing is expected here", arg); break;
     case ARGP_KEY_END:
         if ((a->o.broker == NULL) == (a->o.broker_file == NULL))

@@ -57,22 +57,6 @@ void cli_parse(const struct argp *argp, const char *command, int argc, char **ar
     }
 }
 
-int cmd_version(int argc, char **argv)
-{
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-    if (argc > 1 && !json && strcmp(argv[1], "--help") != 0) {
-        fprintf(stderr, "nasfarm version: unknown argument \"%s\"; it takes --json or nothing\n",
-                argv[1]);
-        return CLI_USAGE;
-    }
-    if (argc > 1 && !json)
-        printf("Usage: nasfarm version [--json]\n");
-    else
-        printf(json ? "{\"name\":\"nasfarm\",\"version\":\"%s\"}\n" : "nasfarm %s\n",
-               NASFARM_VERSION);
-    return CLI_OK;
-}
-
 int cmd_health(int argc, char **argv)
 {
     if (argc == 1 || (argc == 2 && argv[1][0] != '-'))

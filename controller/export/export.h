@@ -51,5 +51,7 @@ struct export_onnx_about {
 int export_onnx(const struct graph *self, struct weights *weights,
                 const struct export_onnx_about *about, uint8_t **bytes, size_t *len,
                 struct why *why);
+/* Whether this program was built with ONNX's schema. */
+bool export_has_onnx(void);
 
 #endif

@@ -573,3 +573,8 @@ int export_onnx(const struct graph *self, struct weights *weights,
     folded_destroy(&folded);
     return rc;
 }
+
+bool export_has_onnx(void)
+{
+    return true;
+}

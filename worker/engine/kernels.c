@@ -97,6 +97,17 @@ const char *kernels_library(void)
     return text;
 }
 
+const char *kernels_built(void)
+{
+#if defined(__x86_64__)
+    return "avx512 avx2 sse2";
+#elif defined(__aarch64__)
+    return "neon";
+#else
+    return "generic";
+#endif
+}
+
 const struct kernels *kernels_get(void)
 {
     static const struct kernels *chosen;

@@ -246,5 +246,7 @@ const struct kernels *kernels_named(const char *isa);
 /* The library behind matrix products, its version, and the kind of processor that it chose its kernels for: "OpenBLAS 0.3.26
  * Haswell". Never NULL. Not from two threads at once before its first return. */
 const char *kernels_library(void);
+/* The names of all that this build has, whatever the processor; best first, a blank between. */
+const char *kernels_built(void);
 
 #endif
