@@ -117,7 +117,15 @@ static void rerank(struct crew_member *member, uint32_t rank)
     member->rank = rank;
 }
 
-struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_member *but,
+static bool is_excepted(const struct crew_except *except, const struct crew_member *member)
+{
+    for (size_t i = 0; i < except->n; i++)
+        if (except->members[i] == member)
+            return true;
+    return false;
+}
+
+struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_except *except,
                               uint32_t *rank)
 {
     for (size_t word = CREW_RANKS / 64; word-- > 0;)
@@ -127,7 +135,7 @@ struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_me
 
             *rank = (uint32_t)(word * 64 + 63) - (uint32_t)__builtin_clzll(bits);
             member = TAILQ_FIRST(&kind->ranks[*rank]);
-            if (member == but)
+            while (member != NULL && is_excepted(except, member))
                 member = TAILQ_NEXT(member, at);
             if (member != NULL)
                 return member;

@@ -58,9 +58,15 @@ void crew_leave(struct crew *self, struct crew_member *member); /* not in the cr
 void crew_set_held(struct crew *self, struct crew_member *member, uint32_t held);
 void crew_set_available(struct crew *self, struct crew_member *member, bool available);
 
-/* The member of this kind with the most room that is not `but` (NULL: any); NULL when none has credit. *rank compares it with
+/* Members that do not count. */
+#define CREW_EXCEPT_MAX (2 * WIRE_NAMES_MAX + 2)
+struct crew_except {
+    const struct crew_member *members[CREW_EXCEPT_MAX]; /* each once */
+    size_t n;
+};
+/* The member of this kind with the most room that is none of these; NULL when none has credit. *rank compares it with
  * other kinds'. */
-struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_member *but,
+struct crew_member *crew_best(const struct crew_kind *kind, const struct crew_except *except,
                               uint32_t *rank);
 /* Whether workers of this kind have the set; "" is had by all. */
 bool crew_kind_has(const struct crew_kind *kind, const char *data_name);

@@ -120,11 +120,16 @@ void backup_stragglers(struct ledger *self)
             continue;
         TAILQ_FOREACH(task, &peer->leases, at)
         {
+            struct crew_except except;
+            struct peer *worker;
             bool free;
-            struct peer *worker = is_straggler(self, task)
-                                      ? best_worker(self, task->experiment, peer->name, &free)
-                                      : NULL;
 
+            if (!is_straggler(self, task))
+                continue;
+            list_never(self, task, &except);
+            add_avoided(self, task, &except);
+            except.members[except.n++] = &peer->member;
+            worker = best_worker(self, task->experiment, &except, &free);
             if (worker != NULL && free)
                 backup_give(self, task, worker);
         }

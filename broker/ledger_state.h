@@ -49,10 +49,12 @@ struct task_entry {
 
     uint64_t lease;     /* the latest; of a held one: the result's */
     uint64_t min_lease; /* older ones are of an attempt that the controller has settled before */
-    uint32_t losses, attempts; /* workers that died with it; suspect failures */
-    char failed_on
-        [LIMIT_NAME +
-         1]; /* the worker that was lost with it last, or that its controller names; "": none */
+    uint32_t losses, attempts;      /* workers that died with it; suspect failures */
+    char failed_on[LIMIT_NAME + 1]; /* the worker that was lost with it last; "": none */
+    /* The workers that its controller names; NULL: none. */
+    struct exclusion {
+        struct wire_names avoid, never;
+    } * exclusion;
     bool has_payload;
     zmq_msg_t payload,
         blob; /* the task and what it resumes; of a held one: the result and its weights */
@@ -220,8 +222,12 @@ bool backup_promote(struct ledger *self, struct task_entry *task);
 void backup_stragglers(struct ledger *self);
 
 /* ---- ledger_turn.c ---- */
-/* The worker with the most room that has the experiment's data and is not called `but` ("": any); NULL when none has room.
- * *free: it has a free slot. */
-struct peer *best_worker(struct ledger *self, struct experiment *x, const char *but, bool *free);
+/* The worker with the most room that has the experiment's data and is none of these; NULL when none has room. *free: it has
+ * a free slot. */
+struct peer *best_worker(struct ledger *self, struct experiment *x,
+                         const struct crew_except *except, bool *free);
+/* Who is not to have this task: `never` at all, and `avoid` while there are others. */
+void list_never(const struct ledger *self, const struct task_entry *task, struct crew_except *out);
+void add_avoided(const struct ledger *self, const struct task_entry *task, struct crew_except *out);
 
 #endif

@@ -229,6 +229,7 @@ void task_erase(struct ledger *self, struct task_entry *task)
     zmq_msg_close(&task->blob);
     table_remove(&self->tasks_by_key, &task->by_key);
     task->experiment->n_tasks--;
+    free(task->exclusion);
     free(task);
 }
 
@@ -445,6 +446,20 @@ static bool keep_task(struct ledger *self, struct task_entry *task,
     return true;
 }
 
+/* Nearly always there is none. */
+static bool keep_exclusion(struct task_entry *task, const struct wire_publish *publish)
+{
+    free(task->exclusion);
+    task->exclusion = NULL;
+    task->failed_on[0] = '\0';
+    if (publish->avoid.n == 0 && publish->never.n == 0)
+        return true;
+    if ((task->exclusion = malloc(sizeof *task->exclusion)) == NULL)
+        return false;
+    *task->exclusion = (struct exclusion){publish->avoid, publish->never};
+    return true;
+}
+
 void task_publish(struct ledger *self, struct peer *controller, const struct wire_message *message)
 {
     const struct wire_key *key = &message->u.publish.key;
@@ -466,8 +481,7 @@ void task_publish(struct ledger *self, struct peer *controller, const struct wir
         return;
     }
     task->min_lease = message->u.publish.again ? 0 : self->next_lease;
-    memcpy(task->failed_on, message->u.publish.avoid, sizeof task->failed_on);
-    if (!keep_task(self, task, message)) {
+    if (!keep_exclusion(task, &message->u.publish) || !keep_task(self, task, message)) {
         task_erase(self, task);
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
     } else if (message->u.publish.again && !self->settled) {

@@ -140,17 +140,41 @@ static void find_fit(struct ledger *self, struct experiment *x)
     x->fit_generation = self->crew.generation;
 }
 
-struct peer *best_worker(struct ledger *self, struct experiment *x, const char *but, bool *free)
+static void except_named(const struct ledger *self, const char *name, struct crew_except *out)
 {
-    const struct peer *not_this = but[0] != '\0' ? worker_named(self, but) : NULL;
+    const struct peer *peer = name[0] != '\0' ? worker_named(self, name) : NULL;
+
+    for (size_t i = 0; peer != NULL && i < out->n; i++)
+        if (out->members[i] == &peer->member)
+            return;
+    if (peer != NULL && out->n < CREW_EXCEPT_MAX)
+        out->members[out->n++] = &peer->member;
+}
+
+void list_never(const struct ledger *self, const struct task_entry *task, struct crew_except *out)
+{
+    out->n = 0;
+    for (size_t i = 0; task->exclusion != NULL && i < task->exclusion->never.n; i++)
+        except_named(self, task->exclusion->never.name[i], out);
+}
+
+void add_avoided(const struct ledger *self, const struct task_entry *task, struct crew_except *out)
+{
+    except_named(self, task->failed_on, out);
+    for (size_t i = 0; task->exclusion != NULL && i < task->exclusion->avoid.n; i++)
+        except_named(self, task->exclusion->avoid.name[i], out);
+}
+
+struct peer *best_worker(struct ledger *self, struct experiment *x,
+                         const struct crew_except *except, bool *free)
+{
     struct crew_member *best = NULL;
     uint32_t best_rank = 0;
 
     find_fit(self, x);
     for (size_t i = 0; i < x->n_fit; i++) {
         uint32_t rank;
-        struct crew_member *member =
-            crew_best(x->fit[i], not_this != NULL ? &not_this->member : NULL, &rank);
+        struct crew_member *member = crew_best(x->fit[i], except, &rank);
 
         if (rank > best_rank) {
             best = member;
@@ -161,14 +185,37 @@ struct peer *best_worker(struct ledger *self, struct experiment *x, const char *
     return best == NULL ? NULL : table_member(best, struct peer, member);
 }
 
-/* Whether there is a worker with the experiment's data beside this one, with room or without. */
-static bool has_others(const struct ledger *self, const struct experiment *x, const char *but)
+/* Whether there is a worker with the experiment's data beside these, with room or without. */
+static bool has_others(const struct experiment *x, const struct crew_except *except)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, excepted = 0;
 
     for (size_t i = 0; i < x->n_fit; i++)
         n += x->fit[i]->n_members;
-    return n > (worker_named(self, but) != NULL);
+    for (size_t i = 0; i < except->n; i++)
+        excepted += except->members[i]->kind != NULL &&
+                    crew_kind_has(except->members[i]->kind, x->data_name);
+    return n > excepted;
+}
+
+/* One that others could have waits for them; *waits: it is because of who it is that it finds nobody. */
+static struct peer *worker_for(struct ledger *self, struct experiment *x,
+                               const struct task_entry *task, bool *waits)
+{
+    struct crew_except except;
+    struct peer *worker;
+    size_t n_never;
+    bool free;
+
+    list_never(self, task, &except);
+    n_never = except.n;
+    add_avoided(self, task, &except);
+    worker = best_worker(self, x, &except, &free);
+    *waits = except.n > 0;
+    if (worker != NULL || except.n == n_never || has_others(x, &except))
+        return worker;
+    except.n = n_never;
+    return best_worker(self, x, &except, &free);
 }
 
 static void give(struct ledger *self, struct task_entry *task, struct peer *worker)
@@ -183,25 +230,23 @@ static void give(struct ledger *self, struct task_entry *task, struct peer *work
         task_queue(self, task, true); /* it never left */
 }
 
-/* Gives out the first task of the queue for which there is room. One that has failed on a worker waits for another while
- * there is one, and lets a few pass meanwhile. False: no room. */
+/* Gives out the first task of the queue for which there is room. One that has failed on a worker, or must not go to one,
+ * waits for another, and lets a few pass meanwhile. False: no room. */
 static bool give_first(struct ledger *self, struct experiment *x)
 {
     unsigned looked = 0;
     struct task_entry *task;
-    bool free;
+    bool waits;
 
     TAILQ_FOREACH(task, &x->queue, at)
     {
-        struct peer *worker = best_worker(self, x, task->failed_on, &free);
+        struct peer *worker = worker_for(self, x, task, &waits);
 
-        if (worker == NULL && task->failed_on[0] != '\0' && !has_others(self, x, task->failed_on))
-            worker = best_worker(self, x, "", &free);
         if (worker != NULL) {
             give(self, task, worker);
             return true;
         }
-        if (task->failed_on[0] == '\0' || ++looked == LOOK_PAST)
+        if (!waits || ++looked == LOOK_PAST)
             break;
     }
     return false;

@@ -591,7 +591,7 @@ static void publish(struct farm *self, int64_t now)
         wire_message_init(&message, WIRE_PUBLISH);
         message.u.publish.key = task->key;
         message.u.publish.again = task->again;
-        memcpy(message.u.publish.avoid, task->failed_on, sizeof task->failed_on);
+        wire_names_add(&message.u.publish.avoid, task->failed_on);
         zmq_msg_copy(&message.payload, &task->payload);
         zmq_msg_copy(&message.blob, &task->blob);
         int rc = self->send(self->ctx, &message);

@@ -57,6 +57,20 @@ bool wire_key_equal(const struct wire_key *a, const struct wire_key *b)
     return a->experiment == b->experiment && a->trial == b->trial && a->rung == b->rung;
 }
 
+bool wire_names_has(const struct wire_names *self, const char *name)
+{
+    for (size_t i = 0; i < self->n; i++)
+        if (strcmp(self->name[i], name) == 0)
+            return true;
+    return false;
+}
+
+void wire_names_add(struct wire_names *self, const char *name)
+{
+    if (self->n < WIRE_NAMES_MAX && name[0] != '\0' && !wire_names_has(self, name))
+        (void)snprintf(self->name[self->n++], sizeof self->name[0], "%s", name);
+}
+
 uint64_t wire_key_hash(const struct wire_key *key)
 {
     return rng_mix(key->experiment, rng_mix(key->trial, key->rung));

@@ -120,12 +120,23 @@ struct wire_refuse {
     char sentence[256];
 };
 
+/* A few names of workers. */
+#define WIRE_NAMES_MAX 8
+struct wire_names {
+    size_t n;
+    char name[WIRE_NAMES_MAX][LIMIT_NAME + 1];
+};
+bool wire_names_has(const struct wire_names *self, const char *name);
+/* One more; one that is there, and one for which there is no room, are left out. */
+void wire_names_add(struct wire_names *self, const char *name);
+
 struct wire_publish {
     struct wire_key key;
     bool again; /* may already be running somewhere: a restarted broker waits for workers first */
-    char avoid
-        [LIMIT_NAME +
-         1]; /* the worker it has failed on: not this one while there is another; "": any will do */
+    struct wire_names
+        avoid; /* that it has failed on, or that have a say already: not these while there are others */
+    struct wire_names
+        never; /* that the controller trusts no more: not these, however long it takes */
 };
 
 struct wire_window {

@@ -127,15 +127,27 @@ static int pack_refuse(const struct wire_refuse *r, zmq_msg_t *head)
     return pack_message(&m.base, head);
 }
 
+/* protobuf-c only reads them. */
+static size_t names_to(char *out[WIRE_NAMES_MAX], const struct wire_names *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        out[i] = (char *)names->name[i];
+    return names->n;
+}
+
 static int pack_publish(const struct wire_publish *p, zmq_msg_t *head)
 {
     Nasfarm__Publish m = NASFARM__PUBLISH__INIT;
+    char *avoid[WIRE_NAMES_MAX], *never[WIRE_NAMES_MAX];
 
     m.experiment = p->key.experiment;
     m.trial = p->key.trial;
     m.rung = p->key.rung;
     m.again = p->again;
-    m.avoid = (char *)p->avoid;
+    m.n_avoid = names_to(avoid, &p->avoid);
+    m.avoid = avoid;
+    m.n_never = names_to(never, &p->never);
+    m.never = never;
     return pack_message(&m.base, head);
 }
 
@@ -437,6 +449,29 @@ static const ProtobufCMessageDescriptor *head_type(enum wire_kind kind)
     return NULL;
 }
 
+/* An empty one is none, as it was when there could be only one. */
+static int take_names(struct wire_names *out, char *const *names, size_t n, struct why *why)
+{
+    int rc = FARM_OK;
+
+    if (n > WIRE_NAMES_MAX)
+        return why_set(why, FARM_EWIRE, "a PUBLISH with %zu workers to avoid: at most %d", n,
+                       WIRE_NAMES_MAX);
+    for (size_t i = 0; i < n && rc == FARM_OK; i++)
+        if (names[i][0] != '\0')
+            rc = take_name(out->name[out->n++], names[i], false, "a worker to avoid", why);
+    return rc;
+}
+
+static int take_publish(struct wire_publish *out, const Nasfarm__Publish *m, struct why *why)
+{
+    int rc;
+
+    *out = (struct wire_publish){.key = {m->experiment, m->trial, m->rung}, .again = m->again};
+    rc = take_names(&out->avoid, m->avoid, m->n_avoid, why);
+    return rc == FARM_OK ? take_names(&out->never, m->never, m->n_never, why) : rc;
+}
+
 static int take_head(struct wire_message *out, const ProtobufCMessage *m, struct why *why)
 {
     switch (out->kind) {
@@ -457,12 +492,7 @@ static int take_head(struct wire_message *out, const ProtobufCMessage *m, struct
         take_sentence(out->u.refuse.sentence, sizeof out->u.refuse.sentence, r->sentence);
         return FARM_OK;
     }
-    case WIRE_PUBLISH: {
-        const Nasfarm__Publish *p = (const Nasfarm__Publish *)m;
-
-        out->u.publish = (struct wire_publish){{p->experiment, p->trial, p->rung}, p->again, ""};
-        return take_name(out->u.publish.avoid, p->avoid, true, "the worker to avoid", why);
-    }
+    case WIRE_PUBLISH: return take_publish(&out->u.publish, (const Nasfarm__Publish *)m, why);
     case WIRE_WINDOW: return take_window(&out->u.window, (const Nasfarm__Window *)m, why);
     case WIRE_TASK: out->u.task = lease_from((const Nasfarm__Lease *)m); return FARM_OK;
     case WIRE_RESULT:

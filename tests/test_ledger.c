@@ -9,7 +9,7 @@
  *     "w1~2: HELLO ..."                                           w1 over another connection
  *     "c1: PUBLISH 1/7"   "c1: AGAIN 1/7"                         (again: it may be running already)
  *     "c1: PUBLISH 1/7 blob=600"  "> w1 TASK 1/7#1 with 600"      with a training of 600 bytes to go on from
- *     "c1: PUBLISH 1/7 avoid=w1"                                  it has failed on w1
+ *     "c1: PUBLISH 1/7 avoid=w1 never=w2,w3"                      it has failed on w1; w2 and w3 are not trusted
  *     "+500"                                                      half a second passes
  *     "w1: UNPLUG"                                                from now on w1 cannot be reached
  *     "windows"                                                   WINDOWs are part of the dialogue from here on
@@ -200,6 +200,18 @@ static enum wire_kind kind_of(const char *word)
     return WIRE_KIND_END;
 }
 
+/* As in "avoid=w1,w2". */
+static void names_of(const char *line, const char *what, struct wire_names *out)
+{
+    const char *at = strstr(line, what);
+    char name[LIMIT_NAME + 1];
+    int len;
+
+    for (at = at != NULL ? at + strlen(what) : ""; sscanf(at, "%64[a-z0-9]%n", name, &len) == 1;
+         at += len + (at[len] == ','))
+        wire_names_add(out, name);
+}
+
 static void fill(struct wire_message *m, const char *name, const char *word, const char *line,
                  struct wire_lease *leases)
 {
@@ -213,9 +225,8 @@ static void fill(struct wire_message *m, const char *name, const char *word, con
     if (m->kind == WIRE_PUBLISH) {
         m->u.publish.key = leases[0].key;
         m->u.publish.again = strcmp(word, "AGAIN") == 0;
-        if (strstr(line, "avoid=") != NULL)
-            ck_assert_int_eq(
-                sscanf(strstr(line, "avoid="), "avoid=%64[a-z0-9]", m->u.publish.avoid), 1);
+        names_of(line, "avoid=", &m->u.publish.avoid);
+        names_of(line, "never=", &m->u.publish.never);
     } else if (m->kind == WIRE_RESULT || m->kind == WIRE_PROGRESS) {
         m->u.result.lease = leases[0];
     } else {
@@ -631,6 +642,20 @@ DIALOGUE(another_try_goes_to_the_same_worker_when_it_is_the_only_one, /**/
          "c1: PUBLISH 1/1 avoid=w1", "> w1 TASK 1/1#1",               /**/
          "w2: HELLO", "> w2 WELCOME", "w1: GOODBYE", "> w2 TASK 1/1#2")
 
+DIALOGUE(who_has_a_say_already_is_asked_again_only_when_nobody_else_is_there, /**/
+         "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME", "w2: HELLO", "> w2 WELCOME",
+         "c1: PUBLISH 1/1", "> w1 TASK 1/1#1", "c1: PUBLISH 1/2", "> w2 TASK 1/2#2", /**/
+         "w3: HELLO", "> w3 WELCOME", "c1: PUBLISH 1/3", "> w3 TASK 1/3#3",          /**/
+         "c1: PUBLISH 1/4 avoid=w1,w2", "w1: RESULT 1/1#1", "> c1 RESULT 1/1#1 of w1",
+         "w2: RESULT 1/2#2", "> c1 RESULT 1/2#2 of w2", /* w3 is busy, but it is there */
+         "w3: RESULT 1/3#3", "> c1 RESULT 1/3#3 of w3", "> w3 TASK 1/4#4", /**/
+         "w3: GOODBYE", "> w1 TASK 1/4#5")
+
+DIALOGUE(who_is_not_trusted_gets_nothing_even_when_it_is_alone, /**/
+         "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME", "c1: PUBLISH 1/1 never=w1",
+         "c1: PUBLISH 1/2", "> w1 TASK 1/2#1", "w2: HELLO", "> w2 WELCOME", "> w2 TASK 1/1#2",
+         "w2: GOODBYE", "w1: RESULT 1/2#1", "> c1 RESULT 1/2#1 of w1", "+1000")
+
 DIALOGUE(what_was_lost_with_a_worker_is_not_given_to_its_next_life_while_there_is_another, /**/
          "c1: HELLO", "> c1 WELCOME", "w1: HELLO", "> w1 WELCOME",                         /**/
          "c1: PUBLISH 1/1", "> w1 TASK 1/1#1", "w2: HELLO", "> w2 WELCOME",                /**/
@@ -920,6 +945,8 @@ int main(void)
     tcase_add_test(tcase, a_task_that_kills_workers_is_quarantined);
     tcase_add_test(tcase, another_try_waits_for_another_worker_and_lets_others_pass);
     tcase_add_test(tcase, another_try_goes_to_the_same_worker_when_it_is_the_only_one);
+    tcase_add_test(tcase, who_has_a_say_already_is_asked_again_only_when_nobody_else_is_there);
+    tcase_add_test(tcase, who_is_not_trusted_gets_nothing_even_when_it_is_alone);
     tcase_add_test(
         tcase, what_was_lost_with_a_worker_is_not_given_to_its_next_life_while_there_is_another);
     tcase_add_test(tcase, a_straggler_gets_a_backup_on_a_free_slot_and_the_first_result_wins);

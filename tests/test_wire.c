@@ -156,7 +156,12 @@ START_TEST(every_other_kind_arrives_as_it_left)
             m.u.welcome = (struct wire_welcome){.broker = 3, .heartbeat_ms = 1000};
             break;
         case WIRE_REFUSE: m.u.refuse = (struct wire_refuse){REFUSE_VERSION, "no"}; break;
-        case WIRE_PUBLISH: m.u.publish = (struct wire_publish){{1, 2, 3}, true, "w-1"}; break;
+        case WIRE_PUBLISH:
+            m.u.publish = (struct wire_publish){.key = {1, 2, 3},
+                                                .again = true,
+                                                .avoid = {2, {"w-1", "w-2"}},
+                                                .never = {1, {"w-3"}}};
+            break;
         case WIRE_WINDOW: m.u.window = (struct wire_window){.window = 5, .slots = 7}; break;
         case WIRE_TASK: m.u.task = lease; break;
         case WIRE_PROGRESS: m.u.result.lease = lease; break;
@@ -170,8 +175,13 @@ START_TEST(every_other_kind_arrives_as_it_left)
             break;
         }
         got = over(&m);
-        if (kind == WIRE_PUBLISH)
+        if (kind == WIRE_PUBLISH) {
             ck_assert_mem_eq(&got.u.publish.key, &m.u.publish.key, sizeof m.u.publish.key);
+            ck_assert_uint_eq(got.u.publish.avoid.n, 2);
+            ck_assert_str_eq(got.u.publish.avoid.name[1], "w-2");
+            ck_assert_uint_eq(got.u.publish.never.n, 1);
+            ck_assert_str_eq(got.u.publish.never.name[0], "w-3");
+        }
         if (kind == WIRE_ACK)
             ck_assert_uint_eq(got.u.leases.leases[0].lease, 4);
         if (kind == WIRE_STATUS)
