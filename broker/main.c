@@ -23,7 +23,7 @@ struct options {
     struct broker_config broker;
     bool settle_given, insecure, die_with_parent, verbose;
     int ready_fd; /* -1: none */
-    const char *ready_file, *health;
+    const char *ready_file, *address_file, *address, *health;
     char local[BROKER_LISTEN_MAX][sizeof "tcp://127.0.0.1:65535"];
 };
 
@@ -40,6 +40,8 @@ enum {
     KEY_ALLOW,
     KEY_READY_FD,
     KEY_READY_FILE,
+    KEY_ADDRESS_FILE,
+    KEY_ADDRESS,
     KEY_DIE_WITH_PARENT,
     KEY_METRICS,
     KEY_HEALTH
@@ -84,6 +86,11 @@ static const struct argp_option argp_options[] = {
      "write the bound endpoints, one a line, to this file descriptor and close it", 0},
     {"ready-file", KEY_READY_FILE, "FILE", 0,
      "the same into a file, which appears when it is complete", 0},
+    {"address-file", KEY_ADDRESS_FILE, "FILE", 0,
+     "the same for other machines, `nasfarm-worker --broker-file FILE` on a shared folder: this "
+     "machine's name in the place of *",
+     0},
+    {"address", KEY_ADDRESS, "HOST", 0, "and this name or address in the place of that name", 0},
     {"metrics", KEY_METRICS, "ADDRESS:PORT", 0,
      "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: "
      "$NASFARM_METRICS, or nowhere)",
@@ -110,7 +117,10 @@ static const char doc[] =
     "  nasfarm-broker --listen 'tcp://*:5555' --key keys/broker_secret --allow keys/allow\n"
     "        for a network, by key: docs/security.md\n"
     "  nasfarm-broker --listen 'tcp://*:5555' --insecure\n"
-    "        for a whole network that you trust\n\n"
+    "        for a whole network that you trust\n"
+    "  nasfarm-broker --listen 'tcp://*:*' --address-file /shared/broker.address --key ... --allow "
+    "...\n"
+    "        workers find it by that file: nasfarm-worker --broker-file /shared/broker.address\n\n"
     "Exit status: 0 when stopped by SIGTERM or SIGINT, 1 on a failure, 2 on a wrong command line.\n"
     "The protocol is described in docs/protocol.md.";
 
@@ -145,6 +155,16 @@ static void check_endpoint(struct argp_state *state, const char *endpoint)
         argp_failure(state, EXIT_USAGE, 0,
                      "--listen %s: the port is missing or not a number up to 65535 (or *)",
                      endpoint);
+}
+
+/* It goes between tcp:// and the port. */
+static const char *check_address(struct argp_state *state, const char *host)
+{
+    if (host[0] == '\0' || strpbrk(host, "/* \t\r\n") != NULL)
+        argp_failure(state, EXIT_USAGE, 0,
+                     "--address %s: must be a host's name or number, without tcp:// and port",
+                     host);
+    return host;
 }
 
 /* libzmq listens on numbers and interfaces, not on names; but everyone types this one. */
@@ -239,6 +259,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_METRICS: o->broker.metrics = arg; break;
     case KEY_HEALTH: o->health = arg; break;
     case KEY_READY_FILE: o->ready_file = arg; break;
+    case KEY_ADDRESS_FILE: o->address_file = arg; break;
+    case KEY_ADDRESS: o->address = check_address(state, arg); break;
     case KEY_DIE_WITH_PARENT: o->die_with_parent = true; break;
     case 'v': o->verbose = true; break;
     case 'V': exit(say_version(arg));
@@ -254,25 +276,37 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* ---- being ready ------------------------------------------------------------------------------------------------ */
 
-static int write_endpoints(const struct broker *broker, size_t n, FILE *file)
+/* A line: the endpoint as it is bound, or, for a peer elsewhere, where it finds it. host NULL: as it is bound. */
+static void write_endpoint(const char *endpoint, const char *host, FILE *file)
+{
+    bool everywhere =
+        strncmp(endpoint, "tcp://0.0.0.0:", 14) == 0 || strncmp(endpoint, "tcp://[::]:", 11) == 0;
+
+    if (host != NULL && everywhere)
+        (void)fprintf(file, "tcp://%s%s\n", host, strrchr(endpoint, ':'));
+    else
+        (void)fprintf(file, "%s\n", endpoint);
+}
+
+static int write_endpoints(const struct broker *broker, size_t n, const char *host, FILE *file)
 {
     for (size_t i = 0; i < n; i++)
-        (void)fprintf(file, "%s\n", broker_endpoint(broker, i));
+        write_endpoint(broker_endpoint(broker, i), host, file);
     return fclose(file); /* says whether all of it was written */
 }
 
 /* Complete, or not there: written beside, then renamed. */
-static int write_ready_file(const struct broker *broker, size_t n, const char *path,
-                            struct why *why)
+static int write_file(const struct broker *broker, size_t n, const char *host, const char *option,
+                      const char *path, struct why *why)
 {
     char beside[PATH_MAX];
     FILE *file;
 
     if (snprintf(beside, sizeof beside, "%s.%d", path, (int)getpid()) >= (int)sizeof beside)
-        return why_set(why, FARM_EINPUT, "--ready-file: the path is too long");
-    if ((file = fopen(beside, "we")) == NULL || write_endpoints(broker, n, file) != 0 ||
+        return why_set(why, FARM_EINPUT, "%s: the path is too long", option);
+    if ((file = fopen(beside, "we")) == NULL || write_endpoints(broker, n, host, file) != 0 ||
         rename(beside, path) != 0) {
-        int rc = why_set(why, FARM_EIO, "--ready-file %s: %s; is the folder there, and writable?",
+        int rc = why_set(why, FARM_EIO, "%s %s: %s; is the folder there, and writable?", option,
                          path, strerror(errno));
 
         (void)unlink(beside);
@@ -283,13 +317,21 @@ static int write_ready_file(const struct broker *broker, size_t n, const char *p
 
 static int say_ready(const struct broker *broker, const struct options *o, struct why *why)
 {
+    char name[HOST_NAME_MAX + 1] = "";
+    size_t n = o->broker.n_listen;
     FILE *file;
+    int rc = FARM_OK;
 
-    if (o->ready_fd >= 0 && ((file = fdopen(o->ready_fd, "w")) == NULL ||
-                             write_endpoints(broker, o->broker.n_listen, file) != 0))
+    (void)gethostname(name, sizeof name - 1);
+    if (o->ready_file != NULL)
+        rc = write_file(broker, n, NULL, "--ready-file", o->ready_file, why);
+    if (rc == FARM_OK && o->address_file != NULL)
+        rc = write_file(broker, n, o->address != NULL ? o->address : name, "--address-file",
+                        o->address_file, why);
+    if (rc == FARM_OK && o->ready_fd >= 0 &&
+        ((file = fdopen(o->ready_fd, "w")) == NULL || write_endpoints(broker, n, NULL, file) != 0))
         return why_set(why, FARM_EIO, "--ready-fd %d: %s", o->ready_fd, strerror(errno));
-    return o->ready_file != NULL ? write_ready_file(broker, o->broker.n_listen, o->ready_file, why)
-                                 : FARM_OK;
+    return rc;
 }
 
 /* ---- the process ------------------------------------------------------------------------------------------------- */

@@ -282,6 +282,7 @@ static const struct {
     {{"--heartbeat", "1s"}, "whole number"},
     {{"--lease", "100"}, "two heartbeats"},
     {{"--max-queue", "-1"}, "--max-queue -1"},
+    {{"--address", "tcp://host:5555"}, "without tcp://"},
     {{"what"}, "'what'"},
     {{"--no-such-option"}, "--help"},
 };
@@ -297,9 +298,49 @@ START_TEST(a_wrong_command_line_is_one_sentence_and_exit_2)
 }
 END_TEST
 
+/* Without --address: this machine's name. What listens at one address is known by that. */
+static const struct {
+    const char *listen, *address, *host;
+} addresses[] = {
+    {"tcp://*:*", "farm.example.org", "farm.example.org"},
+    {"tcp://*:*", NULL, NULL},
+    {"tcp://127.0.0.1:*", "farm.example.org", "127.0.0.1"},
+};
+
+START_TEST(the_address_file_says_where_other_machines_find_it)
+{
+    const char *address = addresses[_i].address, *host = addresses[_i].host;
+    char folder[] = "/tmp/test_broker.XXXXXX", path[64], bound[256], text[256] = "", name[65] = "";
+    const char *options[] = {"--listen",   addresses[_i].listen,
+                             "--insecure", "--address-file",
+                             path,         address != NULL ? "--address" : NULL,
+                             address,      NULL};
+    char wanted[sizeof name + sizeof bound];
+    struct process p;
+    FILE *file;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/address", folder);
+    ck_assert_int_eq(gethostname(name, sizeof name - 1), 0);
+    p = start(options);
+    read_all(p.out, bound, sizeof bound);
+    ck_assert_ptr_nonnull(file = fopen(path, "r"));
+    ck_assert_ptr_nonnull(fgets(text, sizeof text, file));
+    fclose(file);
+    (void)snprintf(wanted, sizeof wanted, "tcp://%s%s", host != NULL ? host : name,
+                   strrchr(bound, ':'));
+    ck_assert_str_eq(text, wanted);
+    ck_assert_int_eq(end(&p, SIGTERM), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_msg(rmdir(folder) == 0, "something else was left in %s", folder);
+}
+END_TEST
+
+static const char *const written[] = {"--ready-file", "--address-file"};
+
 START_TEST(an_unwritable_ready_file_is_a_failure)
 {
-    const char *options[] = {"--listen", "tcp://127.0.0.1:*", "--ready-file", "/no/such/folder/x",
+    const char *options[] = {"--listen", "tcp://127.0.0.1:*", written[_i], "/no/such/folder/x",
                              NULL};
     struct process p = start(options);
     char text[4096];
@@ -473,7 +514,10 @@ int main(void)
     tcase_add_test(tcase, a_port_in_use_is_said_with_the_remedy);
     tcase_add_loop_test(tcase, a_wrong_command_line_is_one_sentence_and_exit_2, 0,
                         (int)(sizeof wrong / sizeof wrong[0]));
-    tcase_add_test(tcase, an_unwritable_ready_file_is_a_failure);
+    tcase_add_loop_test(tcase, the_address_file_says_where_other_machines_find_it, 0,
+                        (int)(sizeof addresses / sizeof addresses[0]));
+    tcase_add_loop_test(tcase, an_unwritable_ready_file_is_a_failure, 0,
+                        (int)(sizeof written / sizeof written[0]));
     tcase_add_loop_test(tcase, sigterm_and_sigint_end_it_with_0_also_while_peers_are_here, 0, 2);
     tcase_add_test(tcase, another_protocol_version_is_refused_with_both_versions);
     tcase_add_test(tcase, who_is_not_known_is_asked_for_a_hello);

@@ -1306,16 +1306,47 @@ START_TEST(a_wrong_command_line_ends_with_two_and_says_why)
 }
 END_TEST
 
-START_TEST(the_endpoint_can_come_from_a_file)
+static void write_endpoint(const char *text)
 {
     FILE *file = fopen(path("endpoint"), "w");
 
     ck_assert_ptr_nonnull(file);
-    ck_assert_int_gt(fprintf(file, "%s\n", endpoint), 0);
+    ck_assert_int_gt(fprintf(file, "%s\n", text), 0);
     ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(the_endpoint_can_come_from_a_file)
+{
+    write_endpoint(endpoint);
     worker = start_raw(
         OPTIONS("--broker-file", path("endpoint"), "--data", "digits", "--die-with-parent"), NULL);
     meet();
+}
+END_TEST
+
+/* A job may run before its broker, and the broker's job on another machine the next time. */
+START_TEST(a_file_that_comes_later_and_changes_is_followed)
+{
+    worker = start_raw(
+        OPTIONS("--broker-file", path("endpoint"), "--data", "digits", "--die-with-parent"), NULL);
+    usleep(300000);
+    write_endpoint("tcp://127.0.0.1:1");
+    usleep(300000);
+    write_endpoint(endpoint);
+    meet();
+}
+END_TEST
+
+START_TEST(a_file_that_names_another_machine_wants_keys)
+{
+    pid_t pid;
+
+    write_endpoint("tcp://203.0.113.1:5555");
+    pid = start_raw(
+        OPTIONS("--broker-file", path("endpoint"), "--data", "digits", "--die-with-parent"),
+        path("stderr"));
+    ck_assert_int_eq(ended(pid), 2);
+    ck_assert_ptr_nonnull(strstr(read_file("stderr"), "without keys"));
 }
 END_TEST
 
@@ -1375,6 +1406,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_wrong_command_line_ends_with_two_and_says_why, 0,
                         (int)(sizeof lines / sizeof lines[0]));
     tcase_add_test(tcase, the_endpoint_can_come_from_a_file);
+    tcase_add_test(tcase, a_file_that_comes_later_and_changes_is_followed);
+    tcase_add_test(tcase, a_file_that_names_another_machine_wants_keys);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -35,29 +35,31 @@ static int send_to_broker(void *ctx, const struct wire_message *message)
     return wire_send(self->socket, NULL, message);
 }
 
-/* A changed address, where it comes from a file. */
-static void read_endpoint(struct supervisor_loop *self)
+/* A changed address, where it comes from a file. An error of our keys is one that waiting does not heal. */
+static int read_endpoint(struct supervisor_loop *self, struct why *why)
 {
     char line[sizeof self->endpoint] = "";
-    struct why why = {""};
+    int rc;
     FILE *f = self->options->broker_file != NULL ? fopen(self->options->broker_file, "r") : NULL;
 
     if (f == NULL)
-        return;
+        return FARM_OK;
     if (fgets(line, sizeof line, f) == NULL)
         line[0] = '\0';
     (void)fclose(f);
     line[strcspn(line, " \r\n")] = '\0';
     if (line[0] == '\0' || strcmp(line, self->endpoint) == 0)
-        return;
+        return FARM_OK;
     if (self->endpoint[0] != '\0')
         (void)zmq_disconnect(self->socket, self->endpoint);
     memcpy(self->endpoint, line, sizeof self->endpoint);
-    if (peer_socket_secure(self->socket, &self->options->keys, self->endpoint, &why) != FARM_OK)
-        log_warn("%s", why.text);
-    else if (zmq_connect(self->socket, self->endpoint) < 0)
+    if ((rc = peer_socket_secure(self->socket, &self->options->keys, self->endpoint, why)) !=
+        FARM_OK)
+        return rc;
+    if (zmq_connect(self->socket, self->endpoint) < 0)
         log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
                  zmq_strerror(errno));
+    return FARM_OK;
 }
 
 static int take_messages(struct supervisor_loop *self, int64_t now, struct why *why)
@@ -123,8 +125,8 @@ int supervisor_loop_run(struct supervisor_loop *self, struct why *why)
         now = clock_ms(); /* one clock for the whole turn */
         take_signals(self, now);
         rc = take_messages(self, now, why);
-        if (supervisor_greets(self->supervisor, now))
-            read_endpoint(self);
+        if (rc == FARM_OK && supervisor_greets(self->supervisor, now))
+            rc = read_endpoint(self, why);
         supervisor_turn(self->supervisor, now);
         self->monitor_at_ms = now + monitor_turn(self->monitor, MONITOR_MS);
         if (rc == FARM_OK)
