@@ -911,6 +911,34 @@ START_TEST(a_network_is_trained_on_digits_and_reports_every_epoch)
 }
 END_TEST
 
+/* The evaluator's; one slot has one. */
+static pid_t child_of(pid_t pid)
+{
+    char name[64], text[64] = "";
+    FILE *file;
+
+    (void)snprintf(name, sizeof name, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    ck_assert_ptr_nonnull(file = fopen(name, "r"));
+    ck_assert_ptr_nonnull(fgets(text, sizeof text, file));
+    fclose(file);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+START_TEST(a_training_leaves_sigterm_to_its_worker)
+{
+    struct task task;
+
+    start(OPTIONS("--slots", "1"));
+    meet();
+    task_init(&task, 3);
+    task.recipe.epochs = 4;
+    give_task(&task, 1, 100);
+    skip(WIRE_PROGRESS);
+    ck_assert_int_eq(kill(child_of(worker), SIGTERM), 0);
+    ck_assert_int_eq(expect_result(1, 100).outcome, OUTCOME_OK);
+}
+END_TEST
+
 START_TEST(a_final_task_brings_its_test_accuracy_and_the_weights)
 {
     struct task task;
@@ -1201,6 +1229,29 @@ START_TEST(sigterm_drains_what_waits_goes_back_what_runs_is_finished)
 }
 END_TEST
 
+/* Slurm and systemd send SIGTERM to all processes of a job. */
+START_TEST(a_command_that_is_told_to_stop_with_its_worker_is_handed_back_and_no_failure)
+{
+    struct wire_message m;
+    pid_t pid;
+
+    start(OPTIONS("--slots", "1", "--exec",
+                  command(_i == 0 ? "echo $$ > %s/pid; exec sleep 1000"
+                                  : "sleep 1000 & echo $! > %s/pid; wait $!")));
+    meet();
+    give(1, 100);
+    pid = (pid_t)strtol(read_file("pid"), NULL, 10);
+    ck_assert_int_eq(kill(worker, SIGTERM), 0);
+    skip(WIRE_DRAIN);
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    m = expect(WIRE_RETURN);
+    ck_assert_uint_eq(m.u.leases.leases[0].key.trial, 1);
+    wire_message_release(&m);
+    skip(WIRE_GOODBYE);
+    ck_assert_int_eq(ended(worker), 0);
+}
+END_TEST
+
 START_TEST(sigterm_twice_hands_back_what_runs_too_and_kills_it)
 {
     struct wire_message m;
@@ -1384,6 +1435,7 @@ int main(void)
     tcase_add_test(tcase, a_graph_that_does_not_type_check_is_rejected_and_the_worker_goes_on);
     tcase_add_test(tcase, other_data_is_rejected_and_both_fingerprints_are_told);
     tcase_add_test(tcase, a_network_is_trained_on_digits_and_reports_every_epoch);
+    tcase_add_test(tcase, a_training_leaves_sigterm_to_its_worker);
     tcase_add_test(tcase, a_paused_training_goes_on_in_another_worker);
     tcase_add_test(tcase, a_final_training_is_paused_without_a_measure);
     tcase_add_test(tcase, a_command_is_not_asked_to_go_on_with_what_it_cannot_read);
@@ -1399,6 +1451,8 @@ int main(void)
     tcase_add_test(tcase, a_descendant_that_holds_the_pipe_does_not_hold_the_slot);
     tcase_add_test(tcase, a_command_gets_the_whole_task_and_its_reports_are_passed_on);
     tcase_add_test(tcase, sigterm_drains_what_waits_goes_back_what_runs_is_finished);
+    tcase_add_loop_test(
+        tcase, a_command_that_is_told_to_stop_with_its_worker_is_handed_back_and_no_failure, 0, 2);
     tcase_add_test(tcase, sigterm_twice_hands_back_what_runs_too_and_kills_it);
     tcase_add_test(tcase, an_idle_worker_leaves_when_told_to);
     tcase_add_test(tcase, without_a_broker_it_leaves_when_told_to_wait_no_longer);

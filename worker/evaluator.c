@@ -36,7 +36,7 @@ struct evaluator {
     struct lines out; /* its report lines */
     struct lines err; /* what it says to people */
     int blob;         /* memory file for weights or a paused training, -1: none */
-    bool exec, final_seen;
+    bool exec, final_seen, terminated;
     bool is_final; /* the task: measured on the test part, so there may be no accuracy */
     bool
         is_paused; /* the task: ends before its last epoch, and a final one without being measured */
@@ -109,8 +109,10 @@ static void child_settle(pid_t parent, uint32_t memory_mb, bool exec, const int 
         _exit(1);
     (void)setpgid(0, 0);
     (void)signal(SIGPIPE, SIG_DFL);
-    (void)signal(SIGTERM, SIG_DFL);
-    (void)signal(SIGINT, SIG_IGN); /* Ctrl-C is for the supervisor, which lets us finish */
+    /* Ctrl-C, and the SIGTERM that batch systems send to all processes of a job, are for the supervisor, which lets us
+     * finish. A command may need SIGTERM for processes of its own. */
+    (void)signal(SIGTERM, exec ? SIG_DFL : SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN);
     sigset_t none;
 
     sigemptyset(&none);
@@ -507,6 +509,13 @@ static void judge(const struct evaluator *self, int status, struct result *out)
         (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION);
 }
 
+/* Of SIGTERM, or the shell says so of what it ran. */
+static bool was_terminated(int status)
+{
+    return WIFSIGNALED(status) ? WTERMSIG(status) == SIGTERM
+                               : WIFEXITED(status) && WEXITSTATUS(status) == SHELL_SIGNAL + SIGTERM;
+}
+
 static void take_blob(const struct evaluator *self, uint8_t **blob, size_t *len)
 {
     off_t size = self->blob >= 0 ? lseek(self->blob, 0, SEEK_END) : 0;
@@ -578,11 +587,17 @@ bool evaluator_turn(struct evaluator *self, int64_t now_ms,
     }
     read_all(self); /* what it said last */
     judge(self, status, out);
+    self->terminated = out->outcome == OUTCOME_CRASHED && was_terminated(status);
     if (out->eval_s <= 0)
         out->eval_s = (double)(now_ms - self->started_ms) * 1e-3;
     if (out->outcome == OUTCOME_OK)
         take_blob(self, blob, blob_len);
     return true;
+}
+
+bool evaluator_was_terminated(const struct evaluator *self)
+{
+    return self->terminated;
 }
 
 uint64_t evaluator_progress(const struct evaluator *self)

@@ -43,6 +43,9 @@ bool evaluator_turn(struct evaluator *self, int64_t now_ms,
                     void (*report)(const struct progress *, void *), void *ctx, struct result *out,
                     uint8_t **blob, size_t *blob_len);
 
+/* After its end: somebody ended it with SIGTERM, so its result says nothing about what was evaluated. */
+bool evaluator_was_terminated(const struct evaluator *self);
+
 uint64_t evaluator_progress(const struct evaluator *self); /* only grows */
 int64_t evaluator_due_ms(const struct evaluator *self);    /* when a limit is reached */
 

@@ -452,6 +452,13 @@ static void pass_progress(const struct progress *progress, void *ctx)
 }
 
 /* Looks at everything that runs: what has ended becomes a result. */
+/* Hands it back: another worker may have it. */
+static void return_one(struct supervisor *self, struct hand *h, int64_t now)
+{
+    send_list(self, WIRE_RETURN, &h->lease, 1, now);
+    hand_forget(self, h);
+}
+
 static void look_at_running(struct supervisor *self, int64_t now)
 {
     self->now_ms = now;
@@ -467,8 +474,14 @@ static void look_at_running(struct supervisor *self, int64_t now)
             continue;
         }
         self->reporting = h;
-        if (evaluator_turn(h->evaluator, now, pass_progress, self, &result, &blob, &blob_len))
+        if (!evaluator_turn(h->evaluator, now, pass_progress, self, &result, &blob, &blob_len))
+            continue;
+        if (self->stops > 0 && evaluator_was_terminated(h->evaluator)) {
+            log_info("trial %" PRIu64 ": told to stop as we were; handed back", h->lease.key.trial);
+            return_one(self, h, now);
+        } else {
             finish(self, h, &result, blob, blob_len, now);
+        }
     }
 }
 
@@ -632,12 +645,8 @@ int supervisor_alone(struct supervisor *self, int64_t now, struct why *why)
 
 static void return_leases(struct supervisor *self, int state, int64_t now)
 {
-    while (self->lists[state].first != NULL) {
-        struct hand *h = self->lists[state].first;
-
-        send_list(self, WIRE_RETURN, &h->lease, 1, now);
-        hand_forget(self, h);
-    }
+    while (self->lists[state].first != NULL)
+        return_one(self, self->lists[state].first, now);
 }
 
 static void drain(struct supervisor *self, const char *reason, int64_t now)
