@@ -178,6 +178,7 @@ int experiment_open(struct experiment **out, const char *dir, const struct store
         experiment_free(&self);
         return rc;
     }
+    self->n_durable = self->tally.proposed - self->pending.n;
     *out = self;
     return FARM_OK;
 }
@@ -194,6 +195,11 @@ static int begin(struct experiment *self, struct why *why)
     if (!self->in_txn && (rc = store_begin(self->store, why)) == FARM_OK)
         self->in_txn = true;
     return rc;
+}
+
+bool experiment_is_broken(const struct experiment *self)
+{
+    return self->broken != FARM_OK;
 }
 
 /* Memory and transaction no longer say the same. */
@@ -1077,6 +1083,7 @@ int experiment_commit(struct experiment *self, struct why *why)
         return why_set(why, rc, "no memory to commit");
     if ((rc = store_commit(self->store, why)) == FARM_OK) {
         self->in_txn = false;
+        self->n_durable = self->tally.proposed - self->pending.n;
         histogram_add(&self->commits, (double)(clock_ns() - began) * 1e-9);
     }
     return rc;
@@ -1167,6 +1174,7 @@ void experiment_summary(const struct experiment *self, struct experiment_summary
         sum += members[i].fitness;
     *out = (struct experiment_summary){.proposed = t->proposed,
                                        .done = t->proposed - self->pending.n,
+                                       .durable = self->n_durable,
                                        .promoted = t->promoted,
                                        .best_rung = t->best_rung,
                                        .ok = t->ok,

@@ -85,6 +85,8 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
 
 /* One durable transaction for all since the last; does nothing when there is nothing. */
 int experiment_commit(struct experiment *self, struct why *why);
+/* An earlier error left memory and transaction different: every call fails now, and opening again is what helps. */
+bool experiment_is_broken(const struct experiment *self);
 /* How long commits took since this experiment was opened. Borrowed. */
 const struct histogram *experiment_commits(const struct experiment *self);
 
@@ -104,6 +106,7 @@ int experiment_final_result(struct store *store, uint64_t *trial, struct result 
 struct experiment_summary {
     uint64_t proposed, done, ok, failed,
         known;         /* done: not pending; known: taken over, not trained */
+    uint64_t durable;  /* done, as of the last commit */
     uint64_t redrawn;  /* proposals thrown away because they were known */
     uint64_t promoted; /* times that a trial went on to another rung */
     uint64_t filtered; /* done, and not trained: neither ok nor failed */

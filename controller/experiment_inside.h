@@ -64,6 +64,7 @@ struct experiment {
 
     uint64_t snapshot_seq; /* events that the stored snapshot covers */
     bool in_txn;
+    uint64_t n_durable;       /* trials that are done, as of the last commit */
     struct histogram commits; /* how long they took */
     int broken; /* memory and transaction differ since this error: only opening again helps */
 };

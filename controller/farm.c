@@ -15,12 +15,20 @@
 #define GREET_MIN_MS     100
 #define GREET_MAX_MS     5000
 #define BEAT_DEFAULT_MS  1000
-#define PAUSE_DEFAULT_MS 3000
+#define PAUSE_DEFAULT_MS 1000
+#define ALARM_MS         60000 /* a pause that lasts is said again so often */
 #define NAME_TAKEN_MS                                                                              \
     60000 /* a killed controller's name is freed by its silence: longer is somebody else */
 #define NAMED_BEATS      5     /* heartbeats from one that names tasks to the next */
 #define NAMED_MAX        2000  /* keys in one: about 60 KB */
 #define DRAIN_UNHEARD_MS 10000 /* draining without a broker: nobody can bring the results */
+
+/* A result that is recorded and not durable yet: nobody has been told. */
+struct untold {
+    struct wire_key key;
+    struct result result;
+    char worker[LIMIT_NAME + 1];
+};
 
 struct farm {
     struct farm_options options;
@@ -33,6 +41,8 @@ struct farm {
 
     struct wire_lease *acks; /* to be acknowledged once what they tell is durable */
     size_t n_acks, cap_acks, n_durable;
+    struct untold *untold;
+    size_t n_untold, cap_untold;
 
     bool connected, hold; /* hold: the broker said BUSY; wait for its next WINDOW */
     int64_t now_ms;       /* of the turn */
@@ -43,7 +53,7 @@ struct farm {
     bool all_proposed, exhausted, draining, finishing, finished;
     bool
         waiting; /* nothing is to run until a result comes: trials rest that others must catch up with */
-    int64_t paused_until_ms;
+    int64_t paused_until_ms, alarm_ms; /* alarm_ms: when the pause is said again */
     struct why paused;
     bool deaf; /* was paused when the last turn ended: no message has been taken since */
 
@@ -105,6 +115,7 @@ void farm_destroy(struct farm **self)
     }
     inflight_destroy(&farm->inflight);
     free(farm->acks);
+    free(farm->untold);
     free(farm);
     *self = NULL;
 }
@@ -218,6 +229,26 @@ static int add_ack(struct farm *self, const struct wire_lease *lease)
         self->cap_acks = cap;
     }
     self->acks[self->n_acks++] = *lease;
+    return FARM_OK;
+}
+
+static int add_untold(struct farm *self, const struct wire_key *key, const struct result *result,
+                      const char *worker)
+{
+    if (self->options.watch.result == NULL)
+        return FARM_OK;
+    if (self->n_untold == self->cap_untold) {
+        size_t cap = self->cap_untold ? 2 * self->cap_untold : 64;
+        struct untold *untold = realloc(self->untold, cap * sizeof *untold);
+        if (untold == NULL)
+            return FARM_ENOMEM;
+        self->untold = untold;
+        self->cap_untold = cap;
+    }
+    struct untold *last = &self->untold[self->n_untold++];
+    last->key = *key;
+    last->result = *result;
+    memcpy(last->worker, worker, sizeof last->worker);
     return FARM_OK;
 }
 
@@ -379,9 +410,8 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
         self->exhausted = self->waiting = false; /* strategy and scheduler may know more now */
         if (lease->key.rung == WIRE_RUNG_FINAL)
             self->finished = true;
-        if (self->options.watch.result != NULL)
-            self->options.watch.result(&lease->key, &result, message->u.result.worker,
-                                       self->options.watch.ctx);
+        if ((rc = add_untold(self, &lease->key, &result, message->u.result.worker)) != FARM_OK)
+            return why_set(why, rc, "no memory for a result");
     } else {
         self->view.duplicates++;
     }
@@ -520,19 +550,33 @@ static int ask_final(struct farm *self, struct why *why)
 }
 
 /* What the store said. A full disk pauses the farm: nothing is asked, acknowledged or published until a later try to
- * commit succeeds. Anything else that is wrong is returned. */
+ * commit succeeds. What no try can heal is returned. */
 static int store_said(struct farm *self, int rc, int64_t now, const struct why *why)
 {
-    if (rc != FARM_ESTORE && rc != FARM_EIO && rc != FARM_ENOMEM)
+    if ((rc != FARM_ESTORE && rc != FARM_EIO && rc != FARM_ENOMEM) ||
+        experiment_is_broken(self->experiment))
         return rc;
     if (self->view.paused == NULL) {
-        self->paused = *why;
-        self->view.paused = self->paused.text;
+        self->view.pauses++;
+        self->alarm_ms = now;
+    }
+    self->paused = *why;
+    self->view.paused = self->paused.text;
+    if (now >= self->alarm_ms) {
         log_error("PAUSED: %s; a new try is made every %.1f s", self->paused.text,
                   self->options.pause_ms / 1000.0);
+        self->alarm_ms = now + ALARM_MS;
     }
     self->paused_until_ms = now + self->options.pause_ms;
     return FARM_OK;
+}
+
+static void tell_results(struct farm *self)
+{
+    for (size_t i = 0; i < self->n_untold; i++)
+        self->options.watch.result(&self->untold[i].key, &self->untold[i].result,
+                                   self->untold[i].worker, self->options.watch.ctx);
+    self->n_untold = 0;
 }
 
 /* Nothing new is begun by a search that is to stop, or whose store refuses. */
@@ -552,6 +596,7 @@ static int commit(struct farm *self, int64_t now, struct why *why)
         log_info("the store takes records again; going on");
     self->view.paused = NULL;
     self->n_durable = self->n_acks;
+    tell_results(self);
     return FARM_OK;
 }
 

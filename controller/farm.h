@@ -6,7 +6,8 @@
  * It is not: the socket loop (farm_loop.h), the search (experiment.h), the broker, or what is shown of it all (report/).
  *
  * The broker may be killed, restarted or out of reach at any time: everything pending is published again as soon as one
- * answers. A full disk pauses the farm, loudly, and ends nothing.
+ * answers. A full disk pauses the farm, loudly, and ends nothing: messages stay with the broker and the workers meanwhile,
+ * the commit is tried again and again, and the first that succeeds ends the pause.
  */
 #ifndef NASFARM_FARM_H
 #define NASFARM_FARM_H
@@ -32,6 +33,7 @@ struct farm_view {
     bool draining;
     bool finishing;     /* the final training is out */
     const char *paused; /* why nothing moves (a full disk), or NULL */
+    uint64_t pauses;    /* so far */
     size_t n_data;
     const struct wire_data *data;
 };
@@ -57,7 +59,7 @@ struct farm_options {
     uint32_t
         attempts; /* of an evaluation that failed in a way that may be the worker's doing; 0: 2 */
     uint32_t
-        pause_ms; /* between two tries to commit to a store that refuses (a full disk); 0: 3000 */
+        pause_ms; /* between two tries to commit to a store that refuses (a full disk); 0: 1000 */
     bool final;   /* at the end train the best one and test it */
     const volatile sig_atomic_t *stop; /* 0: go on, 1: drain, 2: stop now. NULL: never */
     int64_t (*clock_ns)(

@@ -22,7 +22,7 @@ struct experiment {
     uint64_t proposed, durable_proposed; /* trials 0 .. proposed-1 */
     bool done[64], durable_done[64];
     enum outcome outcome[64];
-    bool final_done, durable_final, disk_full;
+    bool final_done, durable_final, disk_full, broken;
     uint32_t time_limit_s, memory_mb; /* that its tasks bring along */
     bool rungs; /* one trial at a time: the next is proposed when the one before has its result */
     int commits, failed_commits;
@@ -109,6 +109,11 @@ int experiment_commit(struct experiment *self, struct why *why)
     }
     pthread_mutex_unlock(&self->lock);
     return rc;
+}
+
+bool experiment_is_broken(const struct experiment *self)
+{
+    return self->broken;
 }
 
 int experiment_each_pending(struct experiment *self, bool (*visit)(struct proposal *, void *),
@@ -419,8 +424,23 @@ START_TEST(a_search_is_hello_publish_result_ack_goodbye)
 }
 END_TEST
 
-START_TEST(nothing_is_published_or_acknowledged_while_the_disk_is_full)
+/* Told of a result before it is durable: a negative count, for good. */
+static void count_durable(const struct wire_key *key, const struct result *result,
+                          const char *worker, void *ctx)
 {
+    int *told = ctx;
+    (void)result, (void)worker;
+    pthread_mutex_lock(&experiment->lock);
+    if (*told >= 0)
+        *told = experiment->durable_done[key->trial] ? *told + 1 : -1;
+    pthread_mutex_unlock(&experiment->lock);
+}
+
+START_TEST(nothing_is_published_acknowledged_or_told_while_the_disk_is_full)
+{
+    int told = 0;
+    options.watch.result = count_durable;
+    options.watch.ctx = &told;
     start_farm();
     greet(1);
     expect_publish(0, false);
@@ -445,6 +465,23 @@ START_TEST(nothing_is_published_or_acknowledged_while_the_disk_is_full)
     expect(WIRE_GOODBYE);
     join();
     ck_assert_int_eq(end, FARM_END_STOPPED);
+    ck_assert_int_eq(told, 1);
+}
+END_TEST
+
+/* No try would ever succeed: better an end with a sentence than a pause without one. */
+START_TEST(a_search_that_is_half_recorded_in_memory_ends)
+{
+    start_farm();
+    greet(1);
+    expect_publish(0, false);
+    pthread_mutex_lock(&experiment->lock);
+    experiment->disk_full = experiment->broken = true;
+    pthread_mutex_unlock(&experiment->lock);
+    say_result(0, OUTCOME_OK);
+    expect(WIRE_GOODBYE);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(farm_rc, FARM_ESTORE);
 }
 END_TEST
 
@@ -813,7 +850,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, begin, finish);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_search_is_hello_publish_result_ack_goodbye);
-    tcase_add_test(tcase, nothing_is_published_or_acknowledged_while_the_disk_is_full);
+    tcase_add_test(tcase, nothing_is_published_acknowledged_or_told_while_the_disk_is_full);
+    tcase_add_test(tcase, a_search_that_is_half_recorded_in_memory_ends);
     tcase_add_test(tcase, a_broker_of_another_version_ends_it_with_both_versions);
     tcase_add_test(tcase, one_stop_ends_a_search_whose_disk_is_full);
     tcase_add_test(tcase, no_more_than_the_window_is_ever_out);

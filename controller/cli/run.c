@@ -459,17 +459,15 @@ static int say_stopped(const struct run *self, enum farm_end end)
     struct experiment_summary summary;
     const char *paused = farm_view(farm_loop_farm(self->farm))->paused;
     experiment_summary(self->experiment, &summary);
-    if (paused != NULL && !self->show.json)
-        printf(
-            "Stopped while nothing could be recorded (%s). To go on then:\n  nasfarm resume %s\n",
-            paused, self->dir);
-    else if (self->show.json)
-        print_event(json_pack("{s:s,s:I,s:s}", "event", "stopped", "done", (json_int_t)summary.done,
-                              "dir", self->dir));
+    if (self->show.json)
+        print_event(json_pack("{s:s,s:I,s:s,s:s?}", "event", "stopped", "done",
+                              (json_int_t)summary.durable, "dir", self->dir, "paused", paused));
     else
         printf("Stopped with %" PRIu64 " of %" PRIu64
-               " trials recorded. To go on:\n  nasfarm resume %s\n",
-               summary.done, experiment_config(self->experiment)->trials, self->dir);
+               " trials recorded%s%s%s. To go on%s:\n  nasfarm resume %s\n",
+               summary.durable, experiment_config(self->experiment)->trials,
+               paused != NULL ? ", while no more could be (" : "", paused != NULL ? paused : "",
+               paused != NULL ? ")" : "", paused != NULL ? " then" : "", self->dir);
     if (stop_signal == SIGINT)
         return CLI_INTERRUPTED;
     return end == FARM_END_DRAINED ? CLI_OK : 128 + SIGTERM;

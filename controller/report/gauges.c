@@ -28,6 +28,8 @@ static void put_farm(const struct farm_view *view, struct metrics *out)
     metrics_gauge(out, "nasfarm_connected", "1 while a broker answers.", view->connected);
     metrics_gauge(out, "nasfarm_paused", "1 while nothing can be recorded (a full disk).",
                   view->paused != NULL);
+    metrics_counter(out, "nasfarm_pauses_total", "Times that nothing could be recorded.",
+                    (double)view->pauses);
     metrics_gauge(out, "nasfarm_tasks_outstanding", "Tasks of this search that are out.",
                   (double)view->outstanding);
     metrics_gauge(out, "nasfarm_slots", "Slots of the farm.", view->slots);

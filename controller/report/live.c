@@ -19,7 +19,8 @@
 
 struct live {
     enum live_style style;
-    bool terminal, drawn;
+    bool terminal, drawn, paused;
+    int64_t paused_ms; /* when the pause began */
     const struct experiment *experiment;
     int64_t started_ms, shown_ms, rate_ms,
         final_began_ms; /* the last: 0 before the final training */
@@ -185,8 +186,27 @@ static void print_progress(const struct live *self, const struct farm_view *view
         (int)view->finishing, "draining", (int)view->draining, "paused", view->paused));
 }
 
+/* At once, when a pause begins and when it ends. */
+static void tell_pause(struct live *self, const struct farm_view *view, int64_t now)
+{
+    bool paused = view->paused != NULL;
+    if (paused == self->paused)
+        return;
+    self->paused = paused;
+    if (paused)
+        self->paused_ms = now;
+    if (self->style != LIVE_JSON)
+        return;
+    if (paused)
+        print_json(json_pack("{s:s,s:s}", "event", "paused", "reason", view->paused));
+    else
+        print_json(json_pack("{s:s,s:o}", "event", "resumed", "seconds",
+                             number((double)(now - self->paused_ms) / 1000.0)));
+}
+
 void live_turn(struct live *self, const struct farm_view *view, int64_t now)
 {
+    tell_pause(self, view, now);
     if (self->final_began_ms == 0 && view->finishing)
         self->final_began_ms = now;
     if (self->experiment == NULL || self->style == LIVE_QUIET)
@@ -246,15 +266,16 @@ void live_close(struct live *self, const struct farm_view *view)
            final_s = (double)(now - ended) / 1000.0;
     char took[24], final[24];
     experiment_summary(self->experiment, &summary);
-    uint64_t done = summary.done - self->done_at_start;
+    uint64_t durable = summary.durable, /* the rest of what is done is not recorded */
+        done = durable > self->done_at_start ? durable - self->done_at_start : 0;
     if (self->terminal)
         hide(self);
     self->line[0] = '\0';
     if (self->style == LIVE_JSON) {
         print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I}", "event", "end", "done",
-                             (json_int_t)summary.done, "failed", (json_int_t)summary.failed,
-                             "known", (json_int_t)summary.known, "redrawn",
-                             (json_int_t)summary.redrawn, "seconds", number(s), "per_second",
+                             (json_int_t)durable, "failed", (json_int_t)summary.failed, "known",
+                             (json_int_t)summary.known, "redrawn", (json_int_t)summary.redrawn,
+                             "seconds", number(s), "per_second",
                              number((double)done / fmax(s, 1e-3)), "busy_share",
                              number(view->busy_share), "duplicates", (json_int_t)view->duplicates,
                              "retried", (json_int_t)view->retried));
