@@ -8,7 +8,10 @@ set(farm_programs
     BIN_NASFARM="$<TARGET_FILE:nasfarm>")
 
 farm_test(quota farm_kit)
-farm_test(kill farm_kit store synthetic data)
+add_library(witness_kit STATIC witness_kit.c)
+target_include_directories(witness_kit PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(witness_kit PUBLIC farm_proto PRIVATE store synthetic data PkgConfig::CHECK)
+farm_test(kill farm_kit witness_kit)
 target_compile_definitions(test_kill PRIVATE ${farm_programs})
 add_dependencies(test_kill nasfarm nasfarm-broker nasfarm-worker)
 set_tests_properties(kill PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
@@ -91,6 +94,22 @@ set_tests_properties(farm PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 add_test(NAME prometheus COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/prometheus.sh
     $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
 set_tests_properties(prometheus PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
+
+# System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
+add_library(nasfarm_fault SHARED fault_kit.c)
+target_compile_options(nasfarm_fault PRIVATE -fno-sanitize=all)
+target_link_options(nasfarm_fault PRIVATE -fno-sanitize=all)
+set_target_properties(nasfarm_fault PROPERTIES C_VISIBILITY_PRESET default)
+add_executable(test_faults test_faults.c)
+target_link_libraries(test_faults PRIVATE witness_kit farm_kit experiment store PkgConfig::CHECK m)
+target_compile_definitions(test_faults PRIVATE ${farm_programs} LIB_FAULT="$<TARGET_FILE:nasfarm_fault>")
+add_dependencies(test_faults nasfarm nasfarm-broker nasfarm_fault)
+add_test(NAME faults COMMAND test_faults)
+set_tests_properties(faults PROPERTIES TIMEOUT 240)
+farm_soak(faults test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=kill NASFARM_FAULT_STEP=1 NASFARM_FAULT_FARMS=8
+    NASFARM_FAULT_TRIALS=150 $<TARGET_FILE:test_faults>)
+farm_soak(full_disk test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=full NASFARM_FAULT_POINTS=100
+    $<TARGET_FILE:test_faults>)
 
 # A store is damaged, killed, refused by its disk and left by the power. fault_kit stands in front of the C library.
 add_executable(test_care test_care.c search_kit.c fault_kit.c)

@@ -17,6 +17,8 @@
 static struct fault_plan plan;
 static uint64_t n_calls;
 static const char *flag_file;
+static uint64_t every, every_send; /* 0: none */
+static uint64_t n_sends;
 static struct write_log *log_now;
 static const char *log_ending;
 
@@ -35,22 +37,35 @@ uint64_t fault_calls(void)
 
 __attribute__((constructor)) static void take_plan_from_environment(void)
 {
+    static char kept[4200]; /* of which flag_file is a part */
     const char *text = getenv("NASFARM_FAULT");
+
+    char *end;
 
     if (text == NULL)
         return;
-    if (strncmp(text, "kill:", 5) == 0)
+    (void)snprintf(kept, sizeof kept, "%s", text);
+    text = kept;
+    if (strncmp(text, "kill:", 5) == 0) {
         plan = (struct fault_plan){
             .how = FAULT_KILL, .from = strtoull(text + 5, NULL, 10), .n = UINT64_MAX / 2};
-    else if (strncmp(text, "fail:", 5) == 0)
+    } else if (strncmp(text, "fail:", 5) == 0) {
         flag_file = text + 5;
+    } else if (strncmp(text, "each:", 5) == 0) {
+        every = strtoull(text + 5, &end, 10);
+        plan.error = (int)strtol(end + (*end == ':'), NULL, 10);
+    } else if (strncmp(text, "net:", 4) == 0) {
+        every_send = strtoull(text + 4, NULL, 10);
+    }
+    (void)unsetenv("NASFARM_FAULT");
+    (void)unsetenv("LD_PRELOAD");
 }
 
 static bool is_file(int fd)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    return fd > STDERR_FILENO && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* What the flag file asks for. */
@@ -84,6 +99,10 @@ static enum fault_how decide(int fd, bool file)
     if (!kills && !file)
         return FAULT_NONE;
     call = __atomic_add_fetch(&n_calls, 1, __ATOMIC_RELAXED);
+    if (every > 0) {
+        errno = plan.error;
+        return call % every != 0 ? FAULT_NONE : plan.error == 0 ? FAULT_SHORT : FAULT_ERROR;
+    }
     if (now.how == FAULT_NONE || call < now.from || call - now.from >= now.n)
         return FAULT_NONE;
     if (now.how == FAULT_KILL)
@@ -231,7 +250,16 @@ ssize_t writev(int fd, const struct iovec *iov, int n_iov)
 
 ssize_t send(int fd, const void *bytes, size_t len, int flags)
 {
+    uint64_t call = __atomic_add_fetch(&n_sends, 1, __ATOMIC_RELAXED);
+
     (void)decide(fd, false);
+    if (every_send > 0 && call % every_send == 0) {
+        if (call / every_send % 2 == 0) {
+            errno = EINTR;
+            return -1;
+        }
+        len = len > 1 ? 1 : len;
+    }
     return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
 }
 

@@ -2,14 +2,17 @@
  *
  * It is:     definitions of write(), pwrite(), writev(), fsync(), fdatasync(), ftruncate(), rename(), renameat2(),
  *            unlink(), statfs(), send() and sendmsg() that stand in front of the C library's: linked into a test, they serve
- *            LMDB, too. Compiled as a shared library they can be preloaded into a program, which the environment then
- *            tells what to do (no test does so yet).
- * It is not: part of the product. One plan and one log a process; plans are set while no other thread writes.
+ *            LMDB, too. As the shared library nasfarm_fault they are preloaded into a program (test_faults.c), which the
+ *            environment then tells what to do; its children are not told.
+ * It is not: part of the product, or every write there is: what the C library writes by itself (stdio)
+ *            goes past it, and standard output and error are no files here. One plan and one log a process; plans are set while no other thread writes.
  *
  * A program is told by NASFARM_FAULT:
  *   kill:N       SIGKILL instead of the N-th call (1 is the first), sockets included
  *   fail:FILE    while FILE exists, calls that write to regular files fail with the error whose number it holds (28:
  *                ENOSPC, 5: EIO); 0: they write a half and say so (and a single byte fails with ENOSPC)
+ *   each:K:ERROR every K-th call that writes to a regular file fails with that number, or writes a half, likewise
+ *   net:K        every K-th send to a socket is interrupted (EINTR), or takes the first byte alone, by turns
  */
 #ifndef NASFARM_FAULT_KIT_H
 #define NASFARM_FAULT_KIT_H
