@@ -680,6 +680,77 @@ START_TEST(closed_standard_descriptors_do_not_matter)
 }
 END_TEST
 
+/* ---- keys ------------------------------------------------------------------------------------------------------ */
+
+static void expect_mode(const char *path, mode_t mode)
+{
+    struct stat s;
+    ck_assert_msg(stat(path, &s) == 0, "%s is missing", path);
+    ck_assert_msg((s.st_mode & 07777) == mode, "%s has mode %04o, not %04o", path,
+                  (unsigned)s.st_mode & 07777, (unsigned)mode);
+}
+
+static void expect_same(const char *path, const char *text, bool same)
+{
+    char *now = kit_read(path);
+    ck_assert_msg((strcmp(now, text) == 0) == same, "%s is%s what it was", path,
+                  same ? " not" : "");
+    free(now);
+}
+
+START_TEST(a_second_keygen_overwrites_nothing_and_missing_keeps_what_is_there)
+{
+    expect("keygen keys", 0, "keys/allow/worker");
+    char *worker = kit_read("keys/worker_secret"), *broker = kit_read("keys/broker_secret");
+    expect("keygen keys", 2, "has keys already");
+    expect("keygen --missing keys", 0, "keys/worker_secret  kept");
+    ck_assert_int_eq(unlink("keys/broker"), 0);
+    ck_assert_int_eq(unlink("keys/observer_secret"), 0);
+    expect("keygen --missing keys", 0, "secret keys/observer_secret  public keys/allow/observer");
+    expect_same("keys/worker_secret", worker, true);
+    expect_same("keys/broker_secret", broker, true);
+    expect_mode("keys/broker", 0644); /* made again from the secret */
+    ck_assert_int_eq(chmod("keys/worker_secret", 0644), 0);
+    expect("keygen --missing keys", 2, "a secret key that others can read");
+    ck_assert_int_eq(rename("keys/controller_secret", "keys/worker_secret"), 0);
+    expect("keygen --missing keys", 2, "keys/worker_secret is not a worker's key");
+    free(worker);
+    free(broker);
+}
+END_TEST
+
+START_TEST(keys_apart_give_each_role_a_folder_without_the_secrets_of_others)
+{
+    expect("keygen --apart --missing keys", 0, "keys/worker/worker_secret");
+    expect_mode("keys/broker", 0700);
+    expect_mode("keys/broker/broker_secret", 0600);
+    expect_mode("keys/broker/allow/worker", 0644);
+    expect_mode("keys/worker", 0700);
+    expect_mode("keys/worker/worker_secret", 0600);
+    ck_assert_int_ne(access("keys/worker/broker_secret", F_OK), 0);
+    char *broker = kit_read("keys/broker/broker");
+    expect_same("keys/worker/broker", broker, true);
+    expect_same("keys/controller/broker", broker, true);
+    expect("keygen --apart --role worker --name gpu-7 keys", 0, "keys/broker/allow/gpu-7");
+    free(broker);
+}
+END_TEST
+
+START_TEST(a_key_that_was_taken_out_of_the_allow_list_stays_out_until_there_is_a_new_broker)
+{
+    expect("keygen --apart --missing keys", 0, "keys/worker/worker_secret");
+    char *broker = kit_read("keys/worker/broker");
+    ck_assert_int_eq(unlink("keys/broker/allow/worker"), 0);
+    expect("keygen --apart --missing keys", 0, "kept, and stays out of the allow list");
+    ck_assert_int_ne(access("keys/broker/allow/worker", F_OK), 0);
+    ck_assert_int_eq(unlink("keys/broker/broker_secret"), 0);
+    expect("keygen --apart --missing keys", 0, "keys/broker/broker_secret  public");
+    expect_mode("keys/broker/allow/worker", 0644);
+    expect_same("keys/worker/broker", broker, false); /* all are given the new one */
+    free(broker);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli");
@@ -692,6 +763,10 @@ int main(void)
                         (int)(sizeof commands / sizeof commands[0]));
     tcase_add_test(typed, the_version_is_told_to_people_and_machines);
     tcase_add_test(typed, the_version_says_what_each_program_was_built_from_and_runs_with);
+    tcase_add_test(typed, a_second_keygen_overwrites_nothing_and_missing_keeps_what_is_there);
+    tcase_add_test(typed, keys_apart_give_each_role_a_folder_without_the_secrets_of_others);
+    tcase_add_test(
+        typed, a_key_that_was_taken_out_of_the_allow_list_stays_out_until_there_is_a_new_broker);
     suite_add_tcase(suite, typed);
     tcase_add_checked_fixture(search, begin, finish);
     tcase_set_timeout(search, 110);
