@@ -186,7 +186,7 @@ static int keep_one(const struct key_files *files, bool new_broker, struct why *
 /* The roles from first to last, each key of its role's name, unless one is given. */
 static int make_roles(const struct keygen_args *args, int first, int last, struct why *why)
 {
-    struct key_files files[CERTIFICATE_BROKER + 1];
+    struct key_files files[CERTIFICATE_BROKER + 1] = {{0}};
     bool new_broker;
     int rc = FARM_OK;
     for (int r = first; r <= last && rc == FARM_OK; r++) {
