@@ -95,6 +95,11 @@ add_test(NAME prometheus COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/prometheus.sh
     $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
 set_tests_properties(prometheus PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
 
+# On a Slurm cluster, likewise.
+add_test(NAME slurm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm.sh
+    $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
+set_tests_properties(slurm PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
+
 # System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
 add_library(nasfarm_fault SHARED fault_kit.c)
 target_compile_options(nasfarm_fault PRIVATE -fno-sanitize=all)

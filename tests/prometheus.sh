@@ -5,52 +5,11 @@
 #   usage: prometheus.sh NASFARM BROKER WORKER         exit 77: there is no prometheus here (it says so)
 set -euo pipefail
 nasfarm=$1 broker=$2 worker=$3
+test=prometheus.sh
+. "$(dirname "$0")/kit.sh"
 for tool in promtool prometheus; do
-    command -v $tool >/dev/null || {
-        echo "prometheus.sh: NOT TESTED: there is no $tool here (apt-get install prometheus)" >&2
-        exit 77
-    }
+    command -v $tool >/dev/null || not_tested "there is no $tool here (apt-get install prometheus)"
 done
-
-dir=$(mktemp -d)
-pids=()
-finish() {
-    kill "${pids[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
-    rm -rf "$dir"
-}
-trap finish EXIT
-fail() {
-    echo "prometheus.sh: $*" >&2
-    tail -n 5 "$dir"/*.log >&2
-    exit 1
-}
-# free_ports N: that many ports that nobody uses now, on one line.
-free_ports() {
-    local n=0 port
-    while [ $n -lt "$1" ]; do
-        port=$((20000 + RANDOM % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo -n "$port "
-            n=$((n + 1))
-        fi
-    done
-}
-# until_true SECONDS COMMAND...
-until_true() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.2
-    done
-}
-page() { # page PORT PATH
-    exec 3<>"/dev/tcp/127.0.0.1/$1"
-    printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "$2" >&3
-    sed '1,/^\r$/d' <&3
-    exec 3>&-
-}
 
 read -r zmq at_broker at_worker at_search at_server <<<"$(free_ports 5)"
 "$broker" --listen tcp://127.0.0.1:$zmq --heartbeat 200 --metrics 127.0.0.1:$at_broker 2>"$dir/broker.log" &
