@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154  # $test and $nasfarm are the caller's
 # kit.sh - what the tests in shell share: to be sourced, with $test set to the test's name.
 #
 # It is:     a folder that goes with the test, processes that end with it, waiting, one failure, and the judge of a search.

@@ -7,7 +7,8 @@
 # NASFARM_TEST_SHARED is a folder that all nodes see (the current one).
 set -euo pipefail
 nasfarm=$1 broker=$2 worker=$3
-test=slurm.sh
+test=slurm.sh  # shellcheck disable=SC2034
+# shellcheck source=tests/kit.sh
 . "$(dirname "$0")/kit.sh"
 scripts=$(cd "$(dirname "$0")/../docker/slurm" && pwd)
 trials=600
@@ -74,7 +75,7 @@ first=$job
     --server-key "$shared/keys/broker" --out "$dir/run" --data digits --trials $trials --train-known-again --no-final \
     >"$dir/search.log" 2>&1 &
 search=$!
-pids+=($search)
+pids+=("$search")
 until_true 60 joined "$elements" || explain "not all elements of the array have joined"
 [ "$(nodes_of "$first")" -ge 2 ] || explain "the array runs on one node only"
 echo "an array of $elements workers of $cpus slots has joined from $(nodes_of "$first") nodes"
