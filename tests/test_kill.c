@@ -79,6 +79,14 @@ static void check_store(const struct farm_under_test *f, const struct witness *w
     ck_assert_uint_eq(v.twice, 0);
 }
 
+/* Looked at before anybody evaluates it a second time. */
+static void check_acknowledged(const struct farm_under_test *f, const struct witness *w)
+{
+    struct verdict v = witness_check(w, f->run);
+
+    ck_assert_msg(v.lost == 0, "%zu acknowledged results are not durable", v.lost);
+}
+
 static void check_replay(const struct farm_under_test *f)
 {
     const char *replay[] = {BIN_NASFARM, "replay", f->run, NULL};
@@ -148,6 +156,8 @@ START_TEST(what_is_killed_loses_nothing_and_counts_nothing_twice)
         check_alive(&f, victim);
         kit_kill(f.pids[victim]);
         per_process[victim]++;
+        if (victim == CONTROLLER)
+            check_acknowledged(&f, &w);
         if (rng_below(&rng, 4) == 0) /* sometimes it stays away for a while */
             witness_run(&w, clock_ms() + (int64_t)rng_below(&rng, 400));
         start(&f, victim);
