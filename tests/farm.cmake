@@ -100,6 +100,10 @@ add_test(NAME slurm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm.sh
     $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
 set_tests_properties(slurm PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 
+# As a stack of a Docker Swarm.
+add_test(NAME swarm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/swarm.sh ${PROJECT_SOURCE_DIR})
+set_tests_properties(swarm PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77)
+
 # System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
 add_library(nasfarm_fault SHARED fault_kit.c)
 target_compile_options(nasfarm_fault PRIVATE -fno-sanitize=all)

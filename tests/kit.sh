@@ -59,7 +59,6 @@ whole() {
              exit !(n == wanted && ok == wanted && twice == 0)}' "$dir/trials.json" &&
         "$nasfarm" verify "$1" >"$dir/verify.log" 2>&1 && "$nasfarm" replay "$1" >"$dir/replay.log" 2>&1
 }
-# trials_done RUN N: at least so many are recorded.
-trials_done() {
-    [ "$("$nasfarm" status "$1" --json 2>/dev/null | awk -F'[ ,]+' '/"done":/ {print $3}')" -ge "$2" ]
-}
+# How many trials are recorded; and whether there are so many.
+recorded() { "$nasfarm" status "$1" --json 2>/dev/null | awk -F'[ ,]+' '/"done":/ {print $3}'; } # RUN
+trials_done() { [ "$(recorded "$1")" -ge "$2" ]; }                                             # RUN N

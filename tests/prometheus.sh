@@ -5,7 +5,8 @@
 #   usage: prometheus.sh NASFARM BROKER WORKER         exit 77: there is no prometheus here (it says so)
 set -euo pipefail
 nasfarm=$1 broker=$2 worker=$3
-test=prometheus.sh  # shellcheck disable=SC2034
+# shellcheck disable=SC2034  # kit.sh says it
+test=prometheus.sh
 # shellcheck source=tests/kit.sh
 . "$(dirname "$0")/kit.sh"
 for tool in promtool prometheus; do

@@ -7,7 +7,8 @@
 # NASFARM_TEST_SHARED is a folder that all nodes see (the current one).
 set -euo pipefail
 nasfarm=$1 broker=$2 worker=$3
-test=slurm.sh  # shellcheck disable=SC2034
+# shellcheck disable=SC2034  # kit.sh says it
+test=slurm.sh
 # shellcheck source=tests/kit.sh
 . "$(dirname "$0")/kit.sh"
 scripts=$(cd "$(dirname "$0")/../docker/slurm" && pwd)
