@@ -88,7 +88,14 @@ struct reading {
     struct allow_list *self;
     struct why *why; /* NULL: log what is wrong, go on */
     int rc;
+    bool scarce; /* not read to the end: no descriptor or no memory */
 };
+
+/* Nothing that the list says: it is the process that has too little of something now. */
+static bool is_scarcity(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
 
 static int add_certificate(struct allow_list *self, const struct certificate *certificate,
                            struct why *why)
@@ -113,6 +120,10 @@ static int read_file(void *ctx, const char *path)
     struct why why = {""};
     int rc = certificate_load(&certificate, path, false, &why);
 
+    if (rc == FARM_EIO && is_scarcity(errno)) {
+        reading->scarce = true;
+        return FARM_ENOMEM;
+    }
     if (rc == FARM_OK &&
         (certificate.role == CERTIFICATE_NO_ROLE || certificate.role == CERTIFICATE_BROKER))
         rc = why_set(&why, FARM_EINPUT,
@@ -151,25 +162,38 @@ static void settle_doubles(struct allow_list *self)
     self->n = kept;
 }
 
-static int read_folder(struct allow_list *self, struct why *why)
+/* The list is replaced as a whole, or stays as it is: *scarce, and it has to be read once more. */
+static int read_folder(struct allow_list *self, struct why *why, bool *scarce)
 {
-    struct reading reading = {self, why, FARM_OK};
+    struct allow_list fresh = {.folder = self->folder};
+    struct reading reading = {&fresh, why, FARM_OK, false};
+    bool there = for_each_file(self, read_file, &reading);
+    int rc = reading.rc;
 
-    self->n = 0;
-    if (!for_each_file(self, read_file, &reading)) {
+    *scarce = reading.scarce || (!there && is_scarcity(errno));
+    if (*scarce) {
+        free(fresh.certificates);
+        return why_set(why, FARM_EIO, "%s: %s", self->folder, strerror(errno));
+    }
+    if (!there) {
         if (why == NULL)
             log_error("the allow list: %s: %s; nobody is allowed", self->folder, strerror(errno));
-        return why_set(why, FARM_EINPUT, "%s: %s", self->folder, strerror(errno));
+        rc = why_set(why, FARM_EINPUT, "%s: %s", self->folder, strerror(errno));
     }
-    if (self->n > 0)
-        qsort(self->certificates, self->n, sizeof *self->certificates, by_key);
-    settle_doubles(self);
-    return reading.rc;
+    if (fresh.n > 0)
+        qsort(fresh.certificates, fresh.n, sizeof *fresh.certificates, by_key);
+    settle_doubles(&fresh);
+    free(self->certificates);
+    self->certificates = fresh.certificates;
+    self->n = fresh.n;
+    self->cap = fresh.cap;
+    return rc;
 }
 
 int allow_list_create(struct allow_list **out, const char *folder, struct why *why)
 {
     struct allow_list *self = calloc(1, sizeof *self);
+    bool scarce;
     int rc;
 
     if (self == NULL || (self->folder = strdup(folder)) == NULL) {
@@ -177,7 +201,7 @@ int allow_list_create(struct allow_list **out, const char *folder, struct why *w
         return why_set(why, FARM_ENOMEM, "out of memory");
     }
     self->mark = mark_folder(self);
-    if ((rc = read_folder(self, why)) == FARM_OK)
+    if ((rc = read_folder(self, why, &scarce)) == FARM_OK)
         *out = self;
     else
         allow_list_destroy(&self);
@@ -199,11 +223,16 @@ void allow_list_destroy(struct allow_list **out)
 bool allow_list_refresh(struct allow_list *self)
 {
     uint64_t mark = mark_folder(self);
+    bool scarce;
 
     if (mark == self->mark)
         return false;
+    (void)read_folder(self, NULL, &scarce);
+    if (scarce) {
+        log_warn("the allow list cannot be read now (%s): the old one counts", strerror(errno));
+        return false;
+    }
     self->mark = mark;
-    (void)read_folder(self, NULL);
     log_info("the allow list has changed: %zu keys", self->n);
     return true;
 }

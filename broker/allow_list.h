@@ -18,7 +18,7 @@ int allow_list_create(struct allow_list **out, const char *folder, struct why *w
 void allow_list_destroy(struct allow_list **self);
 
 /* Looks whether anything changed, and then reads all again; true when it did. What is wrong is logged, file by file, and the
- * rest counts. */
+ * rest counts. Without a descriptor or memory to read it with, the old list goes on counting. */
 bool allow_list_refresh(struct allow_list *self);
 
 /* The certificate of that public key (Z85), or NULL. Borrowed until the next refresh. */

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "gate.h"
+#include "lobby.h"
 #include "log.h"
 #include "monitor.h"
 #include "wire.h"
@@ -22,6 +23,7 @@ struct broker {
     int signals; /* signalfd, or -1 */
     struct ledger *ledger;
     struct gate *gate; /* NULL: no keys */
+    struct lobby *lobby;
     struct monitor *monitor;
     size_t n_endpoints;
     char endpoints[BROKER_LISTEN_MAX][256];
@@ -77,7 +79,10 @@ static int open_ledger(struct broker *self, const struct ledger_config *wanted, 
 
 static void write_metrics(struct metrics *out, void *ctx)
 {
-    ledger_metrics(((struct broker *)ctx)->ledger, out);
+    const struct broker *self = ctx;
+
+    ledger_metrics(self->ledger, out);
+    lobby_metrics(self->lobby, out);
 }
 
 static int open_monitor(struct broker *self, const char *address, struct why *why)
@@ -114,6 +119,9 @@ int broker_create(struct broker **out, const struct broker_config *config, struc
     if (config->key != NULL && (rc = gate_create(&self->gate, self->context, self->socket,
                                                  config->key, config->allow, why)) != FARM_OK)
         goto fail;
+    if ((rc = lobby_create(&self->lobby, self->context, self->socket, config->key != NULL, why)) !=
+        FARM_OK)
+        goto fail;
     for (size_t i = 0; i < config->n_listen; i++)
         if ((rc = listen_on(self, config->listen[i], why)) != FARM_OK)
             goto fail;
@@ -137,6 +145,7 @@ void broker_destroy(struct broker **out)
         (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
         zmq_close(self->socket);
     }
+    lobby_destroy(&self->lobby);
     gate_destroy(&self->gate);
     monitor_close(&self->monitor);
     ledger_destroy(&self->ledger);
@@ -158,8 +167,11 @@ const char *broker_endpoint(const struct broker *self, size_t i)
 static int send_to_peer(void *ctx, const zmq_msg_t *to, const struct wire_message *message)
 {
     struct broker *self = ctx;
+    int rc = wire_send(self->socket, to, message);
 
-    return wire_send(self->socket, to, message);
+    if (rc == FARM_EBUSY && errno == EAGAIN)
+        lobby_cut_slow(self->lobby, to);
+    return rc;
 }
 
 static int open_ledger(struct broker *self, const struct ledger_config *wanted, struct why *why)
@@ -186,6 +198,7 @@ static int take_message(struct broker *self, int64_t now_ms, struct why *why)
     rc = wire_recv(self->socket, &from, &message, &bad);
     switch (rc) {
     case FARM_OK:
+        lobby_spoke(self->lobby, message.connection, &from);
         if (self->gate != NULL && (rc = gate_check(self->gate, &message, &bad)) != FARM_OK)
             ledger_bad_message(self->ledger, &from, rc, &bad, now_ms);
         else
@@ -197,6 +210,7 @@ static int take_message(struct broker *self, int64_t now_ms, struct why *why)
     case FARM_ENET: why_set(why, rc, "the socket failed: %s", zmq_strerror(errno)); break;
     default: /* FARM_EWIRE, FARM_EVERSION, FARM_ENOMEM: that message only */
         ledger_bad_message(self->ledger, &from, rc, &bad, now_ms);
+        lobby_babbled(self->lobby, message.connection);
         rc = FARM_OK;
     }
     zmq_msg_close(&from);
@@ -242,7 +256,7 @@ static void mind_gate(struct broker *self, int64_t now_ms)
  * zmq_poll() blocks; a slow peer never stops a turn. */
 int broker_run(struct broker *self, struct why *why)
 {
-    int64_t due_ms = clock_ms();
+    int64_t due_ms = clock_ms(), lobby_due_ms;
     int rc = FARM_OK;
 
     while (rc == FARM_OK) {
@@ -250,6 +264,7 @@ int broker_run(struct broker *self, struct why *why)
             {NULL, self->signals, ZMQ_POLLIN, 0},
             {self->socket, 0, ZMQ_POLLIN, 0},
             {NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0},
+            {lobby_socket(self->lobby), 0, ZMQ_POLLIN, 0},
             {self->gate != NULL ? gate_socket(self->gate) : NULL, -1, ZMQ_POLLIN, 0},
         };
         int n_items = sizeof items / sizeof items[0];
@@ -260,11 +275,14 @@ int broker_run(struct broker *self, struct why *why)
             return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
         if (items[0].revents & ZMQ_POLLIN && told_to_stop(self))
             break;
-        now_ms = clock_ms(); /* one time for the whole turn */
+        now_ms = clock_ms();                            /* one time for the whole turn */
+        lobby_due_ms = lobby_turn(self->lobby, now_ms); /* strangers first: they may be many */
         mind_gate(self, now_ms);
         if (items[1].revents & ZMQ_POLLIN)
             rc = take_messages(self, now_ms, why);
         due_ms = ledger_turn(self->ledger, now_ms);
+        if (due_ms > lobby_due_ms)
+            due_ms = lobby_due_ms;
         if (self->gate != NULL && due_ms > now_ms + GATE_REFRESH_MS)
             due_ms = now_ms + GATE_REFRESH_MS;
         due_ms = now_ms + monitor_turn(self->monitor, due_ms - now_ms);

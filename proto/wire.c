@@ -81,6 +81,7 @@ void wire_message_init(struct wire_message *self, enum wire_kind kind)
     memset(&self->u, 0, sizeof self->u);
     self->kind = kind;
     self->key[0] = '\0';
+    self->connection = -1;
     zmq_msg_init(&self->payload);
     zmq_msg_init(&self->blob);
 }
@@ -251,11 +252,12 @@ static int recv_part(void *socket, zmq_msg_t *frame, zmq_msg_t *to, const char *
     return zmq_msg_copy(to, frame) < 0 ? FARM_ENOMEM : FARM_OK;
 }
 
-/* libzmq knows it of every frame that came over a connection (not of a routing id, which it makes itself). */
-static void note_key(struct wire_message *out, const zmq_msg_t *frame)
+/* libzmq knows both of every frame that came over a connection (not of a routing id, which it makes itself). */
+static void note_origin(struct wire_message *out, const zmq_msg_t *frame)
 {
     const char *key = zmq_msg_gets(frame, "User-Id");
 
+    out->connection = zmq_msg_get(frame, ZMQ_SRCFD);
     (void)snprintf(out->key, sizeof out->key, "%s", key != NULL ? key : "");
 }
 
@@ -264,7 +266,7 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
     struct mark mark = {0}; /* the optimizer does not see that an error leaves */
     int rc = take_mark(&mark, frame, out, why);
 
-    note_key(out, frame);
+    note_origin(out, frame);
     if (rc != FARM_OK)
         return rc;
     if (!zmq_msg_more(frame))
@@ -311,8 +313,12 @@ int wire_recv(void *socket, zmq_msg_t *from, struct wire_message *out, struct wh
         rc = recv_body(socket, &frame, out, why);
     skip_frames(socket, &frame);
     zmq_msg_close(&frame);
-    if (rc != FARM_OK && rc != FARM_EBUSY)
+    if (rc != FARM_OK && rc != FARM_EBUSY) {
+        int connection = out->connection;
+
         wire_message_release(out);
+        out->connection = connection;
+    }
     return rc;
 }
 
@@ -337,9 +343,12 @@ int wire_socket_options(void *socket, int zmq_type, struct why *why)
         {ZMQ_TCP_KEEPALIVE_CNT, 3, "keep-alive's count"},
         {ZMQ_RECONNECT_IVL, 100, "reconnect"},
         {ZMQ_RECONNECT_IVL_MAX, 10000, "reconnect maximum"},
-        {ZMQ_SNDHWM, 100000, "send high-water mark"},
-        {ZMQ_RCVHWM, 100000, "receive high-water mark"},
-        {ZMQ_BACKLOG, 4096, "backlog"},
+        {ZMQ_CONNECT_TIMEOUT, 10000, "time to connect"},
+        /* Of one peer. A broker's bound what a peer can make it keep: what it floods it with waits in TCP, at the peer; one
+         * that does not read is parted from (lobby.h). What a worker or a controller may be sent at once is less. */
+        {ZMQ_SNDHWM, zmq_type == ZMQ_ROUTER ? 16384 : 100000, "send high-water mark"},
+        {ZMQ_RCVHWM, zmq_type == ZMQ_ROUTER ? 1024 : 100000, "receive high-water mark"},
+        {ZMQ_BACKLOG, 512, "backlog"},
     };
     int64_t frame = (int64_t)LIMIT_BLOB_BYTES;
     int one = 1;

@@ -197,6 +197,7 @@ struct wire_message {
     char key
         [LIMIT_KEY +
          1]; /* of a received one: the public key (Z85) that its sender proved to have; "": no keys here */
+    int connection; /* of a received one, of a malformed one, too: the descriptor that it came over; -1: not known */
 };
 void wire_message_init(struct wire_message *self, enum wire_kind kind);
 void wire_message_release(struct wire_message *self);
