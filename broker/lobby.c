@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define EVENTS    "inproc://connections"
 #define LISTENERS 16
 #define SAY_MS    1000
+#define DRAIN_MS  50
 #define ONE_SENDS (2u * LIMIT_HEAD_BYTES) /* a handshake and a HELLO, with room */
 #define WAIT_MS   1000                    /* with nobody in the lobby */
 
@@ -198,21 +200,6 @@ static void move_door(struct lobby *self, bool close_it, const char *reason)
     log_debug("the door is %s: %s", close_it ? "closed" : "open", reason);
 }
 
-/* What is in the kernel's backlog was let in before the door closed, and has no descriptor: libzmq would try to accept it
- * for ever. With the spare one it is accepted here, and closed. */
-static void turn_away_backlog(struct lobby *self)
-{
-    for (size_t i = 0; i < self->n_listeners; i++) {
-        int fd;
-
-        if (self->spare >= 0)
-            close(self->spare);
-        while ((fd = accept4(self->listeners[i], NULL, NULL, SOCK_CLOEXEC)) >= 0)
-            close(fd);
-        self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
-}
-
 /* Connections that may be had without the reserve. */
 static size_t most_connections(void)
 {
@@ -301,6 +288,48 @@ static void take_events(struct lobby *self)
     zmq_msg_close(&frame);
 }
 
+/* Whether somebody waits to be accepted; who can be without libzmq is, and turned away. */
+static bool backlog_waits(struct lobby *self)
+{
+    struct pollfd items[LISTENERS];
+
+    for (size_t i = 0; i < self->n_listeners; i++) {
+        int fd = accept4(self->listeners[i], NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd >= 0)
+            close(fd);
+        items[i] = (struct pollfd){self->listeners[i], POLLIN, 0};
+    }
+    return poll(items, self->n_listeners, 0) > 0;
+}
+
+static void cut_half_open(struct lobby *self, int64_t older_ms, const char *reason)
+{
+    struct connection *c, *next;
+
+    for (c = TAILQ_FIRST(&self->waiting); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, at);
+        if (c->place == HALF_OPEN && self->now_ms - c->since_ms >= older_ms)
+            cut(self, c, reason);
+    }
+}
+
+/* What is in the kernel's backlog came before the door was closed, and there is no descriptor for it: libzmq's thread would
+ * try to accept it for ever. The spare one is given up. Whoever gets it, that thread or this one, parts from the connection
+ * at once and has it for the next, until none is left. */
+static void turn_away_backlog(struct lobby *self)
+{
+    int64_t until_ms = clock_ms() + DRAIN_MS;
+
+    if (self->spare >= 0)
+        close(self->spare);
+    self->spare = -1;
+    while (backlog_waits(self) && clock_ms() < until_ms) {
+        take_events(self);
+        cut_half_open(self, 0, "no descriptors are left");
+    }
+}
+
 /* ---- bounds ------------------------------------------------------------------------------------------------------------- */
 
 /* What came over it; and whether the handshake is done is seen by what we have sent. What is no TCP is of this machine, and
@@ -351,13 +380,12 @@ static void bound_time(struct lobby *self, bool crowded)
         int64_t here_ms = self->now_ms - c->since_ms;
 
         next = TAILQ_NEXT(c, at);
-        if (here_ms >= LOBBY_PATIENCE_MS)
-            cut(self, c, "it said nothing");
-        else if (here_ms < LOBBY_GRACE_MS || !crowded)
+        if (here_ms < LOBBY_PATIENCE_MS)
             break;
-        else if (c->place == HALF_OPEN)
-            cut(self, c, "too many connections that have said nothing");
+        cut(self, c, "it said nothing");
     }
+    if (crowded)
+        cut_half_open(self, LOBBY_GRACE_MS, "too many connections that have said nothing");
 }
 
 static void mind_door(struct lobby *self)
@@ -375,6 +403,8 @@ static void mind_door(struct lobby *self)
         turn_away_backlog(self);
     }
     self->exhausted = false;
+    if (self->spare < 0)
+        self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (few || full)
         move_door(self, true, few ? "descriptors are few" : "too many wait");
     else if (self->n_half_open <= REOPEN_AT(LOBBY_MOST) && open_ones + most / 32 < most)

@@ -23,9 +23,14 @@ add_dependencies(test_kill_every nasfarm nasfarm-broker nasfarm-worker)
 add_test(NAME kill_every COMMAND test_kill_every)
 set_tests_properties(kill_every PROPERTIES TIMEOUT 240)
 
-farm_test(keys farm_kit)
-target_compile_definitions(test_keys PRIVATE ${farm_programs})
-add_dependencies(test_keys nasfarm-broker)
+# A broker with keys, and who stands at its door.
+add_library(door_kit STATIC door_kit.c work_kit.c)
+target_link_libraries(door_kit PUBLIC farm_kit PkgConfig::CHECK)
+target_compile_definitions(door_kit PRIVATE ${farm_programs})
+add_dependencies(door_kit nasfarm-broker)
+farm_test(keys door_kit)
+farm_test(hostile door_kit)
+set_tests_properties(hostile PROPERTIES RUN_SERIAL ON)
 
 add_executable(bench_crowd bench/bench_crowd.c)
 target_link_libraries(bench_crowd PRIVATE farm_kit)

@@ -1,6 +1,7 @@
 /* farm_kit.c - see farm_kit.h. */
 #include "farm_kit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -221,4 +222,33 @@ double kit_cpu_s(pid_t pid)
     }
     free(text);
     return (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+double kit_memory_mib(pid_t pid, const char *line)
+{
+    char path[64], *text;
+    const char *at;
+    double kib = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    text = kit_read(path);
+    if ((at = strstr(text, line)) != NULL)
+        kib = strtod(at + strlen(line), NULL);
+    free(text);
+    return kib / 1024;
+}
+
+size_t kit_descriptors(pid_t pid)
+{
+    char path[64];
+    size_t n = 0;
+    DIR *folder;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    if ((folder = opendir(path)) == NULL)
+        return 0;
+    while (readdir(folder) != NULL)
+        n++;
+    (void)closedir(folder);
+    return n > 2 ? n - 2 : 0; /* "." and ".." */
 }

@@ -39,5 +39,8 @@ char *kit_read(const char *file);
 int kit_free_port(void);
 double kit_now_s(void);      /* monotonic */
 double kit_cpu_s(pid_t pid); /* user and system time of a running process */
+/* A line of /proc/PID/status, "VmRSS:" or "VmHWM:", in MiB; 0: there is none. */
+double kit_memory_mib(pid_t pid, const char *line);
+size_t kit_descriptors(pid_t pid); /* how many it has open */
 
 #endif

@@ -292,22 +292,6 @@ static pid_t start_broker(const char *program, char *log)
     return kit_start(argv, log);
 }
 
-static double resident_mib(pid_t pid, const char *field)
-{
-    char path[64], line[256];
-    double kib = 0;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    if ((file = fopen(path, "r")) == NULL)
-        return 0;
-    while (fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, field, strlen(field)) == 0)
-            kib = strtod(line + strlen(field) + 1, NULL);
-    fclose(file);
-    return kib / 1024;
-}
-
 /* Until all are welcome, at most 120 s; the controller works meanwhile. */
 static double wait_for_all(struct controller *c, unsigned workers, uint64_t *done)
 {
@@ -335,7 +319,7 @@ static void measure(struct controller *c, pid_t broker, unsigned workers, double
            "broker busy %.0f %%, %.0f MiB (at most %.0f)\n",
            what, atomic_load(&shared->welcomed), workers, all_s, (double)meanwhile / all_s,
            (double)(c->done - before) / took, 100 * (kit_cpu_s(broker) - cpu) / took,
-           resident_mib(broker, "VmRSS:"), resident_mib(broker, "VmHWM:"));
+           kit_memory_mib(broker, "VmRSS:"), kit_memory_mib(broker, "VmHWM:"));
     fflush(stdout);
 }
 
