@@ -3,9 +3,16 @@
 #include <string.h>
 
 static const char *const names[PROXY_END] = {
-    [PROXY_NONE] = "",           [PROXY_NASWOT] = "naswot", [PROXY_JACOB_COV] = "jacob_cov",
-    [PROXY_SYNFLOW] = "synflow", [PROXY_SNIP] = "snip",     [PROXY_GRAD_NORM] = "grad_norm",
-    [PROXY_GRASP] = "grasp",     [PROXY_ZEN] = "zen",       [PROXY_PARAMS] = "params",
+    [PROXY_NONE] = "",
+    [PROXY_NASWOT] = "naswot",
+    [PROXY_JACOB_COV] = "jacob_cov",
+    [PROXY_SYNFLOW] = "synflow",
+    [PROXY_SNIP] = "snip",
+    [PROXY_PLAIN] = "plain",
+    [PROXY_GRAD_NORM] = "grad_norm",
+    [PROXY_GRASP] = "grasp",
+    [PROXY_ZEN] = "zen",
+    [PROXY_PARAMS] = "params",
     [PROXY_MACS] = "macs",
 };
 
@@ -22,7 +29,7 @@ int proxy_find(enum proxy *out, const char *name, struct why *why)
             return FARM_OK;
         }
     return why_set(why, FARM_EINPUT,
-                   "proxy \"%.24s\": must be naswot, jacob_cov, synflow, snip, grad_norm, grasp, "
-                   "zen, params or macs",
+                   "proxy \"%.24s\": must be naswot, jacob_cov, synflow, snip, plain, grad_norm, "
+                   "grasp, zen, params or macs",
                    name);
 }

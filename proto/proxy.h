@@ -14,6 +14,7 @@ enum proxy {
     PROXY_JACOB_COV,
     PROXY_SYNFLOW,
     PROXY_SNIP,
+    PROXY_PLAIN,
     PROXY_GRAD_NORM,
     PROXY_GRASP,
     PROXY_ZEN,

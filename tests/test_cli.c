@@ -106,7 +106,7 @@ static const struct {
     {"search --config schedule.yaml", 2, "schedule \"linear\": must be cosine, constant"},
     {"search --trials 0", 2, "--trials: 0 is outside"},
     {"search --trials", 2, "option '--trials' requires an argument"},
-    {"search --proxy nasw", 2, "must be naswot, jacob_cov, synflow, snip, grad_norm, grasp, zen"},
+    {"search --proxy nasw", 2, "must be naswot, jacob_cov, synflow, snip, plain, grad_norm, grasp, zen"},
     {"search --proxy naswot --schedule asha,eta=3,min=1,max=9", 2, "no epochs to give out"},
     {"search --max-memory 12q", 2, "--max-memory: \"12q\" is not a number of bytes"},
     {"search --max-params 3KB", 2, "--max-params: \"3KB\" is not a whole number"},

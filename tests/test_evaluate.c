@@ -131,8 +131,8 @@ END_TEST
 
 START_TEST(a_proxy_scores_instead_of_training)
 {
-    static const char *const names[] = {"naswot", "jacob_cov", "synflow", "snip", "grad_norm",
-                                        "grasp",  "zen",       "params",  "macs"};
+    static const char *const names[] = {"naswot",    "jacob_cov", "synflow", "snip",   "plain",
+                                        "grad_norm", "grasp",     "zen",     "params", "macs"};
     struct task task = digits_task();
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

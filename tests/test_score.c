@@ -108,7 +108,7 @@ static void weights_of(const struct graph *g, const char *name, double *to, size
 
 /* Of z = x W, softmax and cross-entropy with class 0, in double. */
 struct by_hand {
-    double grad_norm, snip, grasp;
+    double grad_norm, snip, plain, grasp;
 };
 
 static struct by_hand work_out(const double w[4], const double x[2])
@@ -120,6 +120,7 @@ static struct by_hand work_out(const double w[4], const double x[2])
 
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 2; k++) {
+            out.plain += w[2 * i + k] * d[k] * x[i];
             out.snip += fabs(w[2 * i + k] * d[k] * x[i]);
             out.grasp -= w[2 * i + k] * (k == 0 ? -hd : hd) * x[i];
         }
@@ -133,6 +134,7 @@ START_TEST(the_double_reference_is_that_of_the_hand_worked_layer)
 
     ck_assert_double_eq_tol(expected.grad_norm, 2.2482197, 1e-6);
     ck_assert_double_eq_tol(expected.snip, 1.3508041, 1e-6);
+    ck_assert_double_eq_tol(expected.plain, 0.6398545, 1e-6);
     /* -9 p0 p1^2: H g = 2 p0 p1^2 |x|^2 (-x, x), and w0 x - w1 x = -0.9 */
     ck_assert_double_eq_tol(expected.grasp, -9 * 0.2890505 * 0.7109495 * 0.7109495, 1e-5);
 }
@@ -148,6 +150,7 @@ START_TEST(one_layer_gives_what_the_double_reference_gives)
     weights_of(g, "head.weight", w, 4);
     expected = work_out(w, x);
     ck_assert_double_eq_tol(score(PROXY_GRAD_NORM, g, &one_image), expected.grad_norm, 1e-5);
+    ck_assert_double_eq_tol(score(PROXY_PLAIN, g, &one_image), expected.plain, 1e-5);
     ck_assert_double_eq_tol(score(PROXY_SNIP, g, &one_image), expected.snip, 1e-5);
     ck_assert_double_eq_tol(score(PROXY_GRASP, g, &one_image), expected.grasp,
                             2e-4 * fabs(expected.grasp));

@@ -129,7 +129,7 @@ const struct setting settings_table[] = {
      GROUP_STRATEGY},
     {"proxy", "NAME", SETTING_TEXT, TEXT(recipe.proxy), "",
      "do not train trials: their fitness is a zero-cost proxy of the first batch: naswot, "
-     "jacob_cov, synflow, snip, grad_norm, grasp, zen, params or macs",
+     "jacob_cov, synflow, snip, plain, grad_norm, grasp, zen, params or macs",
      GROUP_RUN},
     {"train-known-again", "yes|no", SETTING_FLAG, AT(train_known_again), 0, 0, 1, "no",
      "train a network that is known already again, instead of taking over its result", GROUP_RUN},

@@ -1,4 +1,4 @@
-/* saliency.c - proxies that ask what each weight matters: snip, grad_norm, grasp, synflow. */
+/* saliency.c - proxies that ask what each weight matters: snip, plain, grad_norm, grasp, synflow. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +26,32 @@ static double sum_of_squares(const float *x, size_t n)
     return sum;
 }
 
-/* Sum of |w g|. */
+/* Sums of w g, and of |w g|. */
 static double sum_of_products(const struct net_param *p)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        sum += (double)p->value[i] * (double)p->grad[i];
+    return sum;
+}
+
+static double sum_of_magnitudes(const struct net_param *p)
 {
     double sum = 0;
 
     for (size_t i = 0; i < p->n; i++)
         sum += fabs((double)p->value[i] * (double)p->grad[i]);
     return sum;
+}
+
+static double of_layer(const struct net_param *p, enum proxy proxy)
+{
+    switch ((int)proxy) {
+    case PROXY_GRAD_NORM: return sqrt(sum_of_squares(p->grad, p->n));
+    case PROXY_PLAIN: return sum_of_products(p);
+    default: return sum_of_magnitudes(p);
+    }
 }
 
 static double over_layers(struct net *net, enum proxy proxy)
@@ -44,8 +62,7 @@ static double over_layers(struct net *net, enum proxy proxy)
         const struct net_param *p = net_param(net, i);
 
         if (score_is_weight(p))
-            sum +=
-                proxy == PROXY_GRAD_NORM ? sqrt(sum_of_squares(p->grad, p->n)) : sum_of_products(p);
+            sum += of_layer(p, proxy);
     }
     return sum;
 }

@@ -83,6 +83,7 @@ static int of_graph(double *out, enum proxy proxy, const struct scorer *self, st
     case PROXY_JACOB_COV: return score_jacob_cov(out, self, why);
     case PROXY_SYNFLOW: return score_synflow(out, self, why);
     case PROXY_SNIP:
+    case PROXY_PLAIN:
     case PROXY_GRAD_NORM: return score_saliency(out, proxy, self, why);
     case PROXY_GRASP: return score_grasp(out, self, why);
     case PROXY_ZEN: return score_zen(out, self, why);

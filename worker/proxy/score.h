@@ -10,6 +10,8 @@
  *   synflow    log sum |w dR/dw|, R the sum of logits for an image of ones, all parameters replaced by their absolute
  *              values, batch norms and activations left out                      (Tanaka et al. 2020, arXiv:2006.05467)
  *   snip       sum |w dL/dw|                                                     (Lee et al. 2019, arXiv:1810.02340)
+ *   plain      sum w dL/dw: what one step with a rate of 1 would take off all weights at once. A layer that a batch norm follows
+ *              does not mind its scale and adds about 0                          (the signed form of snip, in the same code as grad_norm)
  *   grad_norm  sum over layers of the L2 norm of dL/dw                           (Abdelfattah et al. 2021, arXiv:2101.08134)
  *   grasp      -sum w (H g), that is -sum g (H w), by a central difference of gradients  (Wang et al. 2020, arXiv:2002.07376)
  *   zen        log of how far the features before the last global pooling move with the images (both Gaussian, as the
