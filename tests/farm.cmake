@@ -109,6 +109,10 @@ set_tests_properties(slurm PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 add_test(NAME swarm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/swarm.sh ${PROJECT_SOURCE_DIR})
 set_tests_properties(swarm PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77)
 
+# For Kubernetes: what can be checked without one.
+add_test(NAME kubernetes COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/kubernetes.sh $<TARGET_FILE:nasfarm> ${PROJECT_SOURCE_DIR})
+set_tests_properties(kubernetes PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
+
 # System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
 add_library(nasfarm_fault SHARED fault_kit.c)
 target_compile_options(nasfarm_fault PRIVATE -fno-sanitize=all)
