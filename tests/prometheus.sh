@@ -1,6 +1,7 @@
 #!/bin/bash
 # prometheus.sh - a farm as Prometheus sees it: promtool accepts what broker, controller and worker serve, and a server
-# scrapes them and answers a query for the busy share.
+# scrapes them and answers a query for the busy share, and every query of docker/grafana/nasfarm.json; what is named there and
+# in docker's other files is on one of the three pages.
 #
 #   usage: prometheus.sh NASFARM BROKER WORKER         exit 77: there is no prometheus here (it says so)
 set -euo pipefail
@@ -28,7 +29,14 @@ done
 for port in $at_broker $at_worker $at_search; do
     page $port /metrics >"$dir/page"
     promtool check metrics <"$dir/page" || fail "promtool does not accept the page of port $port"
+    cat "$dir/page" >>"$dir/pages"
 done
+docker=$(cd "$(dirname "$0")/../docker" && pwd)
+grep -ohrE 'nasfarm_[a-z_]+' "$docker/grafana" "$docker/prometheus.yml" "$docker/kubernetes" | sort -u >"$dir/names"
+[ "$(wc -l <"$dir/names")" -gt 20 ] || fail "docker's files name no metrics"
+while read -r name; do
+    grep -q "^$name[{ ]" "$dir/pages" || fail "$name is named in $docker, but nobody serves it"
+done <"$dir/names"
 
 cat >"$dir/prometheus.yml" <<END
 global: {scrape_interval: 1s}
@@ -47,4 +55,11 @@ ask 'rate(nasfarm_broker_slot_busy_seconds_total[10s]) / rate(nasfarm_broker_slo
 until_true 20 answers 'nasfarm_trials_done > 10' || fail "the controller's trials are not counted"
 until_true 20 answers 'nasfarm_broker_slots_wanted > 2' || fail "more workers would help, but the broker does not say so"
 until_true 20 answers 'histogram_quantile(0.5, nasfarm_worker_evaluation_seconds_bucket) < 0.1' || fail "no evaluation is timed"
+# The dashboard's queries, with what Grafana puts in.
+grep -oE '"expr": ".*"' "$docker/grafana/nasfarm.json" |
+    sed 's/^"expr": "//; s/"$//; s/\$__rate_interval/10s/g; s/\$controller/.*/g' >"$dir/queries"
+while read -r query; do
+    answers "$query" || fail "the dashboard asks what has no answer: $query"
+done <"$dir/queries"
+echo "dashboard: $(wc -l <"$dir/names") metrics, $(wc -l <"$dir/queries") queries"
 echo "1 passed, 0 failed"
