@@ -48,6 +48,13 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
                                     const struct window *s);
 void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s);
 
+/* kernels_spread.c: the input gradient of depthwise 3x3 windows at stride 2, of whole and half vectors of channels; packed
+ * weights as for it alone. */
+bool ISA(spread_fits)(const struct window *s);
+size_t ISA(spread_packed)(const struct window *s);
+void ISA(spread_pack)(float *packed, const float *weight, const struct window *s);
+void ISA(spread)(float *dx, bool add, const float *dy, const float *packed, const struct window *s);
+
 /* kernels_winograd.c: 3x3 windows at stride 1 with enough channels. Whether a shape is done so depends on nothing but
  * its sides and channels, so that the bits are the same everywhere. */
 bool ISA(winograd_fits)(const struct window *s);

@@ -7,7 +7,7 @@
  * weight gradients, stay in registers as far as there are any. What lies outside of the image is left out, not multiplied.
  * Dilation: outputs `dilation / gcd(stride, dilation)` apart make a window without any (struct axis), so each such class
  * is walked by itself. Input gradient: without a stride it is a convolution with mirrored weights; with one, a vector of
- * dy is added to all of dx that it reaches; or, of 3 taps at stride 2, two columns of dx are made of what reaches them.
+ * dy is added to all of dx that it reaches; of most 3x3 windows at stride 2 it is kernels_spread.c's.
  */
 #include "kernels_conv.h"
 #include "kernels_lanes.h"
@@ -348,112 +348,6 @@ INLINE void spread(const int taps, const int height, const enum width w, const s
     }
 }
 
-/* The same of 3 taps, where dx's rows and columns both begin at an odd tap (pad 1), or both at an even one: what a pixel gets
- * is so little that looking where an edge is would take longer. x[r] is row r of one column of dy, back[r] of the one
- * before. */
-struct pulled {
-    vec x[3], back[3];
-    const float *in[3];
-    ptrdiff_t mask[3]; /* 0: a row outside, which is read as the same zeros again and again */
-};
-
-INLINE void next_pulled(struct pulled *p, const int rows, bool inside, ptrdiff_t at,
-                        const enum width w, struct lanes lanes)
-{
-    UNROLL for (int r = 0; r < rows; r++)
-    {
-        p->back[r] = p->x[r];
-        p->x[r] = inside ? get(w, p->in[r] + (at & p->mask[r]), lanes) : (vec){0};
-    }
-}
-
-/* What row t of dx gets at tap j of a column. */
-INLINE vec pulled_from(const struct lane_sums *v, const int odd, const int t, const int j,
-                       const vec *x)
-{
-    const int r = (t + odd) / 2 + 1 - odd;
-
-    if ((t + odd) % 2 == 1)
-        return x[r] * weight_of(v, 3, 1, j);
-    return x[r] * weight_of(v, 3, 0, j) + x[r - 1] * weight_of(v, 3, 2, j);
-}
-
-/* Row t of the first (j = 0) and the second column of dx. */
-INLINE vec pulled_sum(const struct pulled *p, const struct lane_sums *v, const int odd, const int t,
-                      const int j)
-{
-    if ((j + odd) % 2 == 1)
-        return pulled_from(v, odd, t, 1, odd ? p->back : p->x);
-    return pulled_from(v, odd, t, 0, p->x) + pulled_from(v, odd, t, 2, p->back);
-}
-
-INLINE void pull_column(const struct pulled *p, const struct lane_sums *v, const int odd,
-                        const int height, const bool add, const enum width w, const struct strip *s,
-                        int rows, int columns, float *out, struct lanes lanes)
-{
-    UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < 2; j++)
-    {
-        if (t < rows && j < columns)
-            set(w, out + (t * s->out_row + j * s->out_step), pulled_sum(p, v, odd, t, j), add,
-                lanes);
-    }
-}
-
-/* Whole columns are those which need no looking: two of dx, of all rows. Meanwhile the next strip's are fetched, as long as
- * a few rows of them are not too much for the nearest cache. */
-#define FETCH_ROWS 2048 /* floats of a strip; measured */
-INLINE void pull_whole(struct pulled *p, const struct lane_sums *v, const int odd, const int height,
-                       const bool add, const enum width w, const struct strip *s, int n,
-                       ptrdiff_t in, float *out, struct lanes lanes)
-{
-    const ptrdiff_t next = height * s->out_row;
-    const bool fetch = next <= FETCH_ROWS && s->c <= 2 * LANES;
-
-    for (; n > 0; n--, in += s->in_step, out += 2 * s->out_step) {
-        next_pulled(p, height / 2 + 1, true, in, w, lanes);
-        UNROLL for (int t = 0; t < height; t++) UNROLL for (int j = 0; j < 2; j++) if (fetch)
-            __builtin_prefetch(out + (next + t * s->out_row + j * s->out_step), 1);
-        pull_column(p, v, odd, height, add, w, s, height, 2, out, lanes);
-    }
-}
-
-INLINE void pull(const int odd, const int height, const enum width w, const struct strip *all,
-                 int c0)
-{
-    static const float none[LANES];
-    KEEP(all);
-    struct lanes lanes = lanes_of(s->c - c0);
-    struct lane_sums v;
-    struct pulled p = {.x = {{0}}};
-    float *out = s->out + (s->out_at + s->column * s->out_step + c0);
-    int m = (s->column + odd) / 2, pairs = (s->columns - s->column) / 2, n;
-    bool inside = m - 1 >= s->lo && m - 1 < s->hi;
-
-    begin(&v, 3, 0, 0, s->packed + (ptrdiff_t)c0 * 9, (vec){0});
-    UNROLL for (int r = 0; r < height / 2 + 1; r++)
-    {
-        p.in[r] = s->in[r] != NULL ? s->in[r] : none;
-        p.mask[r] = s->in[r] != NULL ? -1 : 0;
-    }
-    next_pulled(&p, height / 2 + 1, inside, s->in_at + (m - 1) * s->in_step + c0, w, lanes);
-    n = smaller(pairs, s->hi - m);
-    if (m >= s->lo && s->rows == height && n > 0) {
-        ptrdiff_t at = s->in_at + m * s->in_step + c0;
-
-        if (s->add)
-            pull_whole(&p, &v, odd, height, true, w, s, n, at, out, lanes);
-        else
-            pull_whole(&p, &v, odd, height, false, w, s, n, at, out, lanes);
-        m += n;
-        out += 2 * n * s->out_step;
-    }
-    for (int column = 2 * m - odd; column < s->columns; column += 2, m++, out += 2 * s->out_step) {
-        inside = m >= s->lo && m < s->hi;
-        next_pulled(&p, height / 2 + 1, inside, s->in_at + m * s->in_step + c0, w, lanes);
-        pull_column(&p, &v, odd, height, s->add, w, s, s->rows, s->columns - column, out, lanes);
-    }
-}
-
 /* ---- windows of any other form: one row of taps at a time ------------------------------------------------- */
 
 INLINE void slide_any(const int stride, const enum width w, const struct strip *s, int c0)
@@ -570,14 +464,6 @@ static void skip_taps(struct strip *s, int n)
     {                                                                                              \
         EACH_VECTOR(spread, taps, SPREAD_##taps);                                                  \
     }
-static void pull_even(const struct strip *s)
-{
-    EACH_VECTOR(pull, 0, SPREAD_3);
-}
-static void pull_odd(const struct strip *s)
-{
-    EACH_VECTOR(pull, 1, SPREAD_3);
-}
 #define DEFINE_ANY(name)                                                                           \
     static void name##_taps(const struct strip *s, int stride)                                     \
     {                                                                                              \
@@ -759,20 +645,6 @@ static void run_spread(const struct job *j, const struct walk *walk, const float
     }
 }
 
-/* Likewise, where rows and columns of dx both begin at an odd tap, or both at an even one. */
-static void run_pull(const struct job *j, const float *in)
-{
-    struct strip s = j->strip;
-    int from = j->y.from, n_in = SPREAD_3 / 2 + 1;
-
-    for (int o = from; o < j->y.n; o += SPREAD_3) {
-        find_rows(&s, j, in, (o + 1) / 2 - 1, n_in);
-        s.out_at = j->strip.out_at + row_out(j, o);
-        s.rows = smaller(SPREAD_3, j->y.n - o);
-        (from % 2 != 0 ? pull_odd : pull_even)(&s);
-    }
-}
-
 static void spread_any_image(const struct job *j, const float *in)
 {
     struct strip s = j->strip;
@@ -820,6 +692,8 @@ size_t ISA(depthwise_floats)(const struct window *s, enum conv_part part)
 {
     size_t taps = (size_t)s->kh * (size_t)s->kw;
 
+    if (part == CONV_PACKED_INPUT && ISA(spread_fits)(s))
+        return ISA(spread_packed)(s);
     return part == CONV_SCRATCH ? LANES : (size_t)vectors(s) * taps * LANES;
 }
 
@@ -829,6 +703,10 @@ void ISA(depthwise_pack)(float *packed, const float *weight, const struct window
     int taps = s->kh * s->kw;
     bool mirrored = part == CONV_PACKED_INPUT && is_mirrored(s);
 
+    if (part == CONV_PACKED_INPUT && ISA(spread_fits)(s)) {
+        ISA(spread_pack)(packed, weight, s);
+        return;
+    }
     for (int c0 = 0; c0 < s->c; c0 += LANES)
         for (int tap = 0; tap < taps; tap++, packed += LANES) {
             const float *from = weight + (ptrdiff_t)(mirrored ? taps - 1 - tap : tap) * s->c + c0;
@@ -865,9 +743,7 @@ static void spread_image(struct job *j, float *out, bool add, const float *in, c
     j->strip.out = out;
     j->strip.add = add;
     j->strip.packed = packed;
-    if (walk != NULL && j->y.taps == 3 && (j->y.from - j->x.from) % 2 == 0)
-        run_pull(j, in);
-    else if (walk != NULL)
+    if (walk != NULL)
         run_spread(j, walk, in);
     else
         spread_any_image(j, in);
@@ -944,6 +820,10 @@ void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const f
 {
     bool clear = !add && !writes_all(s);
 
+    if (ISA(spread_fits)(s)) {
+        ISA(spread)(dx, add, dy, packed, s);
+        return;
+    }
     for (int first = 0, end; first < s->n; first = end) {
         float *to = dx + first * input_size(s);
 
