@@ -367,6 +367,12 @@ static struct window random_depthwise(void)
     int c = coin() ? draw(2, 40) : 16 * draw(1, 4), kh = draw(1, 7), kw = coin() ? kh : draw(1, 7);
     int dilation = draw(1, 3);
 
+    if (draw(0, 3) ==
+        0) { /* rows whose vectors go from one pixel to the next, and whose ends do not */
+        c = coin() ? 8 * draw(1, 9) : 2 * draw(1, 20);
+        return window_of(draw(1, 3), draw(1, 17), draw(1, 14), c, c, 3, 3, 2, 1, c, draw(-2, 4),
+                         draw(-2, 4));
+    }
     return window_of(draw(1, 3), draw(1, 17), draw(1, 14), c, c, kh, kw, draw(1, 3), dilation, c,
                      draw(-1, dilation * kh), draw(-1, dilation * kw));
 }
@@ -462,6 +468,9 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 13, 13, 24, 24, 7, 7, 1, 1, 24, 3, 3),
         window_of(1, 9, 9, 33, 33, 7, 7, 2, 1, 33, 3, 3),
         window_of(2, 16, 16, 16, 16, 3, 3, 2, 1, 16, 1, 1),
+        window_of(2, 8, 8, 24, 24, 3, 3, 2, 1, 24, 1, 1),
+        window_of(1, 7, 9, 40, 40, 3, 3, 2, 1, 40, 0, 2),
+        window_of(1, 4, 6, 64, 64, 3, 3, 2, 1, 64, 1, 0),
         window_of(1, 16, 16, 4, 4, 5, 5, 1, 2, 4, 4, 4),
         window_of(2, 7, 7, 6, 6, 1, 1, 2, 1, 6, -1, -1),
         window_of(1, 9, 9, 3, 3, 2, 4, 3, 2, 3, 0, 1),
