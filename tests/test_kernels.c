@@ -387,6 +387,15 @@ static struct window random_3x3(void)
                      draw(0, 2 * dilation));
 }
 
+/* Channels that fill vectors, halves and quarters of one, and others. */
+static struct window random_3x3_by_2(void)
+{
+    int c = coin() ? 4 * draw(1, 9) : draw(1, 36), k = coin() ? 4 * draw(1, 9) : draw(1, 36);
+
+    return window_of(draw(1, 3), draw(1, 12), draw(1, 30), c, k, 3, 3, 2, 1, 1, draw(-1, 3),
+                     draw(-1, 3));
+}
+
 static struct window random_1x1(void)
 {
     int groups = draw(0, 7) == 0 ? 2 : 1;
@@ -407,6 +416,7 @@ static struct window random_window(void)
     case 1: return random_1x1();
     case 2:
     case 3: s = random_depthwise(); break;
+    case 4: s = random_3x3_by_2(); break;
     default: s = random_any(); break;
     }
     return draw(0, 7) == 0 ? valid(s) : s;
@@ -462,6 +472,13 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 8, 8, 16, 32, 3, 3, 1, 2, 1, -1, 6),
         window_of(1, 8, 8, 40, 64, 3, 3, 1, 2, 2, 2, 2),
         valid(window_of(2, 12, 13, 19, 20, 3, 3, 1, 2, 1, 0, 0)),
+        /* dense, by 2 */
+        window_of(2, 8, 8, 32, 32, 3, 3, 2, 1, 1, 1, 1),
+        window_of(1, 16, 16, 16, 24, 3, 3, 2, 1, 1, 1, 1),
+        window_of(1, 6, 32, 24, 16, 3, 3, 2, 1, 1, 0, 2),
+        window_of(1, 4, 4, 20, 68, 3, 3, 2, 1, 1, 2, 0),
+        window_of(1, 14, 14, 40, 18, 3, 3, 2, 1, 2, 1, 1),
+        window_of(1, 2, 2, 18, 5, 3, 3, 2, 1, 1, -1, 3),
         /* depthwise: channels that fill no vector, several rows, a stride, a border cut off */
         window_of(2, 11, 10, 8, 8, 3, 3, 1, 1, 8, 1, 1),
         window_of(2, 15, 9, 12, 12, 5, 5, 1, 1, 12, 2, 2),

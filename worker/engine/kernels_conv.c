@@ -629,6 +629,18 @@ static void run_phase(float *dx, bool add, const struct phase *p, const struct w
                   (ptrdiff_t)s->stride * s->w * s->c, &end, &v, taps, packed, s->c, s->k);
 }
 
+static void run_phases(float *dx, bool add, const struct window *s, const float *image, int image_w,
+                       const float *packed, ptrdiff_t *taps)
+{
+    EACH_PHASE(s)
+    {
+        struct phase phase = phase_of(s, a, b);
+
+        run_phase(dx, add, &phase, s, image, image_w, packed, taps);
+        packed += phase_size(&phase, s);
+    }
+}
+
 static void backward_input_strided(float *dx, bool add, const float *dy, const float *packed,
                                    const struct window *s, float *scratch)
 {
@@ -637,18 +649,13 @@ static void backward_input_strided(float *dx, bool add, const float *dy, const f
     float *image = scratch + taps_size(s);
 
     for (int i = 0; i < s->n; i++) {
-        const float *weights = packed;
-
         place_image(image, p, dy, s->oh, s->ow,
                     reach_border(s->pad_y, s->kh, s->dilation, s->stride),
                     reach_border(s->pad_x, s->kw, s->dilation, s->stride));
-        EACH_PHASE(s)
-        {
-            struct phase phase = phase_of(s, a, b);
-
-            run_phase(dx, add, &phase, s, image, p.w, weights, taps);
-            weights += phase_size(&phase, s);
-        }
+        if (ISA(by_2_fits)(s))
+            ISA(by_2)(dx, add, image, p.w, packed, s);
+        else
+            run_phases(dx, add, s, image, p.w, packed, taps);
         dx += (size_t)s->h * (size_t)s->w * (size_t)s->c;
         dy += (size_t)s->oh * (size_t)s->ow * (size_t)s->k;
     }
@@ -684,6 +691,10 @@ static void pack_backward(float *packed, const float *weight, const struct windo
         w.c = 1;
         w.k = (ptrdiff_t)pitch;
         convolve_pack(packed, &w, &m);
+        return;
+    }
+    if (ISA(by_2_fits)(s)) {
+        ISA(by_2_pack)(packed, weight, s, pitch);
         return;
     }
     EACH_PHASE(s)

@@ -16,6 +16,8 @@
 
 #include "kernels_isa.h"
 
+#include <string.h>
+
 struct product {
     const float *a;
     ptrdiff_t
@@ -96,6 +98,68 @@ INLINE void put(float *to, vec value, int n, const float *bias, bool add)
 
         to[i] = add ? to[i] + y : y;
     }
+}
+
+/* ---- parts of vectors ---------------------------------------------------------------------------------------- */
+
+typedef long long lane_pairs __attribute__((vector_size(LANES * sizeof(float)), may_alias));
+typedef long long lane_pair __attribute__((aligned(4), may_alias));
+
+/* `split` floats, again and again. */
+INLINE vec repeated(const float *from, const int split)
+{
+    if (split == 1)
+        return vec_all(*from);
+    if (split == 2)
+        return (vec)(*(const lane_pair *)from + (lane_pairs){0});
+#if LANES >= 16
+    four f = *(const four *)from;
+
+    return __builtin_shufflevector(f, f, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+#else
+    return (vec){0}; /* never */
+#endif
+}
+
+/* Every column's `split` sums added, in the first lanes. */
+#if LANES >= 16
+#define EVEN(v, w)                                                                                 \
+    __builtin_shufflevector(v, w, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD(v, w)                                                                                  \
+    __builtin_shufflevector(v, w, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#elif LANES >= 8
+#define EVEN(v, w) __builtin_shufflevector(v, w, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD(v, w)  __builtin_shufflevector(v, w, 1, 3, 5, 7, 9, 11, 13, 15)
+#else
+#define EVEN(v, w) __builtin_shufflevector(v, w, 0, 2, 4, 6)
+#define ODD(v, w)  __builtin_shufflevector(v, w, 1, 3, 5, 7)
+#endif
+INLINE vec joined(vec v, int split)
+{
+    for (; split > 1; split /= 2)
+        v = EVEN(v, v) + ODD(v, v);
+    return v;
+}
+
+/* Two rows of half a vector each: the commonest case of a tile that is split. */
+INLINE void put_pair(float *out, ptrdiff_t row, vec first, vec second, bool add)
+{
+    typedef float half
+        __attribute__((vector_size(LANES * sizeof(float) / 2), aligned(4), may_alias));
+    vec y = EVEN(first, second) + ODD(first, second);
+    half h[2];
+
+    if (row == LANES / 2) {
+        if (add)
+            y += *(vec *)out;
+        *(vec *)out = y;
+        return;
+    }
+    memcpy(h, &y, sizeof h);
+    if (add)
+        h[0] += *(half *)out, h[1] += *(half *)(out + row);
+    *(half *)out = h[0];
+    *(half *)(out + row) = h[1];
 }
 
 /* to[0..n) = from[0..n), for n too few for a call */
