@@ -469,7 +469,8 @@ static void convolve_middle(float *y, const float *x, const float *packed, const
         ptrdiff_t row = top + rows.from * s->dilation;
 
         p.a = x + (row * s->w + m.from * s->stride - s->pad_x) * s->c;
-        p.b = packed + (ptrdiff_t)(rows.from * s->kw) * s->c * LANES;
+        p.b = packed;
+        p.skip = rows.from * s->kw * s->c;
         p.n_taps = (rows.to - rows.from) * (s->kw / joined);
         p.out = y + ((ptrdiff_t)oy * s->ow + m.from) * s->k;
         ISA(product_rows)(&p, m.to - m.from, s->k, s->c);

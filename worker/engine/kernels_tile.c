@@ -301,11 +301,11 @@ static void run(const bool sums, const struct product *p, int rows, const struct
     }
 }
 
-static struct block block_of(const struct product *p, int i, int first)
+static struct block block_of(const struct product *p, int i, int first, int split)
 {
-    struct block b = {.split = 1,
+    struct block b = {.split = split,
                       .a = p->a + i * p->a_next,
-                      .b = p->b + i * p->b_next + first * p->b_panel,
+                      .b = p->b + i * p->b_next + first * p->b_panel + p->skip / split * p->b_r,
                       .out = p->out + i * p->out_next + first * p->out_panel};
 
     b.bias = p->bias != NULL ? p->bias + first * LANES : NULL;
@@ -318,7 +318,7 @@ void ISA(product_rows)(const struct product *p, int rows, int k, int c)
 
     for (int i = 0; i < p->n; i++) {
         for (int first = 0; first < panels;) {
-            struct block b = block_of(p, i, first);
+            struct block b = block_of(p, i, first, 1);
 
             b.vecs = next_width(rows, panels - first);
             b.cols = k - first * LANES;
@@ -327,10 +327,9 @@ void ISA(product_rows)(const struct product *p, int rows, int k, int c)
             first += b.vecs;
         }
         if (split > 1) {
-            struct block b = block_of(p, i, panels);
+            struct block b = block_of(p, i, panels, split);
 
             b.vecs = 1;
-            b.split = split;
             b.cols = k - panels * LANES;
             run(false, p, rows, &b);
         }
@@ -341,9 +340,8 @@ void ISA(product_sums)(const struct product *p, int rows, int panels, int split)
 {
     for (int i = 0; i < p->n; i++)
         for (int first = 0; first < panels;) {
-            struct block b = block_of(p, i, first);
+            struct block b = block_of(p, i, first, split);
 
-            b.split = split;
             b.vecs = next_width(rows, panels - first);
             run(true, p, rows / split, &b);
             first += b.vecs;

@@ -29,6 +29,7 @@ struct product {
     ptrdiff_t b_tap;        /* and so many more from a tap's last r to the next one's first */
     float *out;
     ptrdiff_t out_row, out_panel;
+    int skip; /* values of r that every panel of b begins with and a has not; product_rows only */
     const float *bias; /* of the first column, or NULL; product_rows only */
     bool add;          /* to what is in out; product_sums always does */
     float most;        /* 0, or then a ReLU that ends at this: 6, or infinity; product_rows only */
