@@ -353,11 +353,14 @@ static bool still_there(struct ledger *self, struct peer *peer)
            peer_send(self, peer, &probe);
 }
 
+/* One that is full says so. One without memory says nothing: the peer greets it again, and there may be some then. */
 static void out_of_room(struct ledger *self, const zmq_msg_t *from)
 {
-    refuse(self, from, REFUSE_LIMIT,
-           "this broker has %zu peers already, or no memory for one more: use another broker",
-           self->n_peers);
+    if (self->n_peers < MAX_PEERS)
+        log_warn("no memory for one more peer beside %zu: it is to greet again", self->n_peers);
+    else
+        refuse(self, from, REFUSE_LIMIT, "this broker has %zu peers already: use another broker",
+               self->n_peers);
 }
 
 /* What a worker was given and does not list: it never got it, or has dropped it. A lease younger than given_ms may

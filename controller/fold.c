@@ -158,10 +158,12 @@ static int load_both(struct experiment *self, const uint8_t *at, const uint8_t *
     size_t strategy_len = 0, scheduler_len = 0;
     const uint8_t *strategy = take_bytes(&at, end, &strategy_len);
     const uint8_t *scheduler = strategy != NULL ? take_bytes(&at, end, &scheduler_len) : NULL;
-    int rc;
+    int rc = scheduler == NULL ? FARM_ECORRUPT : load_scores(self, &at, end);
 
-    if (scheduler == NULL || load_scores(self, &at, end) != FARM_OK || at != end)
-        return FARM_ECORRUPT;
+    if (rc == FARM_OK && at != end)
+        rc = FARM_ECORRUPT;
+    if (rc != FARM_OK)
+        return rc;
     rc = strategy_load(self->strategy, strategy, strategy_len);
     return rc == FARM_OK ? scheduler_load(self->scheduler, scheduler, scheduler_len) : rc;
 }
@@ -363,13 +365,15 @@ static int fold_score(struct fold *f, const struct event *e)
 static int fold_exhausted(struct fold *f, const struct event *e)
 {
     uint64_t parent;
+    int rc = FARM_OK;
 
     if (e->trial > ASK_TRIES)
         return differs(f, e, "more tries than there can be");
-    for (uint64_t i = 0; i < e->trial; i++)
-        if (strategy_ask(f->self->strategy, f->self->asked, &parent) != FARM_OK)
-            return differs(f, e, "the strategy proposes less");
-    return FARM_OK;
+    for (uint64_t i = 0; i < e->trial && rc == FARM_OK; i++)
+        rc = strategy_ask(f->self->strategy, f->self->asked, &parent);
+    if (rc == FARM_EEXHAUSTED)
+        return differs(f, e, "the strategy proposes less");
+    return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
 static int fold_event(struct fold *f, const struct event *e)
@@ -400,16 +404,24 @@ static bool visit_event(const struct event *e, void *ctx)
 
 /* ---------------------------------------------------------------- opening */
 
+struct members {
+    struct experiment *experiment;
+    int rc;
+};
+
 static bool visit_member(uint64_t serial, uint64_t trial, double fitness, void *ctx)
 {
-    struct experiment *self = ctx;
+    struct members *members = ctx;
+    struct experiment *self = members->experiment;
 
     if (self->n_members == self->cap_members) {
         size_t cap = self->cap_members > 0 ? 2 * self->cap_members : 256;
         struct stored_member *bigger = realloc(self->members, cap * sizeof *bigger);
 
-        if (bigger == NULL)
+        if (bigger == NULL) {
+            members->rc = FARM_ENOMEM;
             return false;
+        }
         self->members = bigger;
         self->cap_members = cap;
     }
@@ -449,6 +461,7 @@ static int complete_pending(struct experiment *self)
 int fold_open(struct experiment *self, struct why *why)
 {
     struct fold f = {.self = self};
+    struct members members = {self, FARM_OK};
     struct result final;
     uint64_t trial;
     int rc = start_from_snapshot(self, &f.next, why);
@@ -472,7 +485,9 @@ int fold_open(struct experiment *self, struct why *why)
                        f.next, self->tally.proposed, store_n_events(self->store),
                        store_n_trials(self->store));
     if ((rc = complete_pending(self)) == FARM_OK)
-        rc = store_each_population(self->store, visit_member, self);
+        rc = store_each_population(self->store, visit_member, &members);
+    if (rc == FARM_OK)
+        rc = members.rc;
     if (rc == FARM_OK)
         rc = paused_set_open(&self->paused, self->store);
     if (rc == FARM_OK)
@@ -542,10 +557,13 @@ static int compare_record(struct fold *f, const struct event *e)
 {
     struct trial_record record;
     bool same;
+    int rc;
 
     if (e->kind != EVENT_PROPOSED && e->kind != EVENT_RESULT)
         return FARM_OK;
-    if (store_get_trial(f->self->store, e->trial, &record) != FARM_OK)
+    if ((rc = store_get_trial(f->self->store, e->trial, &record)) == FARM_ENOMEM)
+        return out_of_memory(f, e, rc);
+    if (rc != FARM_OK)
         return differs(f, e, "the trial's record cannot be read");
     if (e->kind == EVENT_RESULT && record.rung != e->rung)
         same =

@@ -109,7 +109,9 @@ int graph_unpack(struct graph **out, const uint8_t *bytes, size_t len, struct wh
                        LIMIT_PAYLOAD_BYTES);
     unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
     if ((message = nasfarm__graph__unpack(&budget.allocator, len, bytes)) == NULL)
-        return why_set(why, FARM_EGRAPH, "%zu bytes that are no protobuf graph", len);
+        return (rc = unpack_budget_error(&budget, why)) != FARM_OK
+                   ? rc
+                   : why_set(why, FARM_EGRAPH, "%zu bytes that are no protobuf graph", len);
     if (message->version < GRAPH_VERSION_PLAIN || message->version > GRAPH_VERSION_AUX)
         rc = why_set(why, FARM_EVERSION,
                      "a graph of version %u; this program knows versions %d to %d",

@@ -315,7 +315,9 @@ int task_unpack(struct task *out, void **hold, const uint8_t *bytes, size_t len,
                        LIMIT_PAYLOAD_BYTES);
     unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
     if ((m = nasfarm__task__unpack(&budget.allocator, len, bytes)) == NULL)
-        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf task", len);
+        return (rc = unpack_budget_error(&budget, why)) != FARM_OK
+                   ? rc
+                   : why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf task", len);
     *out = (struct task){.data_fingerprint = m->data_fingerprint,
                          .seed = m->seed,
                          .graph_len = m->graph.len,
@@ -375,7 +377,9 @@ int result_unpack(struct result *out, const uint8_t *bytes, size_t len, struct w
 
     unpack_budget_init(&budget, LIMIT_HEAD_BYTES);
     if ((m = nasfarm__result__unpack(&budget.allocator, len, bytes)) == NULL)
-        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf result", len);
+        return (rc = unpack_budget_error(&budget, why)) != FARM_OK
+                   ? rc
+                   : why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf result", len);
     if (m->outcome < OUTCOME_OK || m->outcome > OUTCOME_LOST)
         rc = why_set(why, FARM_EWIRE, "a result with outcome %u: must be %d to %d", m->outcome,
                      OUTCOME_OK, OUTCOME_LOST);
@@ -424,8 +428,13 @@ int progress_unpack(struct progress *out, const uint8_t *bytes, size_t len, stru
     Nasfarm__Progress *m;
 
     unpack_budget_init(&budget, LIMIT_HEAD_BYTES);
+    int rc;
+
     if ((m = nasfarm__progress__unpack(&budget.allocator, len, bytes)) == NULL)
-        return why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf progress report", len);
+        return (rc = unpack_budget_error(&budget, why)) != FARM_OK
+                   ? rc
+                   : why_set(why, FARM_EWIRE, "%zu bytes that are no protobuf progress report",
+                             len);
     *out = (struct progress){.epoch = m->epoch,
                              .epochs = m->epochs,
                              .accuracy = m->accuracy,

@@ -19,7 +19,10 @@ static void *budget_alloc(void *ctx, size_t size)
         self->near_used += rounded;
         return p;
     }
-    return malloc(size > 0 ? size : 1);
+    void *p = malloc(size > 0 ? size : 1);
+
+    self->no_memory |= p == NULL;
+    return p;
 }
 
 static void budget_free(void *ctx, void *p)
@@ -39,4 +42,10 @@ void unpack_budget_init(struct unpack_budget *self, size_t bytes)
     self->allocator.allocator_data = self;
     self->left = bytes;
     self->near_used = 0;
+    self->no_memory = false;
+}
+
+int unpack_budget_error(const struct unpack_budget *self, struct why *why)
+{
+    return self->no_memory ? why_set(why, FARM_ENOMEM, "no memory to unpack a message") : FARM_OK;
 }

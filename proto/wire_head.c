@@ -526,8 +526,11 @@ int wire_head_unpack(struct wire_message *message, const void *bytes, size_t len
         return FARM_OK;
     unpack_budget_init(&budget, LIMIT_UNPACK_BYTES);
     if ((m = protobuf_c_message_unpack(type, &budget.allocator, len, bytes)) == NULL)
-        return why_set(why, FARM_EWIRE, "%s with a head of %zu bytes that is no protobuf message",
-                       wire_kind_name(message->kind), len);
+        return (rc = unpack_budget_error(&budget, why)) != FARM_OK
+                   ? rc
+                   : why_set(why, FARM_EWIRE,
+                             "%s with a head of %zu bytes that is no protobuf message",
+                             wire_kind_name(message->kind), len);
     rc = take_head(message, m, why);
     protobuf_c_message_free_unpacked(m, &budget.allocator);
     return rc;

@@ -114,7 +114,10 @@ struct genome *state_take_genome(struct state_bytes *self, const struct space *s
 {
     uint64_t len = state_take_u64(self);
     const uint8_t *packed = state_take(self, len);
-    struct genome *genome = packed != NULL ? genome_unpack(packed, len) : NULL;
+    struct genome *genome = NULL;
+
+    if (packed != NULL)
+        self->no_memory |= genome_unpack(&genome, packed, len) == FARM_ENOMEM;
 
     if (genome != NULL && space_check(space, genome, NULL) == FARM_OK)
         return genome;

@@ -12,7 +12,7 @@
 struct state_bytes {
     uint8_t *bytes;
     size_t len, cap, at;
-    bool failed;
+    bool failed, no_memory; /* no_memory: which is why it failed, reading */
 };
 void state_put(struct state_bytes *self, const void *bytes, size_t len);
 void state_put_u64(struct state_bytes *self, uint64_t v);

@@ -214,7 +214,7 @@ int strategy_load(struct strategy *self, const uint8_t *bytes, size_t len)
     if (in.failed)
         return FARM_ECORRUPT;
     if ((rc = self->kind->load(self, &in)) != FARM_OK)
-        return rc;
+        return in.no_memory ? FARM_ENOMEM : rc;
     self->rng = rng;
     self->asked = asked;
     return FARM_OK;

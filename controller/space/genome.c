@@ -108,23 +108,25 @@ static size_t get_gene(const uint8_t *at, size_t left, double *out)
     return is_whole(*out) ? 0 : 9;
 }
 
-struct genome *genome_unpack(const uint8_t *bytes, size_t len)
+int genome_unpack(struct genome **out, const uint8_t *bytes, size_t len)
 {
     uint64_t n;
-    size_t at = get_varint(bytes, len, &n), used;
+    size_t at = get_varint(bytes, len, &n), used = at;
     struct genome *self;
 
-    if (at == 0 || n > LIMIT_GENES || (self = genome_create((uint32_t)n)) == NULL)
-        return NULL;
-    for (uint32_t i = 0; i < self->n; i++) {
-        if ((used = get_gene(bytes + at, len - at, &self->gene[i])) == 0)
-            break;
+    *out = NULL;
+    if (at == 0 || n > LIMIT_GENES)
+        return FARM_EGENOME;
+    if ((self = genome_create((uint32_t)n)) == NULL)
+        return FARM_ENOMEM;
+    for (uint32_t i = 0; i < self->n && used > 0; i++) {
+        used = get_gene(bytes + at, len - at, &self->gene[i]);
         at += used;
-        if (i + 1 == self->n && at == len)
-            return self;
     }
-    if (n == 0 && at == len)
-        return self;
-    free(self);
-    return NULL;
+    if (used == 0 || at != len) {
+        free(self);
+        return FARM_EGENOME;
+    }
+    *out = self;
+    return FARM_OK;
 }

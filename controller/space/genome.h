@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "err.h"
+
 struct genome {
     uint32_t n;
     double gene[];
@@ -24,7 +26,7 @@ bool genome_equal(const struct genome *a, const struct genome *b);
  * buf has room for genome_pack_max(n) bytes; returns how many were written. */
 size_t genome_pack_max(uint32_t n);
 size_t genome_pack(const struct genome *self, uint8_t *buf);
-/* NULL when the bytes are not exactly one genome, or out of memory. */
-struct genome *genome_unpack(const uint8_t *bytes, size_t len);
+/* malloc'd. FARM_EGENOME when the bytes are not exactly one genome, FARM_ENOMEM; *out is NULL then. */
+int genome_unpack(struct genome **out, const uint8_t *bytes, size_t len);
 
 #endif

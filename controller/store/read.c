@@ -509,7 +509,8 @@ int store_get_trial(struct store *self, uint64_t trial, struct trial_record *out
     if ((rc = read_begin(self, NULL)) != FARM_OK)
         return rc;
     rc = read_value(self, TABLE_TRIALS, &trial, sizeof trial, &value, NULL);
-    if (rc == FARM_OK && record_get_proposal(out, value.mv_data, value.mv_size) != FARM_OK)
+    if (rc == FARM_OK &&
+        (rc = record_get_proposal(out, value.mv_data, value.mv_size)) == FARM_ECORRUPT)
         rc = store_corrupt(self, TABLE_TRIALS, &key, NULL);
     if (rc == FARM_OK)
         rc = add_result(self, out, NULL);

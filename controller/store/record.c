@@ -198,7 +198,7 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
 
 struct cursor {
     const uint8_t *at, *end;
-    bool failed;
+    bool failed, no_memory;
 };
 
 static const uint8_t *take(struct cursor *in, size_t len)
@@ -268,8 +268,10 @@ static void take_text(struct cursor *in, char *out, size_t room)
 /* The rest of the record. */
 static struct genome *take_genome(struct cursor *in)
 {
-    struct genome *genome = in->failed ? NULL : genome_unpack(in->at, (size_t)(in->end - in->at));
+    struct genome *genome = NULL;
 
+    if (!in->failed)
+        in->no_memory = genome_unpack(&genome, in->at, (size_t)(in->end - in->at)) == FARM_ENOMEM;
     in->at = in->end;
     in->failed |= genome == NULL;
     return genome;
@@ -277,6 +279,8 @@ static struct genome *take_genome(struct cursor *in)
 
 static int finish(const struct cursor *in)
 {
+    if (in->no_memory)
+        return FARM_ENOMEM;
     return in->failed || in->at != in->end ? FARM_ECORRUPT : FARM_OK;
 }
 
@@ -294,7 +298,7 @@ static void take_objectives(struct cursor *in, struct event *out)
 
 int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
 {
-    struct cursor in = {bytes, bytes + len, false};
+    struct cursor in = {.at = bytes, .end = bytes + len};
     unsigned kind = take_u8(&in);
 
     *out = (struct event){.parent = UINT64_MAX, .known_from = UINT64_MAX, .fitness = NAN};
@@ -325,7 +329,7 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
 
 int record_get_proposal(struct trial_record *out, const uint8_t *bytes, size_t len)
 {
-    struct cursor in = {bytes, bytes + len, false};
+    struct cursor in = {.at = bytes, .end = bytes + len};
     const uint8_t *hash;
 
     out->parent = take_whole(&in) - 1;
@@ -341,7 +345,7 @@ int record_get_proposal(struct trial_record *out, const uint8_t *bytes, size_t l
 
 int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len)
 {
-    struct cursor in = {bytes, bytes + len, false};
+    struct cursor in = {.at = bytes, .end = bytes + len};
     struct result *r = &out->result;
 
     r->outcome = take_u8(&in);
@@ -400,6 +404,6 @@ bool record_intact(unsigned table, const void *key, size_t key_len, const uint8_
     if (*len < 4)
         return false;
     *len -= 4;
-    in = (struct cursor){bytes + *len, bytes + *len + 4, false};
+    in = (struct cursor){.at = bytes + *len, .end = bytes + *len + 4};
     return take_fixed(&in, 4) == record_crc(table, key, key_len, bytes, *len);
 }

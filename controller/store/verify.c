@@ -86,11 +86,20 @@ static void on_number(struct verifier *v, enum table table, uint64_t number)
     v->next = number + 1;
 }
 
+/* Nothing is known of a record then, and the walk ends. */
+static bool out_of_memory(struct verifier *v)
+{
+    v->rc = why_set(&v->first, FARM_ENOMEM, "no memory to verify a store");
+    return true;
+}
+
 static bool on_event(struct verifier *v, const MDB_val *key, const MDB_val *value)
 {
     struct event event;
     int rc = record_get_event(&event, value->mv_data, value->mv_size);
 
+    if (rc == FARM_ENOMEM)
+        return out_of_memory(v);
     if (rc == FARM_OK)
         on_number(v, TABLE_JOURNAL, number_of(key));
     if (rc == FARM_OK && event.kind != EVENT_EXHAUSTED && event.trial >= v->n_trials)
@@ -106,6 +115,8 @@ static bool on_trial(struct verifier *v, const MDB_val *key, const MDB_val *valu
     struct trial_record record = {.trial = number_of(key)};
     int rc = record_get_proposal(&record, value->mv_data, value->mv_size);
 
+    if (rc == FARM_ENOMEM)
+        return out_of_memory(v);
     if (rc == FARM_OK)
         on_number(v, TABLE_TRIALS, record.trial);
     if (rc == FARM_OK && record.trial < v->n_trials) {
@@ -278,10 +289,12 @@ static void walk(struct verifier *v, enum table table,
     if (rc == 0)
         rc = mdb_cursor_open(v->store->reading, dbi, &cursor);
     while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0 &&
-           n++ < stat.ms_entries)
+           n++ < stat.ms_entries && v->rc != FARM_ENOMEM)
         check_row(v, table, row, &key, &value);
     if (cursor != NULL)
         mdb_cursor_close(cursor);
+    if (v->rc == FARM_ENOMEM)
+        return;
     if (rc != 0 && rc != MDB_NOTFOUND) {
         struct why why;
 
@@ -339,9 +352,10 @@ int store_verify(const char *dir, void (*say)(const char *sentence, void *ctx), 
     if ((rc = store_pin(v.store, why)) != FARM_OK)
         goto out;
     if ((rc = prepare(&v, why)) == FARM_OK) {
-        for (size_t i = 0; i < TABLES; i++)
+        for (size_t i = 0; i < TABLES && v.rc != FARM_ENOMEM; i++)
             walk(&v, walks[i].table, walks[i].row);
-        check_indexed(&v);
+        if (v.rc != FARM_ENOMEM)
+            check_indexed(&v);
         rc = v.rc != FARM_OK ? v.rc : out->problems > 0 ? FARM_ECORRUPT : FARM_OK;
         if (rc != FARM_OK && why != NULL)
             *why = v.first;
