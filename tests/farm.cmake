@@ -125,7 +125,7 @@ add_dependencies(test_faults nasfarm nasfarm-broker nasfarm_fault)
 add_test(NAME faults COMMAND test_faults)
 set_tests_properties(faults PROPERTIES TIMEOUT 240)
 farm_soak(faults test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=kill NASFARM_FAULT_STEP=1 NASFARM_FAULT_FARMS=8
-    NASFARM_FAULT_TRIALS=150 $<TARGET_FILE:test_faults>)
+    NASFARM_FAULT_TRIALS=120 $<TARGET_FILE:test_faults>)
 farm_soak(full_disk test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=full NASFARM_FAULT_POINTS=100
     $<TARGET_FILE:test_faults>)
 

@@ -259,7 +259,7 @@ END_TEST
 
 START_TEST(a_broker_that_dies_at_each_call_that_writes_loses_nothing)
 {
-    uint64_t trials = 4 * number_from("NASFARM_FAULT_TRIALS", 24), lives = 0;
+    uint64_t trials = 96, lives = 0;
     struct digest want = undisturbed(trials);
     pid_t search;
     int status = -1;
@@ -555,7 +555,7 @@ static int share_out(void)
     for (uint64_t i = 0; n_farms > 1 && i < n_farms; i++) {
         pid_t pid = fork();
 
-        ck_assert_int_ge(pid, 0);
+        failed += pid < 0;
         if (pid == 0) {
             is_child = true;
             this_farm = i;
@@ -590,7 +590,8 @@ int main(void)
         return failed;
     may_mount = own_mounts(); /* before there is a second thread */
     tcase_add_test(tc, killed_at_each_call_that_writes_it_ends_as_if_it_had_not_been);
-    tcase_add_test(tc, a_broker_that_dies_at_each_call_that_writes_loses_nothing);
+    if (this_farm == 0)
+        tcase_add_test(tc, a_broker_that_dies_at_each_call_that_writes_loses_nothing);
     tc = add_case(suite, "fail");
     tcase_add_test(tc, a_disk_that_refuses_now_and_then_ends_nothing);
     tcase_add_test(tc, sends_that_are_interrupted_or_short_change_nothing);

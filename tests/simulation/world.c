@@ -58,6 +58,29 @@ struct world {
 
 static struct world *running; /* for what has no context: the clock, and the commit */
 
+#define OUTSIDE PLAN_PARTIES_MAX
+
+const struct world_guest *world_guest;
+static uint32_t inside = OUTSIDE; /* whose code runs */
+
+/* Returns who was inside before. */
+static uint32_t go_inside(uint32_t party)
+{
+    uint32_t before = inside;
+
+    inside = party;
+    if (world_guest != NULL && party == OUTSIDE)
+        world_guest->leaves();
+    else if (world_guest != NULL)
+        world_guest->enters(party);
+    return before;
+}
+
+static bool is_excused(uint32_t party)
+{
+    return world_guest != NULL && world_guest->excuses(party);
+}
+
 /* ---------------------------------------------------------------- telling */
 
 static const char *party_name(uint32_t party)
@@ -162,26 +185,33 @@ static bool is_dead(struct party *p)
 static int broker_sends(void *ctx, const zmq_msg_t *to, const struct wire_message *m)
 {
     struct world *w = ctx;
-    uint32_t conn, peer;
+    uint32_t conn, peer, before;
     int rc;
 
     if (is_dead(&w->parties[PARTY_BROKER]))
         return FARM_EBUSY;
+    before = go_inside(OUTSIDE);
     memcpy(&conn, zmq_msg_data((zmq_msg_t *)to), sizeof conn);
     peer = net_peer(&w->net, conn);
     rc = net_send_down(&w->net, conn, m, w->now_ms);
     history_broker_sends(&w->history, peer, conn, m, rc == FARM_OK);
+    (void)go_inside(before);
     return rc;
 }
 
 static int peer_sends(struct end *end, const struct wire_message *m)
 {
     struct world *w = end->world;
+    uint32_t before;
+    int rc;
 
     if (is_dead(&w->parties[end->party]))
         return FARM_EBUSY;
+    before = go_inside(OUTSIDE);
     history_sends(&w->history, end->party, m);
-    return net_send_up(&w->net, end->party, m, w->now_ms);
+    rc = net_send_up(&w->net, end->party, m, w->now_ms);
+    (void)go_inside(before);
+    return rc;
 }
 
 static int controller_sends(void *ctx, const struct wire_message *m)
@@ -243,11 +273,17 @@ static int send_paused(struct end *end, const struct wire_message *m)
 static int worker_sends(void *ctx, const struct wire_message *m)
 {
     struct end *end = ctx;
+    uint32_t before = go_inside(OUTSIDE);
+    int rc;
 
-    if (m->kind != WIRE_RESULT)
-        return peer_sends(end, m);
-    end->world->out->evaluations++;
-    return fails(end->world, &m->u.result.lease) ? send_failure(end, m) : send_paused(end, m);
+    if (m->kind != WIRE_RESULT) {
+        rc = peer_sends(end, m);
+    } else {
+        end->world->out->evaluations++;
+        rc = fails(end->world, &m->u.result.lease) ? send_failure(end, m) : send_paused(end, m);
+    }
+    (void)go_inside(before);
+    return rc;
 }
 
 /* ---------------------------------------------------------------- what the controller's code reaches by its name */
@@ -261,9 +297,13 @@ int __real_store_commit(struct store *store, struct why *why);
 int __wrap_store_commit(struct store *store, struct why *why);
 int __wrap_store_commit(struct store *store, struct why *why)
 {
-    struct party *controller = &running->parties[PARTY_CONTROLLER];
+    struct party *controller;
+    uint32_t before;
     int rc;
 
+    if (running == NULL)
+        return __real_store_commit(store, why);
+    controller = &running->parties[PARTY_CONTROLLER];
     if (controller->up && controller->armed == 0)
         controller->dying = true;
     if (controller->dying)
@@ -272,7 +312,9 @@ int __wrap_store_commit(struct store *store, struct why *why)
         return why_set(why, FARM_ESTORE, "no space left on a device that is not there");
     if ((rc = __real_store_commit(store, why)) != FARM_OK)
         return rc;
+    before = go_inside(OUTSIDE);
     history_committed(&running->history, store);
+    (void)go_inside(before);
     if (controller->armed != 1)
         return FARM_OK;
     controller->dying = true;
@@ -315,15 +357,32 @@ static int open_experiment(struct world *w, struct why *why)
         return experiment_open(&w->experiment, w->dir, &fast, why);
     set_config(w->plan, &config);
     rc = experiment_create(&w->experiment, w->dir, &config, &fast, why);
-    w->created = rc == FARM_OK;
+    w->created = rc == FARM_OK || rc == FARM_EBUSY; /* busy: it was made, and then memory ended */
     return rc;
+}
+
+/* An error that waiting does not heal: the program ends with its sentence, and somebody starts it again. */
+static void ends_badly(struct world *w, uint32_t party, const struct why *why)
+{
+    struct party *p = &w->parties[party];
+
+    if (p->dying)
+        return;
+    if (!is_excused(party))
+        history_violate(&w->history, "alive: %s ends with an error: %.200s", party_name(party),
+                        why->text);
+    tell(w, "%s ends with an error: %s", party_name(party), why->text);
+    p->dying = true;
+    p->length_ms = 100;
 }
 
 static void start_controller(struct world *w)
 {
     struct why why = {""};
+    uint32_t before = go_inside(PARTY_CONTROLLER);
     int rc = open_experiment(w, &why);
 
+    (void)go_inside(OUTSIDE);
     w->stop = 0;
     w->farm_options = (struct farm_options){.endpoint = "the simulated broker",
                                             .name = "controller",
@@ -335,13 +394,15 @@ static void start_controller(struct world *w)
                                             .clock_ns = virtual_ns};
     if (rc == FARM_OK) {
         history_opened(&w->history, w->experiment);
+        (void)go_inside(PARTY_CONTROLLER);
         rc = farm_create(&w->farm, &w->farm_options, controller_sends, &w->ends[PARTY_CONTROLLER],
                          &why);
     }
     if (rc == FARM_OK)
         rc = farm_begin(w->farm, w->experiment, w->now_ms, &why);
+    (void)go_inside(before);
     if (rc != FARM_OK)
-        history_violate(&w->history, "the controller does not start: %.200s", why.text);
+        ends_badly(w, PARTY_CONTROLLER, &why);
 }
 
 static void start_broker(struct world *w)
@@ -355,9 +416,13 @@ static void start_broker(struct world *w)
     config.settle_ms = 2 * config.heartbeat_ms + 500;
     config.nonce = w->parties[PARTY_BROKER].life;
     config.first_lease = (uint64_t)(WALL_MS + w->now_ms - START_MS) << 20;
-    if (ledger_create(&w->ledger, &config, broker_sends, w, w->now_ms) != FARM_OK)
-        abort();
+    uint32_t before = go_inside(PARTY_BROKER);
+    int rc = ledger_create(&w->ledger, &config, broker_sends, w, w->now_ms);
+
+    (void)go_inside(before);
     net_broker_started(&w->net);
+    if (rc != FARM_OK)
+        ends_badly(w, PARTY_BROKER, &(struct why){.text = "no memory"});
 }
 
 static void start_worker(struct world *w, uint32_t i)
@@ -372,9 +437,13 @@ static void start_worker(struct world *w, uint32_t i)
                                      .least_ms = 50,
                                      .most_ms = w->plan->most_ms};
     (void)snprintf(o->name, sizeof o->name, "worker-%" PRIu32, i);
-    if (supervisor_create(&w->workers[i], o, "the simulated broker", worker_sends,
-                          &w->ends[PARTY_WORKER + i], w->now_ms, &why) != FARM_OK)
-        abort();
+    uint32_t before = go_inside(PARTY_WORKER + i);
+    int rc = supervisor_create(&w->workers[i], o, "the simulated broker", worker_sends,
+                               &w->ends[PARTY_WORKER + i], w->now_ms, &why);
+
+    (void)go_inside(before);
+    if (rc != FARM_OK)
+        ends_badly(w, PARTY_WORKER + i, &why);
 }
 
 static void start(struct world *w, uint32_t party)
@@ -574,16 +643,21 @@ static void hand_over(struct world *w, struct flight *f)
         zmq_msg_init_size(&from, sizeof f->conn);
         memcpy(zmq_msg_data(&from), &f->conn, sizeof f->conn);
         history_broker_hears(&w->history, f->peer, f->conn, &f->message);
+        (void)go_inside(PARTY_BROKER);
         ledger_message(w->ledger, &from, &f->message, w->now_ms);
         zmq_msg_close(&from);
-    } else if (f->to == PARTY_CONTROLLER) {
+        (void)go_inside(OUTSIDE);
+        return;
+    }
+    (void)go_inside(f->to);
+    if (f->to == PARTY_CONTROLLER) {
         rc = farm_message(w->farm, &f->message, w->now_ms, &why);
     } else {
         rc = supervisor_message(w->workers[f->to - PARTY_WORKER], &f->message, w->now_ms, &why);
     }
-    if (rc != FARM_OK && !w->parties[f->to].dying)
-        history_violate(&w->history, "alive: %s ends with an error: %.200s", party_name(f->to),
-                        why.text);
+    (void)go_inside(OUTSIDE);
+    if (rc != FARM_OK)
+        ends_badly(w, f->to, &why);
 }
 
 static void deliver(struct world *w)
@@ -597,7 +671,7 @@ static void deliver(struct world *w)
             net_put_off(&w->net, f, p->paused_until_ms);
             continue;
         }
-        if (p->up && f->to == PARTY_CONTROLLER && !farm_listens(w->farm)) {
+        if (p->up && !p->dying && f->to == PARTY_CONTROLLER && !farm_listens(w->farm)) {
             net_put_off(&w->net, f, w->now_ms + 50); /* stays in the socket */
             continue;
         }
@@ -616,15 +690,24 @@ static void turn_controller(struct world *w)
     enum farm_end end = FARM_END_STOPPED;
     struct why why = {""};
     bool over = false;
+    (void)go_inside(PARTY_CONTROLLER);
     int rc = farm_turn(w->farm, w->now_ms, &end, &over, &why);
 
+    (void)go_inside(OUTSIDE);
     if (p->dying)
         return;
     p->due_ms = farm_due(w->farm);
     if (rc != FARM_OK)
-        history_violate(&w->history, "alive: the controller ends with an error: %.200s", why.text);
+        ends_badly(w, PARTY_CONTROLLER, &why);
     else if (over)
         end_controller(w, end);
+}
+
+static void turn_broker(struct world *w)
+{
+    (void)go_inside(PARTY_BROKER);
+    w->parties[PARTY_BROKER].due_ms = ledger_turn(w->ledger, w->now_ms);
+    (void)go_inside(OUTSIDE);
 }
 
 static void turn_worker(struct world *w, uint32_t party)
@@ -632,7 +715,9 @@ static void turn_worker(struct world *w, uint32_t party)
     struct party *p = &w->parties[party];
     struct supervisor *supervisor = w->workers[party - PARTY_WORKER];
 
+    (void)go_inside(party);
     supervisor_turn(supervisor, w->now_ms);
+    (void)go_inside(OUTSIDE);
     p->due_ms = supervisor_due(supervisor, w->now_ms);
     if (!p->dying && supervisor_drained(supervisor, w->now_ms))
         end_worker(w, party);
@@ -646,7 +731,7 @@ static void turn(struct world *w, uint32_t party)
     if (p->dying)
         ; /* a message was its last */
     else if (party == PARTY_BROKER)
-        p->due_ms = ledger_turn(w->ledger, w->now_ms);
+        turn_broker(w);
     else if (party == PARTY_CONTROLLER)
         turn_controller(w);
     else
@@ -758,5 +843,6 @@ void world_run(const struct plan *plan, const char *dir, FILE *trace, struct wor
     out->recorded = w->history.n_results;
     memcpy(out->violation, w->history.violation, sizeof out->violation);
     net_release(&w->net);
+    running = NULL;
     free(w);
 }

@@ -22,6 +22,15 @@ struct world_result {
     struct digest trace; /* of every message that came */
 };
 
+/* Told when a party's own code begins and ends, and asked whether an error of it was to come: then it ends, and starts
+ * again. For test_memory.c; NULL: nobody is told. */
+struct world_guest {
+    void (*enters)(uint32_t party);
+    void (*leaves)(void);
+    bool (*excuses)(uint32_t party);
+};
+extern const struct world_guest *world_guest;
+
 /* dir: of the store, in a file system that is fast (tmpfs): made, and removed at the end. trace: where to tell what
  * happens, or NULL. */
 void world_run(const struct plan *plan, const char *dir, FILE *trace, struct world_result *out);
