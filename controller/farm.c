@@ -359,8 +359,13 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
     const struct wire_lease *lease = &message->u.result.lease;
     struct result result;
     struct why bad;
-    if (result_unpack(&result, zmq_msg_data(&message->payload), zmq_msg_size(&message->payload),
-                      &bad) != FARM_OK) {
+    int rc = result_unpack(&result, zmq_msg_data(&message->payload),
+                           zmq_msg_size(&message->payload), &bad);
+    if (rc == FARM_ENOMEM) {
+        log_warn("a result was dropped, to be sent again: %s", bad.text);
+        return FARM_OK;
+    }
+    if (rc != FARM_OK) {
         /* Without an answer the task would never come back: what cannot be read counts as a crash. */
         self->view.malformed++;
         log_warn("worker %s sent a result that cannot be read, for trial %" PRIu64 ": %s",
@@ -392,9 +397,8 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
         }
     }
     bool fresh = false;
-    int rc =
-        experiment_record(self->experiment, &lease->key, &result, message->u.result.worker,
-                          zmq_msg_data(&message->blob), zmq_msg_size(&message->blob), &fresh, why);
+    rc = experiment_record(self->experiment, &lease->key, &result, message->u.result.worker,
+                           zmq_msg_data(&message->blob), zmq_msg_size(&message->blob), &fresh, why);
     if (rc == FARM_ENOTFOUND) {
         log_warn("a result for trial %" PRIu64 ", which is not of this experiment, was dropped",
                  lease->key.trial);

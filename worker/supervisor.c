@@ -337,9 +337,10 @@ static void finish(struct supervisor *self, struct hand *h, struct result *resul
     send_result(self, h, now);
 }
 
-static void reject(struct supervisor *self, struct hand *h, const char *reason, int64_t now)
+/* rc: why. Memory that this worker does not have is not the task's fault: another one may have it. */
+static void reject(struct supervisor *self, struct hand *h, int rc, const char *reason, int64_t now)
 {
-    struct result result = {.outcome = OUTCOME_REJECTED,
+    struct result result = {.outcome = rc == FARM_ENOMEM ? OUTCOME_OOM : OUTCOME_REJECTED,
                             .loss = NAN,
                             .train_loss = NAN,
                             .test_accuracy = NAN,
@@ -390,8 +391,10 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
         task.resume = zmq_msg_data(&h->blob);
         task.resume_len = zmq_msg_size(&h->blob);
     }
-    if (rc != FARM_OK || (needs_data(o) && (data = data_of(self, &task, &why)) == NULL)) {
-        reject(self, h, why.text, now);
+    if (rc == FARM_OK && needs_data(o) && (data = data_of(self, &task, &why)) == NULL)
+        rc = FARM_ENOTFOUND;
+    if (rc != FARM_OK) {
+        reject(self, h, rc, why.text, now);
     } else if (o->synthetic ||
                o->table != NULL) { /* which remember nothing, so there is nothing to go on from */
         uint32_t ms = 0;
@@ -411,10 +414,10 @@ static void start_one(struct supervisor *self, struct hand *h, int64_t now)
         } else {
             finish(self, h, &h->result, NULL, 0, now);
         }
-    } else if (evaluator_start(&h->evaluator, &h->lease.key, &task, data, &o->limits, now, &why) !=
-               FARM_OK) {
+    } else if ((rc = evaluator_start(&h->evaluator, &h->lease.key, &task, data, &o->limits, now,
+                                     &why)) != FARM_OK) {
         h->evaluator = NULL;
-        reject(self, h, why.text, now);
+        reject(self, h, rc, why.text, now);
     } else {
         hand_move(self, h, HAND_RUNNING);
         zmq_msg_close(&h->blob); /* the evaluator has its own copy of this memory */

@@ -333,6 +333,10 @@ static void take_result(struct history *self, const struct event *e)
     if (e->known_from == UINT64_MAX && !was_answered(task, e))
         history_violate(self, "once: nobody sent the result of trial %" PRIu64 " rung %" PRIu32,
                         key.trial, key.rung);
+    if (e->outcome == OUTCOME_REJECTED)
+        history_violate(self,
+                        "blamed: trial %" PRIu64 " is recorded as one that no worker can evaluate",
+                        key.trial);
     task->recorded = true;
     self->n_results++;
     if (e->kind == EVENT_FINAL)

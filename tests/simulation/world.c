@@ -88,7 +88,7 @@ static const char *party_name(uint32_t party)
     static const char *const names[PLAN_PARTIES_MAX] = {"broker",   "controller", "worker 0",
                                                         "worker 1", "worker 2",   "worker 3"};
 
-    return names[party];
+    return party < PLAN_PARTIES_MAX ? names[party] : "nobody";
 }
 
 static void tell_line(struct world *w, const char *format, ...)
