@@ -32,7 +32,11 @@ static size_t seed_wire(unsigned which, uint8_t *out, size_t room)
         break;
     case WIRE_WELCOME: m.u.welcome = (struct wire_welcome){42, 1000, 5000, "1"}; break;
     case WIRE_REFUSE: m.u.refuse = (struct wire_refuse){REFUSE_LIMIT, "no room"}; break;
-    case WIRE_PUBLISH: m.u.publish = (struct wire_publish){{7, 8, 1}, true, "worker-1"}; break;
+    case WIRE_PUBLISH:
+        m.u.publish = (struct wire_publish){.key = {7, 8, 1}, .again = true};
+        wire_names_add(&m.u.publish.avoid, "worker-1");
+        wire_names_add(&m.u.publish.never, "worker-2");
+        break;
     case WIRE_WINDOW:
         m.u.window =
             (struct wire_window){.window = 9, .workers = 2, .slots = 8, .busy = 7, .queued = 3};
