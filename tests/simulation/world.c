@@ -85,10 +85,10 @@ static bool is_excused(uint32_t party)
 
 static const char *party_name(uint32_t party)
 {
-    static const char *const names[PLAN_PARTIES_MAX] = {"broker",   "controller", "worker 0",
-                                                        "worker 1", "worker 2",   "worker 3"};
+    static const char *const names[PLAN_PARTIES_MAX + 1] = {
+        "broker", "controller", "worker 0", "worker 1", "worker 2", "worker 3", "nobody"};
 
-    return party < PLAN_PARTIES_MAX ? names[party] : "nobody";
+    return names[party];
 }
 
 static void tell_line(struct world *w, const char *format, ...)
