@@ -146,21 +146,55 @@ static bool is_in_place(const struct window *s)
            m.to - m.from >= SHORT_MIDDLE && edges_size(s) < padded_size(padded_input(s)) / 2;
 }
 
-/* The window (oy, ox), zeros where it is outside. */
+/* to[0..n) = 0, for n too few for a call */
+INLINE void clear_floats(float *to, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES) {
+        *(vec *)(to + i) = (vec){0};
+        __asm__ volatile(""); /* else the compiler makes this a call after all */
+    }
+    for (; i < n; i++)
+        to[i] = 0;
+}
+
+/* One row of taps, the first at column `first` of a row of the image (NULL: outside): to (kw, c), zeros outside. */
+static void place_taps(float *to, const float *from, const struct window *s, int first)
+{
+    size_t c = (size_t)s->c, all = (size_t)s->kw * c;
+    int before = first < 0 ? -first : 0, end = s->w - first;
+
+    if (from == NULL) {
+        clear_floats(to, all);
+    } else if (s->dilation == 1 && before < s->kw && end > before) {
+        size_t skip = (size_t)before * c;
+        size_t n = (size_t)((end < s->kw ? end : s->kw) - before) * c;
+
+        clear_floats(to, skip);
+        copy_floats(to + skip, from + (ptrdiff_t)(first + before) * (ptrdiff_t)c, n);
+        clear_floats(to + skip + n, all - skip - n);
+    } else {
+        for (int j = 0, x = first; j < s->kw; j++, x += s->dilation, to += c)
+            if (x >= 0 && x < s->w)
+                copy_floats(to, from + (size_t)x * c, c);
+            else
+                clear_floats(to, c);
+    }
+}
+
+static const float *row_of(const float *x, const struct window *s, int y)
+{
+    return y >= 0 && y < s->h ? x + area(y, s->w) * (size_t)s->c : NULL;
+}
+
+/* The window (oy, ox). */
 static void place_window(float *to, const float *x, const struct window *s, int oy, int ox)
 {
-    size_t c = (size_t)s->c;
+    int y = oy * s->stride - s->pad_y, first = ox * s->stride - s->pad_x;
 
-    for (int i = 0; i < s->kh; i++)
-        for (int j = 0; j < s->kw; j++, to += c) {
-            int row = oy * s->stride - s->pad_y + i * s->dilation;
-            int column = ox * s->stride - s->pad_x + j * s->dilation;
-
-            if (row >= 0 && row < s->h && column >= 0 && column < s->w)
-                copy_floats(to, x + area(row, s->w) * c + (size_t)column * c, c);
-            else
-                memset(to, 0, c * sizeof *to);
-        }
+    for (int i = 0; i < s->kh; i++, y += s->dilation, to += s->kw * s->c)
+        place_taps(to, row_of(x, s, y), s, first);
 }
 
 /* to (edge columns, oh, kh, kw, c) */
@@ -213,43 +247,18 @@ static void place_image(float *to, struct padded p, const float *from, int h, in
     }
 }
 
-/* One row of the image as the rows of taps of all its windows: to (ow, kw, c). NULL: outside. */
-static void place_row(float *to, const float *from, const struct window *s)
-{
-    size_t c = (size_t)s->c, all = (size_t)s->kw * c;
-    int reach = s->dilation * (s->kw - 1);
-
-    if (from == NULL) {
-        memset(to, 0, (size_t)s->ow * all * sizeof *to);
-        return;
-    }
-    for (int ox = 0, first = -s->pad_x; ox < s->ow; ox++, first += s->stride, to += all) {
-        if (s->dilation == 1 && first >= 0 && first + reach < s->w) {
-            copy_floats(to, from + (size_t)first * c, all);
-            continue;
-        }
-        for (int j = 0; j < s->kw; j++) {
-            int x = first + j * s->dilation;
-
-            if (x >= 0 && x < s->w)
-                copy_floats(to + (size_t)j * c, from + (size_t)x * c, c);
-            else
-                memset(to + (size_t)j * c, 0, c * sizeof *to);
-        }
-    }
-}
-
 /* Rows lie sorted by their remainder modulo the stride: so all windows are one run. */
 static void place_columns(float *to, const float *from, const struct window *s)
 {
-    size_t row = (size_t)(s->ow * s->kw) * (size_t)s->c;
+    size_t taps = (size_t)s->kw * (size_t)s->c, row = (size_t)s->ow * taps;
     int h = padded_input(s).h, apart = (h + s->stride - 1) / s->stride;
 
     for (int y = 0; y < h; y++) {
-        int in = y - s->pad_y;
+        float *at = to + (size_t)(y % s->stride * apart + y / s->stride) * row;
+        const float *in = row_of(from, s, y - s->pad_y);
 
-        place_row(to + (size_t)(y % s->stride * apart + y / s->stride) * row,
-                  in >= 0 && in < s->h ? from + (size_t)in * (size_t)s->w * (size_t)s->c : NULL, s);
+        for (int ox = 0, first = -s->pad_x; ox < s->ow; ox++, first += s->stride, at += taps)
+            place_taps(at, in, s, first);
     }
 }
 
