@@ -21,6 +21,11 @@ static size_t round_up(size_t n)
     return (n + 63) & ~(size_t)63;
 }
 
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -247,19 +252,48 @@ static void place_image(float *to, struct padded p, const float *from, int h, in
     }
 }
 
+/* The rows of taps of n windows in a row, which are inside of the image: to (n, kw, c); returns its end. */
+static float *place_whole(float *to, const float *from, const struct window *s, int n)
+{
+    size_t c = (size_t)s->c, all = (size_t)s->kw * c;
+
+    for (; n > 0; n--, to += all, from += (size_t)s->stride * c)
+        copy_floats(to, from, all);
+    return to;
+}
+
+/* Likewise of all windows of a row of the image. NULL: outside. */
+static void place_row(float *to, const float *from, const struct window *s)
+{
+    size_t all = (size_t)s->kw * (size_t)s->c;
+    struct middle m = middle_of(s);
+
+    if (from == NULL) {
+        memset(to, 0, (size_t)s->ow * all * sizeof *to);
+        return;
+    }
+    for (int ox = 0; ox < s->ow; ox++) {
+        int first = ox * s->stride - s->pad_x;
+
+        if (s->dilation == 1 && first >= 0 && ox < m.to) {
+            to = place_whole(to, from + (size_t)first * (size_t)s->c, s, m.to - ox);
+            ox = m.to - 1;
+        } else {
+            place_taps(to, from, s, first);
+            to += all;
+        }
+    }
+}
+
 /* Rows lie sorted by their remainder modulo the stride: so all windows are one run. */
 static void place_columns(float *to, const float *from, const struct window *s)
 {
-    size_t taps = (size_t)s->kw * (size_t)s->c, row = (size_t)s->ow * taps;
+    size_t row = (size_t)(s->ow * s->kw) * (size_t)s->c;
     int h = padded_input(s).h, apart = (h + s->stride - 1) / s->stride;
 
-    for (int y = 0; y < h; y++) {
-        float *at = to + (size_t)(y % s->stride * apart + y / s->stride) * row;
-        const float *in = row_of(from, s, y - s->pad_y);
-
-        for (int ox = 0, first = -s->pad_x; ox < s->ow; ox++, first += s->stride, at += taps)
-            place_taps(at, in, s, first);
-    }
+    for (int y = 0; y < h; y++)
+        place_row(to + (size_t)(y % s->stride * apart + y / s->stride) * row,
+                  row_of(from, s, y - s->pad_y), s);
 }
 
 static size_t view_size(const struct window *s)
@@ -750,15 +784,48 @@ static void last_panel(float *to, const float *dy, int pixels, int k, int split)
     }
 }
 
+/* Images whose columns are summed at once, where one alone is so few pixels that sums would mostly be fetched and put back. */
+#define MANY_PIXELS 64
+#define MOST_IMAGES 16 /* as many have a place among the runs */
+
+static int joined_images(const struct window *s)
+{
+    int pixels = s->oh * s->ow, images = pixels < MANY_PIXELS ? MANY_PIXELS / pixels : 1;
+
+    if (is_pointwise(s) || is_in_place(s) || !is_in_columns(s))
+        return 1;
+    return images < MOST_IMAGES ? images : MOST_IMAGES;
+}
+
+static struct view joined_view(ptrdiff_t *taps, float *image, const struct window *s,
+                               const float *x, int images)
+{
+    struct view v = view_of(taps, image, s, x);
+
+    if (images == 1)
+        return v;
+    v.runs = images;
+    v.pitch = (ptrdiff_t)columns_size(s);
+    for (int i = 1; i < images; i++)
+        place_columns(image + i * v.pitch, x + (size_t)i * area(s->h, s->w) * (size_t)s->c, s);
+    return v;
+}
+
 static size_t last_panel_size(const struct window *s)
 {
-    size_t pixels = area(s->oh, s->ow);
+    size_t pixels = area(s->oh, s->ow) * (size_t)joined_images(s);
 
     if (s->k % LANES == 0)
         return 0;
     if (is_pointwise(s))
         pixels = larger(pixels, LONG_ROW / (size_t)(s->c > s->k ? s->c : s->k));
     return round_up(pixels * LANES);
+}
+
+static size_t joined_size(const struct window *s)
+{
+    return joined_images(s) == 1 ? view_size(s)
+                                 : round_up(columns_size(s) * (size_t)joined_images(s));
 }
 
 /* dy as products read it: (pixels, k), and the last panel when it is not whole. */
@@ -845,26 +912,27 @@ static void backward_weight(float *sums, const float *dy, const float *x, const 
         ISA(winograd_sums)(sums, dy, x, s, scratch);
         return;
     }
-    for (int i = 0; i < s->n;) {
+    for (int i = 0, images; i < s->n; i += images) {
         struct window one = is_pointwise(s) ? long_row(s, i) : *s;
         struct gradient g = {dy, last};
 
+        images = is_pointwise(s) ? one.w / (s->h * s->w) : smaller(joined_images(s), s->n - i);
         if (s->k % LANES != 0)
-            last_panel(last, dy, one.oh * one.ow, s->k, split_of(s->k, s->c));
+            last_panel(last, dy, images * s->oh * s->ow, s->k, split_of(s->k, s->c));
         if (is_in_place(s)) {
             place_edges(image, x, s);
             add_middle(sums, &g, x, s, runs);
             add_edges(sums, &g, image, s, runs);
         } else {
-            struct view v = view_of(taps, image, &one, x);
+            struct view v = is_pointwise(s) ? view_of(taps, image, &one, x)
+                                            : joined_view(taps, image, s, x, images);
 
             for (int r = 0; r < v.runs; r++)
                 runs[r] = r * v.pitch;
             add_view(sums, &g, &v, taps, runs, &one);
         }
-        x += (size_t)one.h * (size_t)one.w * (size_t)s->c;
-        dy += (size_t)one.oh * (size_t)one.ow * (size_t)s->k;
-        i += is_pointwise(s) ? one.w / (s->h * s->w) : 1;
+        x += (size_t)images * area(s->h, s->w) * (size_t)s->c;
+        dy += (size_t)images * area(s->oh, s->ow) * (size_t)s->k;
     }
 }
 
@@ -894,7 +962,7 @@ static size_t dense_scratch(const struct window *s)
     size_t forward = taps_size(s) + view_size(s);
     size_t input =
         taps_size(s) + (s->stride == 1 ? view_size(&m) : round_up(padded_size(padded_gradient(s))));
-    size_t weight = 2 * taps_size(s) + last_panel_size(s) + view_size(s);
+    size_t weight = 2 * taps_size(s) + last_panel_size(s) + joined_size(s);
     size_t most = larger(larger(forward, input), weight);
 
     if (ISA(winograd_fits)(s))
