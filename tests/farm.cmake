@@ -115,6 +115,9 @@ set_tests_properties(kubernetes PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
 
 # System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
 add_library(nasfarm_fault SHARED fault_kit.c)
+if(NOT NASFARM_SANITIZE)
+    target_sources(nasfarm_fault PRIVATE fault_memory.c)
+endif()
 target_compile_options(nasfarm_fault PRIVATE -fno-sanitize=all)
 target_link_options(nasfarm_fault PRIVATE -fno-sanitize=all)
 set_target_properties(nasfarm_fault PROPERTIES C_VISIBILITY_PRESET default)
@@ -126,6 +129,8 @@ add_test(NAME faults COMMAND test_faults)
 set_tests_properties(faults PROPERTIES TIMEOUT 240)
 farm_soak(faults test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=kill NASFARM_FAULT_STEP=1 NASFARM_FAULT_FARMS=8
     NASFARM_FAULT_TRIALS=120 $<TARGET_FILE:test_faults>)
+farm_soak(faults_memory test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=memory NASFARM_FAULT_MEMORY=1
+    $<TARGET_FILE:test_faults>)
 farm_soak(full_disk test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=full NASFARM_FAULT_POINTS=100
     $<TARGET_FILE:test_faults>)
 

@@ -12,6 +12,7 @@
  *   fail:FILE    while FILE exists, calls that write to regular files fail with the error whose number it holds (28:
  *                ENOSPC, 5: EIO); 0: they write a half and say so (and a single byte fails with ENOSPC)
  *   each:K:ERROR every K-th call that writes to a regular file fails with that number, or writes a half, likewise
+ *   memory:N     the N-th allocation of the program's own code gives NULL, and standard error says so (fault_memory.c)
  *   net:K        every K-th send to a socket is interrupted (EINTR), or takes the first byte alone, by turns
  */
 #ifndef NASFARM_FAULT_KIT_H

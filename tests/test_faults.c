@@ -8,6 +8,7 @@
  *   NASFARM_FAULT_STEP     the controller is killed at every so-many-th call (17), up to its last one
  *   NASFARM_FAULT_FARMS    which so many farms share, side by side (1)
  *   NASFARM_FAULT_TRIALS   of those searches (24)
+ *   NASFARM_FAULT_MEMORY   every so-many-th allocation of a controller fails (29)
  *   NASFARM_FAULT_POINTS   how often the disk is full (4), at moments that NASFARM_FAULT_SEED draws (1)
  */
 #include <check.h>
@@ -128,6 +129,17 @@ static const char *end_of(const char *log)
                    text + (len > sizeof end - 1 ? len - (sizeof end - 1) : 0));
     free(text);
     return end;
+}
+
+static unsigned times_in(const char *name, const char *text)
+{
+    char *log = kit_read(file_of(name));
+    unsigned n = 0;
+
+    for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
+        n++;
+    free(log);
+    return n;
 }
 
 /* Works until that program has ended. */
@@ -326,6 +338,89 @@ START_TEST(sends_that_are_interrupted_or_short_change_nothing)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- memory that ends */
+
+#ifndef NASFARM_SANITIZED
+/* The n-th allocation of the whole program fails: it does without, or ends with a sentence, and is started again. */
+START_TEST(a_controller_whose_memory_ends_says_so_and_loses_nothing)
+{
+    uint64_t trials = 8, step = number_from("NASFARM_FAULT_MEMORY", 29), n = 1, ends = 0, told = 0;
+    struct digest want = undisturbed(trials);
+
+    for (bool reached = true; reached; n += step) {
+        char fault[40];
+        int status;
+
+        begin_anew();
+        (void)snprintf(fault, sizeof fault, "memory:%" PRIu64, n);
+        status = wait_for(start_search(fault, trials), fault);
+        ck_assert_msg(status == 0 || status == 1, "%s: exits %d: %s", fault, status,
+                      end_of("search.log"));
+        ck_assert_msg(status == 0 || strstr(end_of("search.log"), "nasfarm: ") != NULL,
+                      "%s: says nothing: %s", fault, end_of("search.log"));
+        acknowledged_is_durable(fault);
+        ends += status != 0;
+        reached = times_in("search.log", "memory ends here") > 0;
+        told += reached;
+        finish(trials, fault);
+        same(&want, trials, fault);
+    }
+    printf("faults: %" PRIu64 " controllers, one allocation of each fails: %" PRIu64
+           " end, and say why, 0 crash, 0 lost, the same journal each time\n",
+           told, ends);
+}
+END_TEST
+
+/* Works until the search has ended; a broker that ended, with a sentence, is started again. */
+static int wait_beside_a_broker(pid_t search, const char *story, bool *ended)
+{
+    int64_t end = clock_ms() + DEADLINE_MS;
+    int status, how;
+
+    while (!kit_ended(search, &status)) {
+        ck_assert_msg(clock_ms() < end, "%s: does not end: %s", story, end_of("search.log"));
+        witness_run(&witness, clock_ms() + SLICE_MS);
+        if (!kit_ended(broker, &how))
+            continue;
+        ck_assert_msg(how == 1 && times_in("broker.log", "nasfarm-broker: ") > 0,
+                      "%s: the broker exits %d: %s", story, how, end_of("broker.log"));
+        *ended = true;
+        start_broker(NULL);
+    }
+    return status;
+}
+
+START_TEST(a_broker_whose_memory_ends_says_so_and_loses_nothing)
+{
+    uint64_t trials = 8, step = number_from("NASFARM_FAULT_MEMORY", 29), ends = 0, told = 0;
+    struct digest want = undisturbed(trials);
+    bool reached = true;
+
+    for (uint64_t n = 1; reached; n += step) {
+        bool ended = false;
+        char fault[40];
+        int status;
+
+        kit_kill(broker);
+        (void)unlink(file_of("broker.log"));
+        begin_anew();
+        (void)snprintf(fault, sizeof fault, "memory:%" PRIu64, n);
+        start_broker(fault);
+        status = wait_beside_a_broker(start_search(NULL, trials), fault, &ended);
+        ck_assert_msg(status == 0, "%s: the search exits %d: %s", fault, status,
+                      end_of("search.log"));
+        same(&want, trials, fault);
+        reached = times_in("broker.log", "memory ends here") > 0;
+        told += reached;
+        ends += ended;
+    }
+    printf("faults: %" PRIu64 " brokers, one allocation of each fails: %" PRIu64
+           " end, and say why, 0 crash, 0 lost, the same journal each time\n",
+           told, ends);
+}
+END_TEST
+#endif
+
 /* ---------------------------------------------------------------- a disk that is full for a while */
 
 /* How the disk is filled and freed. */
@@ -420,17 +515,6 @@ static double one_point(pid_t search, const struct filling *filling, struct rng 
     return resumes_in(search);
 }
 
-static unsigned times_in_log(const char *text)
-{
-    char *log = kit_read(file_of("search.log"));
-    unsigned n = 0;
-
-    for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
-        n++;
-    free(log);
-    return n;
-}
-
 /* A search that is not over before the last point; then it is told to stop. */
 static void fill_again_and_again(const struct filling *filling, const char *fault)
 {
@@ -454,9 +538,9 @@ static void fill_again_and_again(const struct filling *filling, const char *faul
     ck_assert_int_eq(kill(search, SIGTERM), 0);
     status = wait_for(search, "told to stop");
     ck_assert_msg(status == 0, "exits %d: %s", status, end_of("search.log"));
-    pauses = times_in_log("\"event\":\"paused\"");
+    pauses = times_in("search.log", "\"event\":\"paused\"");
     ck_assert_uint_gt(pauses, 0);
-    ck_assert_uint_eq(times_in_log("\"event\":\"resumed\""), pauses);
+    ck_assert_uint_eq(times_in("search.log", "\"event\":\"resumed\""), pauses);
     struct verdict v = witness_check(&witness, run);
     ck_assert_msg(v.lost == 0 && v.different == 0 && v.twice == 0,
                   "%zu lost, %zu different, %" PRIu64 " twice", v.lost, v.different, v.twice);
@@ -517,7 +601,7 @@ START_TEST(told_to_stop_while_paused_it_ends_and_counts_what_is_durable)
     while (done_now() < 60)
         witness_run(&witness, clock_ms() + SLICE_MS);
     write_flag(&rng);
-    while (times_in_log("\"event\":\"paused\"") == 0)
+    while (times_in("search.log", "\"event\":\"paused\"") == 0)
         witness_run(&witness, clock_ms() + SLICE_MS);
     ck_assert_int_eq(kill(search, SIGTERM), 0);
     ck_assert_int_eq(wait_for(search, "told to stop"), 128 + SIGTERM);
@@ -595,6 +679,14 @@ int main(void)
     tc = add_case(suite, "fail");
     tcase_add_test(tc, a_disk_that_refuses_now_and_then_ends_nothing);
     tcase_add_test(tc, sends_that_are_interrupted_or_short_change_nothing);
+#ifdef NASFARM_SANITIZED
+    printf("faults: SKIPPED: memory that ends in whole programs: a sanitizer has an allocator of "
+           "its own\n");
+#else
+    tc = add_case(suite, "memory");
+    tcase_add_test(tc, a_controller_whose_memory_ends_says_so_and_loses_nothing);
+    tcase_add_test(tc, a_broker_whose_memory_ends_says_so_and_loses_nothing);
+#endif
     tc = add_case(suite, "full");
     tcase_add_test(tc, a_disk_that_refuses_pauses_the_search_and_it_resumes_by_itself);
     tcase_add_test(tc, a_disk_that_is_really_full_likewise);
