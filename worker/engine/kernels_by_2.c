@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-#define UNROLL _Pragma("GCC unroll 6")
+#define UNROLL     _Pragma("GCC unroll 6")
+#define UNROLL_ALL _Pragma("GCC unroll 9")
 
 enum {
     MOST = 6, /* neighbours: 24 sums, four weights, one value */
@@ -62,27 +63,43 @@ static int tap_of(int pad, int pixel, bool other)
 
 /* ---- weights: panels of c, as kernels_tile.h has them, of (k, products) --------------------------------------- */
 
-void ISA(by_2_pack)(float *packed, const float *weight, const struct window *s, size_t pitch)
+static void pack_taps(float *packed, const struct weights *w, const int taps[PRODUCTS], int c,
+                      int k)
 {
-    for (int first = 0; first < s->c; first += LANES) {
-        int n = s->c - first < LANES ? s->c - first : LANES;
-        int split = n < LANES ? split_of(s->c, s->k) : 1;
+    for (int first = 0; first < k; first += LANES) {
+        int n = k - first < LANES ? k - first : LANES, split = n < LANES ? split_of(k, c) : 1;
 
-        for (int r = 0; r < s->k; r += split)
+        for (int r = 0; r < c; r += split)
             for (int i = 0; i < PRODUCTS; i++, packed += LANES) {
-                int tap = 3 * tap_of(s->pad_y, products[i].y, products[i].y_other) +
-                          tap_of(s->pad_x, products[i].x, products[i].x_other);
-                const float *from = weight + (size_t)(tap * s->c + first) * pitch + r;
+                const float *from = w->first + taps[i] / 3 * w->row + taps[i] % 3 * w->column +
+                                    r * w->c + first * w->k;
 
                 memset(packed, 0, LANES * sizeof *packed);
                 for (int q = 0; q < n; q++)
                     for (int p = 0; p < split; p++)
-                        packed[q * split + p] = from[(size_t)q * pitch + (size_t)p];
+                        packed[q * split + p] = from[q * w->k + p * w->c];
             }
     }
 }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------- */
+void ISA(by_2_pack)(float *packed, const struct weights *w, const struct window *s)
+{
+    int taps[PRODUCTS];
+
+    for (int i = 0; i < PRODUCTS; i++)
+        taps[i] = 3 * tap_of(s->pad_y, products[i].y, products[i].y_other) +
+                  tap_of(s->pad_x, products[i].x, products[i].x_other);
+    pack_taps(packed, w, taps, s->k, s->c);
+}
+
+void ISA(by_2_pack_forward)(float *packed, const struct weights *w, const struct window *s)
+{
+    static const int taps[PRODUCTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+
+    pack_taps(packed, w, taps, s->c, s->k);
+}
+
+/* ---- input gradient: tiles ------------------------------------------------------------------------------------------------------- */
 
 struct tile {
     const float *dy; /* the shared pixel of the first neighbours */
@@ -237,4 +254,150 @@ void ISA(by_2)(float *dx, bool add, const float *dy, int dy_w, const float *pack
             p.weights += (ptrdiff_t)PRODUCTS * s->k / split * LANES;
         }
     }
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------ */
+
+/* A tile is a square of outputs, with all nine weights of an input channel in registers: so a value of x, of whose windows
+ * up to four have it in them, is loaded once for all. */
+enum { SIDE = 4, REACH = 2 * SIDE + 1 };
+
+/* Wider ones are faster where two vectors of outputs share a value of x. */
+bool ISA(by_2_fits_forward)(const struct window *s)
+{
+    return LANES == 16 && s->kh == 3 && s->kw == 3 && s->stride == 2 && s->dilation == 1 &&
+           s->oh % SIDE == 0 && s->ow % SIDE == 0 && s->k >= LANES &&
+           s->k < (s->ow > SIDE ? 2 * LANES : 3 * LANES);
+}
+
+size_t ISA(by_2_scratch)(const struct window *s)
+{
+    return (size_t)(REACH * REACH * s->c) + LANES;
+}
+
+/* The compiler shall not work out every address beforehand. */
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
+
+/* x: the first value of a tile, `pixel` and `row` floats from one to the next. */
+INLINE void square(const int split, const float *x, ptrdiff_t pixel, ptrdiff_t row, int depth,
+                   const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, int cols,
+                   const float *bias)
+{
+    vec sums[SIDE][SIDE];
+
+    UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++) sums[i][j] =
+        (vec){0};
+    for (int r = depth / split; r > 0; r--, x += split, weights += PRODUCTS * LANES) {
+        const float *from = x;
+        vec w[PRODUCTS];
+
+        UNROLL_ALL for (int i = 0; i < PRODUCTS; i++) w[i] = *(const vec *)(weights + i * LANES);
+        UNROLL_ALL for (int v = 0; v < REACH; v++)
+        {
+            UNROLL_ALL for (int u = 0; u < REACH; u++)
+            {
+                vec value = repeated(from + u * pixel, split);
+
+                UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
+                {
+                    const int at_y = v - 2 * i, at_x = u - 2 * j;
+
+                    if (at_y >= 0 && at_y < 3 && at_x >= 0 && at_x < 3)
+                        sums[i][j] += value * w[3 * at_y + at_x];
+                }
+            }
+            from += row;
+            HIDE(from);
+        }
+    }
+    if (split == 1 && cols == LANES) {
+        vec start = {0};
+
+        if (bias != NULL)
+            start = *(const vec *)bias;
+        UNROLL for (int i = 0; i < SIDE; i++, y += y_row) UNROLL for (int j = 0; j < SIDE; j++) *
+            (vec *)(y + j * y_pixel) = sums[i][j] + start;
+        return;
+    }
+    UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j += 2)
+    {
+        float *to = y + i * y_row + j * y_pixel;
+
+        if (split == 2 && cols == LANES / 2 && bias == NULL) {
+            put_pair(to, y_pixel, sums[i][j], sums[i][j + 1], false);
+            continue;
+        }
+        put(to, joined(sums[i][j], split), cols, bias, false);
+        put(to + y_pixel, joined(sums[i][j + 1], split), cols, bias, false);
+    }
+}
+
+#define DEFINE_SQUARE(split)                                                                       \
+    static void square_##split(const float *x, ptrdiff_t pixel, ptrdiff_t row, int depth,          \
+                               const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, \
+                               int cols, const float *bias)                                        \
+    {                                                                                              \
+        square(split, x, pixel, row, depth, weights, y, y_pixel, y_row, cols, bias);               \
+    }
+DEFINE_SQUARE(1)
+DEFINE_SQUARE(2)
+DEFINE_SQUARE(4)
+
+/* What a tile reads, in rows of REACH pixels: of the image from (top, left) on, zeros outside of it. */
+static void copy_reach(float *to, const float *x, const struct window *s, int top, int left)
+{
+    size_t c = (size_t)s->c;
+    int first = left < 0 ? -left : 0, last = s->w - left < REACH ? s->w - left : REACH;
+
+    if (last < first)
+        last = first = 0;
+    for (int v = top; v < top + REACH; v++, to += REACH * c) {
+        if (v < 0 || v >= s->h) {
+            memset(to, 0, REACH * c * sizeof *to);
+            continue;
+        }
+        memset(to, 0, (size_t)first * c * sizeof *to);
+        copy_floats(to + (size_t)first * c, x + ((ptrdiff_t)v * s->w + left + first) * s->c,
+                    (size_t)(last - first) * c);
+        memset(to + (size_t)last * c, 0, (size_t)(REACH - last) * c * sizeof *to);
+    }
+}
+
+/* All channels of one tile. */
+static void forward_tile(float *y, const float *x, ptrdiff_t x_row, const float *packed,
+                         const float *bias, const struct window *s)
+{
+    static void (*const squares[])(const float *, ptrdiff_t, ptrdiff_t, int, const float *, float *,
+                                   ptrdiff_t, ptrdiff_t, int,
+                                   const float *) = {square_1, square_2, square_4};
+
+    for (int first = 0; first < s->k; first += LANES) {
+        int cols = s->k - first < LANES ? s->k - first : LANES;
+        int split = cols < LANES ? split_of(s->k, s->c) : 1;
+
+        squares[split / 2](x, s->c, x_row, s->c, packed, y + first, s->k, (ptrdiff_t)s->ow * s->k,
+                           cols, bias != NULL ? bias + first : NULL);
+        packed += (ptrdiff_t)PRODUCTS * s->c / split * LANES;
+    }
+}
+
+void ISA(by_2_forward)(float *y, const float *x, const float *packed, const float *bias,
+                       const struct window *s, float *scratch)
+{
+    float *copy = next_line(scratch);
+
+    for (int i = 0; i < s->n; i++, x += area(s->h, s->w) * (size_t)s->c)
+        for (int oy = 0; oy < s->oh; oy += SIDE, y += (ptrdiff_t)SIDE * s->ow * s->k)
+            for (int ox = 0; ox < s->ow; ox += SIDE) {
+                int top = 2 * oy - s->pad_y, left = 2 * ox - s->pad_x;
+                float *to = y + (ptrdiff_t)ox * s->k;
+
+                if (top >= 0 && left >= 0 && top + REACH <= s->h && left + REACH <= s->w) {
+                    forward_tile(to, x + ((ptrdiff_t)top * s->w + left) * s->c,
+                                 (ptrdiff_t)s->w * s->c, packed, bias, s);
+                    continue;
+                }
+                copy_reach(copy, x, s, top, left);
+                forward_tile(to, copy, (ptrdiff_t)REACH * s->c, packed, bias, s);
+            }
 }

@@ -578,6 +578,8 @@ static void convolve(float *y, bool add, const float *x, const float *packed, co
 
     if (ISA(winograd_fits)(s))
         ISA(winograd)(y, add, x, packed, bias, s, scratch);
+    else if (ISA(by_2_fits_forward)(s))
+        ISA(by_2_forward)(y, x, packed, bias, s, scratch);
     else
         convolve_directly(y, x, packed, &end, s, scratch);
 }
@@ -591,6 +593,8 @@ static void convolve_pack(float *packed, const struct weights *w, const struct w
 {
     if (ISA(winograd_fits)(s))
         ISA(winograd_pack)(packed, w, s);
+    else if (ISA(by_2_fits_forward)(s))
+        ISA(by_2_pack_forward)(packed, w, s);
     else
         pack(packed, *w, s->kh, s->kw, s->c, s->k);
 }
@@ -738,7 +742,9 @@ static void pack_backward(float *packed, const float *weight, const struct windo
         return;
     }
     if (ISA(by_2_fits)(s)) {
-        ISA(by_2_pack)(packed, weight, s, pitch);
+        w.c = 1;
+        w.k = (ptrdiff_t)pitch;
+        ISA(by_2_pack)(packed, &w, s);
         return;
     }
     EACH_PHASE(s)
@@ -967,6 +973,8 @@ static size_t dense_scratch(const struct window *s)
 
     if (ISA(winograd_fits)(s))
         most = larger(most, ISA(winograd_scratch)(s));
+    if (ISA(by_2_fits_forward)(s))
+        most = larger(most, ISA(by_2_scratch)(s));
     if (s->stride == 1 && ISA(winograd_fits)(&m))
         most = larger(most, ISA(winograd_scratch)(&m));
     return most + 64;

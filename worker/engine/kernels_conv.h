@@ -58,9 +58,16 @@ void ISA(spread)(float *dx, bool add, const float *dy, const float *packed, cons
 /* kernels_by_2.c: the input gradient of 3x3 windows at stride 2 of images with even sides. Packed weights are as many floats as
  * of any window; dy is one image with its border (kernels_reach.h), rows of dy_w pixels. */
 bool ISA(by_2_fits)(const struct window *s);
-void ISA(by_2_pack)(float *packed, const float *weight, const struct window *s, size_t pitch);
+void ISA(by_2_pack)(float *packed, const struct weights *weights, const struct window *s);
 void ISA(by_2)(float *dx, bool add, const float *dy, int dy_w, const float *packed,
                const struct window *s);
+
+/* Forward, of outputs whose sides divide by 4. */
+bool ISA(by_2_fits_forward)(const struct window *s);
+size_t ISA(by_2_scratch)(const struct window *s);
+void ISA(by_2_pack_forward)(float *packed, const struct weights *weights, const struct window *s);
+void ISA(by_2_forward)(float *y, const float *x, const float *packed, const float *bias,
+                       const struct window *s, float *scratch);
 
 /* kernels_winograd.c: 3x3 windows at stride 1 with enough channels. Whether a shape is done so depends on nothing but
  * its sides and channels, so that the bits are the same everywhere. */
