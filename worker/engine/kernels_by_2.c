@@ -1,10 +1,14 @@
-/* kernels_by_2.c - the input gradient of dense 3x3 windows at stride 2, for one instruction set.
+/* kernels_by_2.c - dense 3x3 windows at stride 2, forward and input gradient, for one instruction set.
  *
- * Along each side, of two neighbouring pixels of dx one is reached by tap 1 alone, and the other one by taps 0 and 2, of two
- * pixels of dy of which one is that of tap 1, too: the shared one. So four pixels of dx are made of four of dy: with the shared
- * one in both directions all four are, with the one that no other shares one of them is. As four convolutions of their own
- * (kernels_conv.c) these would be sums of one, two, two and four taps, too short for what a tile costs to begin and to end;
- * here a tile is all four of a few neighbours, and a value of dy, once loaded, is multiplied up to four times.
+ * It is:     tiles that load a value once and multiply it by as many taps as see it: up to four. (kernels_tile.h loads it for each
+ *            tap, which is as good where two vectors of output channels share it, and else takes longer than the products.)
+ * It is not: for every side and number of channels: see by_2_fits...().
+ *
+ * Input gradient: along each side, of two neighbouring pixels of dx one is reached by tap 1 alone, and the other one by taps 0
+ * and 2, of two pixels of dy of which one is that of tap 1, too: the shared one. So four pixels of dx are made of four of dy: with
+ * the shared one in both directions all four are, with the one that no other shares one of them is. As four convolutions of
+ * their own these would be sums of one, two, two and four taps, too short for what a tile costs to begin and to end; here a
+ * tile is all four of a few neighbours.
  */
 #include "kernels_conv.h"
 #include "kernels_reach.h"
@@ -272,31 +276,43 @@ bool ISA(by_2_fits_forward)(const struct window *s)
 
 size_t ISA(by_2_scratch)(const struct window *s)
 {
-    return (size_t)(REACH * REACH * s->c) + LANES;
+    return (size_t)((REACH + 1) * REACH * s->c) + LANES;
 }
 
 /* The compiler shall not work out every address beforehand. */
 #define HIDE(pointer) __asm__("" : "+r"(pointer))
 
-/* x: the first value of a tile, `pixel` and `row` floats from one to the next. */
-INLINE void square(const int split, const float *x, ptrdiff_t pixel, ptrdiff_t row, int depth,
+/* What a tile reads: pixels of x, `row` floats from one row to the next. Its first row and the first pixel of every row may be
+ * outside of the image, and lie elsewhere; corner is what is both. */
+struct patch {
+    const float *x, *top, *left, *corner;
+    ptrdiff_t row, left_row;
+};
+
+INLINE void square(const int split, const struct patch *patch, ptrdiff_t pixel, int depth,
                    const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, int cols,
                    const float *bias)
 {
+    const float *x = patch->x, *top = patch->top, *left = patch->left, *corner = patch->corner;
+    const ptrdiff_t row = patch->row, left_row = patch->left_row;
     vec sums[SIDE][SIDE];
 
     UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++) sums[i][j] =
         (vec){0};
-    for (int r = depth / split; r > 0; r--, x += split, weights += PRODUCTS * LANES) {
-        const float *from = x;
+    for (int r = depth / split; r > 0; r--, weights += PRODUCTS * LANES) {
+        const float *from = x, *side = left;
         vec w[PRODUCTS];
 
         UNROLL_ALL for (int i = 0; i < PRODUCTS; i++) w[i] = *(const vec *)(weights + i * LANES);
-        UNROLL_ALL for (int v = 0; v < REACH; v++)
+        UNROLL_ALL for (int v = 0; v < REACH; v++, from += row, side += left_row)
         {
+            HIDE(from);
+            HIDE(side);
             UNROLL_ALL for (int u = 0; u < REACH; u++)
             {
-                vec value = repeated(from + u * pixel, split);
+                const float *at = v == 0 ? (u == 0 ? corner : top + u * pixel)
+                                         : (u == 0 ? side : from + u * pixel);
+                vec value = repeated(at, split);
 
                 UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
                 {
@@ -306,9 +322,8 @@ INLINE void square(const int split, const float *x, ptrdiff_t pixel, ptrdiff_t r
                         sums[i][j] += value * w[3 * at_y + at_x];
                 }
             }
-            from += row;
-            HIDE(from);
         }
+        x += split, top += split, left += split, corner += split;
     }
     if (split == 1 && cols == LANES) {
         vec start = {0};
@@ -332,19 +347,23 @@ INLINE void square(const int split, const float *x, ptrdiff_t pixel, ptrdiff_t r
     }
 }
 
+typedef void square_function(const struct patch *patch, ptrdiff_t pixel, int depth,
+                             const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row,
+                             int cols, const float *bias);
+
 #define DEFINE_SQUARE(split)                                                                       \
-    static void square_##split(const float *x, ptrdiff_t pixel, ptrdiff_t row, int depth,          \
+    static void square_##split(const struct patch *patch, ptrdiff_t pixel, int depth,              \
                                const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, \
                                int cols, const float *bias)                                        \
     {                                                                                              \
-        square(split, x, pixel, row, depth, weights, y, y_pixel, y_row, cols, bias);               \
+        square(split, patch, pixel, depth, weights, y, y_pixel, y_row, cols, bias);                \
     }
 DEFINE_SQUARE(1)
 DEFINE_SQUARE(2)
 DEFINE_SQUARE(4)
 
 /* What a tile reads, in rows of REACH pixels: of the image from (top, left) on, zeros outside of it. */
-static void copy_reach(float *to, const float *x, const struct window *s, int top, int left)
+static void copy_patch(float *to, const float *x, const struct window *s, int top, int left)
 {
     size_t c = (size_t)s->c;
     int first = left < 0 ? -left : 0, last = s->w - left < REACH ? s->w - left : REACH;
@@ -363,19 +382,41 @@ static void copy_reach(float *to, const float *x, const struct window *s, int to
     }
 }
 
+/* Zeros, then room for a copy. */
+static struct patch patch_at(float *scratch, const float *x, const struct window *s, int top,
+                             int left)
+{
+    const float *zeros = next_line(scratch);
+    struct patch r = {.row = (ptrdiff_t)s->w * s->c};
+
+    if (top < -1 || left < -1 || top + REACH > s->h || left + REACH > s->w) {
+        float *copy = next_line(scratch) + REACH * s->c;
+
+        copy_patch(copy, x, s, top, left);
+        r.row = (ptrdiff_t)REACH * s->c;
+        r.x = r.top = r.left = r.corner = copy;
+        r.left_row = r.row;
+        return r;
+    }
+    r.x = x + ((ptrdiff_t)top * s->w + left) * s->c;
+    r.top = top < 0 ? zeros : r.x;
+    r.left = left < 0 ? zeros : r.x;
+    r.left_row = left < 0 ? 0 : r.row;
+    r.corner = top < 0 || left < 0 ? zeros : r.x;
+    return r;
+}
+
 /* All channels of one tile. */
-static void forward_tile(float *y, const float *x, ptrdiff_t x_row, const float *packed,
+static void forward_tile(float *y, const struct patch *patch, const float *packed,
                          const float *bias, const struct window *s)
 {
-    static void (*const squares[])(const float *, ptrdiff_t, ptrdiff_t, int, const float *, float *,
-                                   ptrdiff_t, ptrdiff_t, int,
-                                   const float *) = {square_1, square_2, square_4};
+    static square_function *const squares[] = {square_1, square_2, square_4};
 
     for (int first = 0; first < s->k; first += LANES) {
         int cols = s->k - first < LANES ? s->k - first : LANES;
         int split = cols < LANES ? split_of(s->k, s->c) : 1;
 
-        squares[split / 2](x, s->c, x_row, s->c, packed, y + first, s->k, (ptrdiff_t)s->ow * s->k,
+        squares[split / 2](patch, s->c, s->c, packed, y + first, s->k, (ptrdiff_t)s->ow * s->k,
                            cols, bias != NULL ? bias + first : NULL);
         packed += (ptrdiff_t)PRODUCTS * s->c / split * LANES;
     }
@@ -384,20 +425,12 @@ static void forward_tile(float *y, const float *x, ptrdiff_t x_row, const float 
 void ISA(by_2_forward)(float *y, const float *x, const float *packed, const float *bias,
                        const struct window *s, float *scratch)
 {
-    float *copy = next_line(scratch);
-
+    memset(next_line(scratch), 0, (size_t)(REACH * s->c) * sizeof *scratch);
     for (int i = 0; i < s->n; i++, x += area(s->h, s->w) * (size_t)s->c)
         for (int oy = 0; oy < s->oh; oy += SIDE, y += (ptrdiff_t)SIDE * s->ow * s->k)
             for (int ox = 0; ox < s->ow; ox += SIDE) {
-                int top = 2 * oy - s->pad_y, left = 2 * ox - s->pad_x;
-                float *to = y + (ptrdiff_t)ox * s->k;
+                struct patch r = patch_at(scratch, x, s, 2 * oy - s->pad_y, 2 * ox - s->pad_x);
 
-                if (top >= 0 && left >= 0 && top + REACH <= s->h && left + REACH <= s->w) {
-                    forward_tile(to, x + ((ptrdiff_t)top * s->w + left) * s->c,
-                                 (ptrdiff_t)s->w * s->c, packed, bias, s);
-                    continue;
-                }
-                copy_reach(copy, x, s, top, left);
-                forward_tile(to, copy, (ptrdiff_t)REACH * s->c, packed, bias, s);
+                forward_tile(y + (ptrdiff_t)ox * s->k, &r, packed, bias, s);
             }
 }
