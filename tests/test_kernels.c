@@ -392,8 +392,9 @@ static struct window random_3x3_by_2(void)
 {
     int c = coin() ? 4 * draw(1, 9) : draw(1, 36), k = coin() ? 4 * draw(1, 9) : draw(1, 36);
 
-    return window_of(draw(1, 3), draw(1, 12), draw(1, 30), c, k, 3, 3, 2, 1, 1, draw(-1, 3),
-                     draw(-1, 3));
+    int h = coin() ? 8 : draw(1, 12), w = coin() ? 8 * draw(1, 4) : draw(1, 30);
+
+    return window_of(draw(1, 3), h, w, c, k, 3, 3, 2, 1, 1, draw(-1, 3), draw(-1, 3));
 }
 
 static struct window random_1x1(void)
