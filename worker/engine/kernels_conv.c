@@ -6,8 +6,8 @@
  * windows follow each other in even steps (struct view); with a stride only the windows at the sides are (struct middle);
  * 1x1 windows need no copy, and no telling images apart.
  * Input gradient: the convolution of dy with mirrored weights; with a stride, for each remainder of the rows and columns
- * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, depthwise ones to
- * kernels_depthwise.c; groups are done one by one over gathered channels.
+ * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, or by 2 to kernels_by_2.c,
+ * depthwise ones to kernels_depthwise.c; groups are done one by one over gathered channels.
  */
 #include "kernels_conv.h"
 #include "kernels_reach.h"

@@ -181,6 +181,12 @@ INLINE void move_up(struct lane_sums *v, const int live, const int height, vec b
     UNROLL for (int t = 0; t < height; t++) v->sum[0][t] = bias;
 }
 
+/* Of `vecs` vectors at once only the last one may be a part of one. */
+INLINE enum width width_of(const int u, const int vecs, const enum width last)
+{
+    return u + 1 < vecs ? ALL : last;
+}
+
 /* Forward, `vecs` vectors at once. */
 INLINE void slide(const int taps, const int stride, const int height, const int vecs,
                   const enum width w, const struct strip *all, int c0)
@@ -194,7 +200,7 @@ INLINE void slide(const int taps, const int stride, const int height, const int 
     UNROLL for (int u = 0; u < vecs; u++)
     {
         if (s->bias != NULL)
-            bias[u] = get(w, s->bias + c0 + u * LANES, lanes);
+            bias[u] = get(width_of(u, vecs, w), s->bias + c0 + u * LANES, lanes);
         begin(&v[u], taps, live, height, s->packed + ((ptrdiff_t)c0 + u * LANES) * taps * taps,
               bias[u]);
     }
@@ -209,16 +215,17 @@ INLINE void slide(const int taps, const int stride, const int height, const int 
             if (column < s->lo || column >= s->hi)
                 continue;
             UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
-                UNROLL for (int u = 0; u < vecs; u++) add_row(
-                    &v[u], taps, stride, height, q, r, get(w, s->in[r] + at + u * LANES, lanes));
+                UNROLL for (int u = 0; u < vecs; u++)
+                    add_row(&v[u], taps, stride, height, q, r,
+                            get(width_of(u, vecs, w), s->in[r] + at + u * LANES, lanes));
         }
         if (m >= live - 1) {
             ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
 
             UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
                 UNROLL for (int u = 0; u < vecs; u++)
-                    set(w, s->out + (at + t * s->out_row + u * LANES), v[u].sum[live - 1][t],
-                        s->add, lanes);
+                    set(width_of(u, vecs, w), s->out + (at + t * s->out_row + u * LANES),
+                        v[u].sum[live - 1][t], s->add, lanes);
         }
         UNROLL for (int u = 0; u < vecs; u++) move_up(&v[u], live, height, bias[u]);
     }
@@ -276,7 +283,7 @@ INLINE void gather(const int taps, const int across, const int stride, const int
             .sum[i * across + j] = LOAD(sums + u * next + (i * s->across + j) * LANES);
     for (int m = 0; m < s->columns + live - 1; m++) {
         UNROLL for (int u = 0; u < vecs; u++)
-            next_column(&v[u], s, live, height, w, m, c0 + u * LANES, lanes);
+            next_column(&v[u], s, live, height, width_of(u, vecs, w), m, c0 + u * LANES, lanes);
         UNROLL for (int q = 0; q < stride; q++)
         {
             int column = m * stride + q;
@@ -286,7 +293,7 @@ INLINE void gather(const int taps, const int across, const int stride, const int
                 UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
                     UNROLL for (int u = 0; u < vecs; u++)
                         add_products(&v[u], taps, across, stride, height, q, r,
-                                     get(w, s->in[r] + at + u * LANES, lanes));
+                                     get(width_of(u, vecs, w), s->in[r] + at + u * LANES, lanes));
         }
     }
     UNROLL for (int u = 0; u < vecs; u++) UNROLL for (int i = 0; i < taps; i++)
@@ -482,12 +489,17 @@ DEFINE_ANY(spread)
 
 #if LANES == 16
 /* Where a pixel is an even number of cache lines, every second, or third, of them would come from the same part of the
- * second-level cache: twice as slow. So two vectors at once, of fewer rows. At stride 1 there is enough to do meanwhile. */
+ * second-level cache: twice as slow. So two vectors at once, of fewer rows; and a vector and the half that follows it, whose
+ * lines are the same. At stride 1 there is enough to do meanwhile. */
 #define DEFINE_PAIRS(name, ...)                                                                    \
     static void name##_pairs(const struct strip *s)                                                \
     {                                                                                              \
-        for (int c0 = 0; c0 < s->c; c0 += 2 * LANES)                                               \
+        int c0 = 0;                                                                                \
+                                                                                                   \
+        for (; c0 + 2 * LANES <= s->c; c0 += 2 * LANES)                                            \
             name(3, __VA_ARGS__, 2, ALL, s, c0);                                                   \
+        if (c0 < s->c)                                                                             \
+            name(3, __VA_ARGS__, 2, HALF, s, c0);                                                  \
     }
 DEFINE_PAIRS(slide, 2, 2)
 DEFINE_PAIRS(gather, 3, 2, 2)
@@ -524,7 +536,8 @@ static const struct walk *walk_of(enum pass pass, const struct axis *y, const st
 #if LANES == 16
     static const struct walk pairs[2] = {[SLIDE] = {slide_pairs, 2}, [GATHER] = {gather_pairs, 2}};
 
-    if (pass != SPREAD && taps == 3 && y->stride == 2 && c % (2 * LANES) == 0)
+    if (pass != SPREAD && taps == 3 && y->stride == 2 &&
+        (c % (2 * LANES) == 0 || c % (2 * LANES) == LANES + LANES / 2))
         return &pairs[pass];
 #endif
     (void)c;
