@@ -103,7 +103,7 @@ void ISA(by_2_pack_forward)(float *packed, const struct weights *w, const struct
     pack_taps(packed, w, taps, s->c, s->k);
 }
 
-/* ---- input gradient: tiles ------------------------------------------------------------------------------------------------------- */
+/* ---- input gradient: tiles --------------------------------------------------------------------------------------- */
 
 struct tile {
     const float *dy; /* the shared pixel of the first neighbours */
