@@ -1110,6 +1110,22 @@ START_TEST(the_workers_limit_of_memory_holds_where_the_task_names_none)
 }
 END_TEST
 
+/* Less than what OpenBLAS wants for itself: it must have that before. (Sanitizers have no such limit.) */
+START_TEST(a_training_that_fits_a_small_limit_of_memory_ends)
+{
+    struct task task;
+    struct result r;
+
+    start(OPTIONS("--slots", "1", "--data", "digits", "--memory", "16", "--stall", "20"));
+    meet();
+    task_init(&task, 3);
+    task.recipe.epochs = 1;
+    give_task(&task, 1, 100);
+    r = expect_result(1, 100);
+    ck_assert_msg(r.outcome == OUTCOME_OK, "%s: %s", outcome_name(r.outcome), r.reason);
+}
+END_TEST
+
 START_TEST(a_command_past_its_time_limit_is_killed_though_it_moves)
 {
     struct task task;
@@ -1446,6 +1462,7 @@ int main(void)
     tcase_add_test(tcase,
                    a_command_that_does_not_end_after_its_final_line_is_ended_and_its_result_counts);
     tcase_add_test(tcase, the_workers_limit_of_memory_holds_where_the_task_names_none);
+    tcase_add_test(tcase, a_training_that_fits_a_small_limit_of_memory_ends);
     tcase_add_test(tcase, a_command_past_its_time_limit_is_killed_though_it_moves);
     tcase_add_test(tcase, garbage_lines_do_no_harm);
     tcase_add_test(tcase, a_descendant_that_holds_the_pipe_does_not_hold_the_slot);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "kernels.h"
 #include "log.h"
 #include "monitor.h"
 #include "quota.h"
@@ -346,6 +347,8 @@ int main(int argc, char **argv)
         (void)why_prefix(&why, rc, "--table");
     a.o.table = table;
     if (rc == FARM_OK) {
+        if (!a.o.synthetic && a.o.table == NULL && a.o.limits.exec == NULL)
+            kernels_take_buffer();
         share_memory(&a.o);
         if ((a.o.signals = open_signals()) < 0)
             rc = why_set(&why, FARM_EIO, "cannot take signals: %s", strerror(errno));

@@ -243,6 +243,9 @@ struct kernels {
 const struct kernels *kernels_get(void);
 /* The table of that name, or NULL when this build or this processor has none: for tests of every one present. */
 const struct kernels *kernels_named(const char *isa);
+/* Makes OpenBLAS take its buffer now (128 MiB of addresses, which this process and those that it forks then keep). Under a limit
+ * of memory that leaves no room for it, OpenBLAS asks for it again and again, for ever: so before the limit. */
+void kernels_take_buffer(void);
 /* The library behind matrix products, its version, and the kind of processor that it chose its kernels for: "OpenBLAS 0.3.26
  * Haswell". Never NULL. Not from two threads at once before its first return. */
 const char *kernels_library(void);
