@@ -119,8 +119,8 @@ int broker_create(struct broker **out, const struct broker_config *config, struc
     if (config->key != NULL && (rc = gate_create(&self->gate, self->context, self->socket,
                                                  config->key, config->allow, why)) != FARM_OK)
         goto fail;
-    if ((rc = lobby_create(&self->lobby, self->context, self->socket, config->key != NULL, why)) !=
-        FARM_OK)
+    if ((rc = lobby_create(&self->lobby, self->context, self->socket, config->key != NULL,
+                           config->ledger.heartbeat_ms, why)) != FARM_OK)
         goto fail;
     for (size_t i = 0; i < config->n_listen; i++)
         if ((rc = listen_on(self, config->listen[i], why)) != FARM_OK)
@@ -186,6 +186,11 @@ static int open_ledger(struct broker *self, const struct ledger_config *wanted, 
     return FARM_OK;
 }
 
+static bool may_say(void *ctx, int connection, enum wire_kind kind)
+{
+    return lobby_may_say(ctx, connection, kind);
+}
+
 /* Takes one message off the socket and tells the ledger. FARM_EBUSY when there is none. */
 static int take_message(struct broker *self, int64_t now_ms, struct why *why)
 {
@@ -195,7 +200,7 @@ static int take_message(struct broker *self, int64_t now_ms, struct why *why)
     int rc;
 
     zmq_msg_init(&from);
-    rc = wire_recv(self->socket, &from, &message, &bad);
+    rc = wire_recv_if(self->socket, &from, &message, may_say, self->lobby, &bad);
     switch (rc) {
     case FARM_OK:
         lobby_spoke(self->lobby, message.connection, &from);
@@ -207,6 +212,7 @@ static int take_message(struct broker *self, int64_t now_ms, struct why *why)
         wire_message_release(&message);
         break;
     case FARM_EBUSY: break;
+    case FARM_EDENIED: /* too often: dropped */ rc = FARM_OK; break;
     case FARM_ENET: why_set(why, rc, "the socket failed: %s", zmq_strerror(errno)); break;
     default: /* FARM_EWIRE, FARM_EVERSION, FARM_ENOMEM: that message only */
         ledger_bad_message(self->ledger, &from, rc, &bad, now_ms);

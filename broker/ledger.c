@@ -537,11 +537,12 @@ static void on_return(struct ledger *self, struct peer *worker, const struct wir
 static void on_progress(struct ledger *self, const struct peer *worker,
                         const struct wire_message *message)
 {
-    struct experiment *x = experiment_get(self, message->u.result.lease.key.experiment, false);
+    const struct task_entry *task = task_find(self, &message->u.result.lease.key);
+    struct experiment *x = task != NULL ? task->experiment : NULL;
     struct wire_message copy = {.kind = WIRE_PROGRESS};
 
-    if (x == NULL || x->controller == NULL)
-        return;
+    if (x == NULL || x->controller == NULL || (task->worker != worker && task->backup != worker))
+        return; /* only of what it has */
     copy.u.result = message->u.result;
     memcpy(copy.u.result.worker, worker->name, sizeof copy.u.result.worker);
     copy.payload = message->payload; /* borrowed: peer_send() counts its own references */

@@ -35,7 +35,8 @@ struct ledger_config {
                          slot when nothing else waits; 0: never */
     uint64_t
         max_held_bytes; /* results kept for an acknowledgement (beyond it only the worker keeps them) and
-                           blobs that tasks go on from (beyond it PUBLISH is BUSY) */
+                           blobs that tasks go on from (beyond it PUBLISH is BUSY); as much again for the tasks
+                           themselves, and for the results on the way to a controller that are not kept */
     uint64_t nonce; /* of this broker process */
     uint64_t
         first_lease; /* larger than any lease of an earlier broker: wall-clock milliseconds << 20 */

@@ -71,8 +71,11 @@ struct task_entry {
     int64_t backup_ms;
     TAILQ_ENTRY(task_entry) at_backup; /* in its backups */
 
-    size_t held_bytes; /* of a held one: of both frames; else of the blob */
-    bool sent;         /* to the controller, over the connection it has now */
+    size_t held_bytes;  /* of a held one: of both frames; else of the blob */
+    bool sent;          /* to the controller, over the connection it has now */
+    int64_t sent_ms;    /* when it was, last; -1: it was not */
+    size_t loose_bytes; /* of a result that was sent, but is not kept */
+    size_t task_bytes;  /* of the payload, while it is the task */
     char result_of[LIMIT_NAME + 1];
     struct holds holds;
     struct hold first_hold; /* nearly always the only one */
@@ -91,6 +94,7 @@ struct experiment {
     struct tasks unsent, sent;    /* results; unsent ones have a payload */
     size_t n_tasks, n_queued /* and settling */, n_leased, n_sent;
     int64_t sent_ms;          /* since when n_sent counts */
+    size_t loose_bytes;       /* of results on the way that are not kept */
     uint32_t ran_ms[RAN_MAX]; /* how long the last ones took; a ring */
     size_t n_ran;             /* all that were ever counted */
     int64_t patience_ms; /* how long a task may run before it is a straggler, as of patience_of */
@@ -155,7 +159,7 @@ struct ledger {
     size_t n_ring, n_queued;
     struct crew crew;
     bool windows_dirty;
-    size_t held_bytes;
+    size_t held_bytes, task_bytes;
 
     uint64_t done, failed_sends, requeued, malformed, duplicates, given_up;
     struct histogram dispatch, lease_time; /* in the queue; from the lease to the result */

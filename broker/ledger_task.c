@@ -38,6 +38,7 @@ static struct task_entry *task_create(struct ledger *self, const struct wire_key
     task->key = *key;
     task->experiment = experiment;
     task->state = TASK_NEW;
+    task->sent_ms = -1;
     TAILQ_INIT(&task->holds);
     zmq_msg_init(&task->payload);
     zmq_msg_init(&task->blob);
@@ -59,7 +60,8 @@ static void drop_frames(struct ledger *self, struct task_entry *task)
     zmq_msg_init(&task->blob);
     task->has_payload = false;
     self->held_bytes -= task->held_bytes;
-    task->held_bytes = 0;
+    self->task_bytes -= task->task_bytes;
+    task->held_bytes = task->task_bytes = 0;
 }
 
 /* ---- states: one way out, one way in each ------------------------------------------------------------- */
@@ -99,6 +101,8 @@ static void task_leave(struct ledger *self, struct task_entry *task)
         x->n_leased--;
         break;
     case TASK_HELD:
+        x->loose_bytes -= task->loose_bytes;
+        task->loose_bytes = 0;
         if (task->sent) {
             TAILQ_REMOVE(&x->sent, task, at);
             if (x->n_sent > 0)
@@ -259,6 +263,7 @@ static bool send_result(struct ledger *self, struct task_entry *task, const zmq_
     memcpy(message.u.result.worker, task->result_of, sizeof task->result_of);
     if (share_frame(&message.payload, payload) && share_frame(&message.blob, blob))
         sent = peer_send(self, controller, &message);
+    task->sent_ms = sent ? self->now : -1;
     wire_message_release(&message);
     return sent;
 }
@@ -277,6 +282,9 @@ void task_unsend_all(struct experiment *experiment)
 
     for (task = TAILQ_FIRST(&experiment->sent); task != NULL; task = next) {
         next = TAILQ_NEXT(task, at);
+        experiment->loose_bytes -= task->loose_bytes;
+        task->loose_bytes = 0;
+        task->sent_ms = -1;
         if (!task->has_payload)
             continue; /* only a worker has it; it will be sent again */
         TAILQ_REMOVE(&experiment->sent, task, at);
@@ -309,18 +317,31 @@ static void blame(struct task_entry *task, const struct peer *worker)
     memcpy(task->failed_on, worker->name, sizeof task->failed_on);
 }
 
+/* One alone goes however large it is, or it never would. */
+static bool fits(const struct ledger *self, size_t have, size_t more)
+{
+    return more == 0 || have == 0 || have + more <= self->config.max_held_bytes;
+}
+
 /* The result of a task, from a worker or (quarantined) from here. Sent on at once while the controller keeps up. */
 static void take_result(struct ledger *self, struct task_entry *task, const char *worker_name,
                         const zmq_msg_t *payload, const zmq_msg_t *blob)
 {
     struct experiment *x = task->experiment;
+    size_t loose;
     bool sent;
 
     (void)snprintf(task->result_of, sizeof task->result_of, "%s", worker_name);
+    task_leave(self, task);
     keep_frames(self, task, payload, blob);
-    sent =
-        (x->n_sent < MAX_UNACKED || !task->has_payload) && send_result(self, task, payload, blob);
+    loose = task->has_payload ? 0 : zmq_msg_size(payload) + zmq_msg_size(blob);
+    sent = x->n_sent < MAX_UNACKED && fits(self, x->loose_bytes, loose) &&
+           send_result(self, task, payload, blob);
     task_hold(self, task, sent || !task->has_payload);
+    if (sent) {
+        task->loose_bytes = loose;
+        x->loose_bytes += loose;
+    }
 }
 
 void task_result(struct ledger *self, struct peer *worker, const struct wire_message *message)
@@ -343,6 +364,9 @@ void task_result(struct ledger *self, struct peer *worker, const struct wire_mes
         return;
     } else if (task->state == TASK_HELD) {
         self->duplicates++;
+        if (hold_find(task, worker) != NULL && task->sent_ms >= 0 &&
+            self->now - task->sent_ms < (int64_t)self->config.heartbeat_ms)
+            return; /* it is on its way; said twice, it need not go twice */
     } else {
         if (task->state == TASK_LEASED)
             backup_count(task, self->now);
@@ -422,14 +446,11 @@ static bool queue_full(const struct ledger *self, const struct peer *controller)
     return self->settled && controller->experiment->n_queued >= most;
 }
 
-/* Blobs to resume from are held within the bounds of results; one alone is taken however large it is, or it would
- * never be. */
-static bool has_room(const struct ledger *self, const zmq_msg_t *blob)
+/* Blobs to resume from are held within the bounds of results; the tasks themselves have a bound of their own. */
+static bool has_room(const struct ledger *self, const struct wire_message *message)
 {
-    size_t size = zmq_msg_size(blob);
-
-    return size == 0 || self->held_bytes == 0 ||
-           self->held_bytes + size <= self->config.max_held_bytes;
+    return fits(self, self->held_bytes, zmq_msg_size(&message->blob)) &&
+           fits(self, self->task_bytes, zmq_msg_size(&message->payload));
 }
 
 static bool keep_task(struct ledger *self, struct task_entry *task,
@@ -442,7 +463,9 @@ static bool keep_task(struct ledger *self, struct task_entry *task,
     }
     task->has_payload = true;
     task->held_bytes = zmq_msg_size(&message->blob);
+    task->task_bytes = zmq_msg_size(&message->payload);
     self->held_bytes += task->held_bytes;
+    self->task_bytes += task->task_bytes;
     return true;
 }
 
@@ -475,7 +498,7 @@ void task_publish(struct ledger *self, struct peer *controller, const struct wir
         return;
     }
     /* Not known; or known, but its result is nowhere any more. */
-    if (queue_full(self, controller) || !has_room(self, &message->blob) ||
+    if (queue_full(self, controller) || !has_room(self, message) ||
         (task == NULL && (task = task_create(self, key)) == NULL)) {
         peer_batch(self, controller, BATCH_BUSY, &(struct wire_lease){.key = *key});
         return;

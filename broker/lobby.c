@@ -42,6 +42,8 @@ struct connection { /* by descriptor */
     int64_t since_ms;
     uint32_t route; /* of who spoke: a checksum of the routing id */
     uint32_t bad;   /* malformed messages that came over it */
+    int64_t said_since_ms;
+    uint16_t said[WIRE_KIND_END]; /* in this heartbeat */
     TAILQ_ENTRY(connection) at;
 };
 
@@ -52,17 +54,19 @@ struct lobby {
     TAILQ_HEAD(waiting, connection) waiting; /* half open or silent; oldest first */
     size_t n_half_open, n_silent, n_connections;
     uint64_t handshake_bytes;
+    uint32_t heartbeat_ms;
     int listeners[LISTENERS];
     size_t n_listeners;
     int spare;      /* a descriptor to be given up when there are no others; -1: gone */
     bool closed;    /* the door */
     bool exhausted; /* there was no descriptor for somebody */
     int64_t look_at_ms, say_at_ms, now_ms;
-    uint64_t cut, closings, unsaid;
+    uint64_t cut, closings, unsaid, too_often;
     const char *last_reason;
 };
 
-int lobby_create(struct lobby **out, void *context, void *socket, bool keys, struct why *why)
+int lobby_create(struct lobby **out, void *context, void *socket, bool keys, uint32_t heartbeat_ms,
+                 struct why *why)
 {
     struct lobby *self = calloc(1, sizeof *self);
     int none = 0;
@@ -71,6 +75,7 @@ int lobby_create(struct lobby **out, void *context, void *socket, bool keys, str
         return why_set(why, FARM_ENOMEM, "out of memory");
     TAILQ_INIT(&self->waiting);
     self->now_ms = clock_ms();
+    self->heartbeat_ms = heartbeat_ms;
     self->handshake_bytes = keys ? GREETING + CURVE_WELCOME : GREETING;
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* No high-water mark: libzmq's thread would wait for us at it. */
@@ -158,6 +163,7 @@ static void enter(struct lobby *self, struct connection *c, enum place place)
     c->place = place;
     c->since_ms = self->now_ms;
     c->route = c->bad = 0;
+    c->said_since_ms = INT64_MIN;
     self->n_connections++;
     if (place == HALF_OPEN) {
         TAILQ_INSERT_TAIL(&self->waiting, c, at);
@@ -459,6 +465,37 @@ void lobby_spoke(struct lobby *self, int connection, const zmq_msg_t *from)
     c->route = route_mark(from) | 1;
 }
 
+/* How often in one heartbeat; 0: as often as it likes. */
+static uint16_t most_of_kind(enum wire_kind kind)
+{
+    switch (kind) {
+    case WIRE_HELLO:
+    case WIRE_HEARTBEAT: return 4;
+    case WIRE_STATUS: return 16;
+    case WIRE_PROGRESS: return 256;
+    default: return 0;
+    }
+}
+
+bool lobby_may_say(struct lobby *self, int connection, enum wire_kind kind)
+{
+    struct connection *c = find(self, connection);
+    uint16_t most = most_of_kind(kind);
+
+    if (most == 0 || c == NULL || c->place == NOWHERE)
+        return true;
+    if (c->said_since_ms < self->now_ms - (int64_t)self->heartbeat_ms) {
+        c->said_since_ms = self->now_ms;
+        memset(c->said, 0, sizeof c->said);
+    }
+    if (c->said[kind] < most) {
+        c->said[kind]++;
+        return true;
+    }
+    self->too_often++;
+    return false;
+}
+
 void lobby_babbled(struct lobby *self, int connection)
 {
     struct connection *c = find(self, connection);
@@ -487,6 +524,9 @@ void lobby_metrics(const struct lobby *self, struct metrics *out)
     metrics_counter(out, "nasfarm_broker_connections_cut_total",
                     "Connections that were shut down because they cost too much.",
                     (double)self->cut);
+    metrics_counter(out, "nasfarm_broker_messages_too_often_total",
+                    "Messages dropped because their peer says them too often.",
+                    (double)self->too_often);
     metrics_counter(out, "nasfarm_broker_door_closed_total",
                     "How often no new connection was taken for a while.", (double)self->closings);
 }

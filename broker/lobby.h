@@ -1,11 +1,11 @@
-/* lobby.h - the connections of the broker's sockets, above all those that have not said anything yet, and what they may
- * cost.
+/* lobby.h - the connections of the broker's sockets, and what they may cost: above all those that have not said anything
+ * yet.
  *
  * It is:     a bound on what strangers hold: so many connections, so many bytes, so long; and a reserve of descriptors. libzmq
  *            has none of these bounds. It allocates what a peer announces before that peer has shown a key, asks for 14 kB
  *            a connection, and when descriptors end it spins in accept(). So the lobby hears of every connection from
  *            libzmq's monitor, by its descriptor; and one that is too many is shut down, which libzmq sees as its end.
- * It is not: who may come in (gate.h), nor a rate of what peers say (ledger.h).
+ * It is not: who may come in (gate.h), nor how much a peer may leave with the broker (ledger.h).
  *
  * A connection leaves the lobby with the first message that comes over it: with keys, that shows a key that was allowed.
  *
@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <zmq.h>
 
-#include "err.h"
+#include "wire.h"
 
 struct metrics;
 
@@ -35,8 +35,10 @@ struct metrics;
 
 struct lobby;
 
-/* Listens to what `socket`, not bound yet, tells of its connections. keys: it speaks CURVE. FARM_ENET or FARM_ENOMEM with a sentence. */
-int lobby_create(struct lobby **out, void *context, void *socket, bool keys, struct why *why);
+/* Listens to what `socket`, not bound yet, tells of its connections. keys: it speaks CURVE. heartbeat_ms: what peers are told
+ * to keep. FARM_ENET or FARM_ENOMEM with a sentence. */
+int lobby_create(struct lobby **out, void *context, void *socket, bool keys, uint32_t heartbeat_ms,
+                 struct why *why);
 /* After the socket was closed, before the context ends. NULL is fine. */
 void lobby_destroy(struct lobby **self);
 
@@ -47,6 +49,10 @@ int64_t lobby_turn(struct lobby *self, int64_t now_ms);
 
 /* A message came over this connection (struct wire_message). -1, not known: does nothing. */
 void lobby_spoke(struct lobby *self, int connection, const zmq_msg_t *from);
+/* Whether a peer may say this now, or has said it too often since its last heartbeat was due: HELLO, HEARTBEAT, STATUS,
+ * PROGRESS, which nobody has asked for, and which cost more than they cost who says them. Every one of them may be lost. A
+ * connection that is not known may. */
+bool lobby_may_say(struct lobby *self, int connection, enum wire_kind kind);
 /* Something malformed came over it; of many it is shut down. */
 void lobby_babbled(struct lobby *self, int connection);
 /* This peer's pipe is full: it does not read. Its connection is shut down, so that what waits for it is freed. */

@@ -29,6 +29,7 @@
 #define LIMIT_FRAMES            8u  /* of one message, routing ids not counted */
 #define LIMIT_HEAD_BYTES        (1024u * 1024)        /* the protobuf head of a message */
 #define LIMIT_PAYLOAD_BYTES     (8u * 1024 * 1024)    /* a task or a result */
+#define LIMIT_PROGRESS_BYTES    4096u                 /* a report on the way */
 #define LIMIT_BLOB_BYTES        (1024u * 1024 * 1024) /* weights */
 #define LIMIT_UNPACK_BYTES      (64u * 1024 * 1024) /* memory that unpacking one message may take */
 #define LIMIT_SLOTS             4096u               /* of one worker */

@@ -100,6 +100,11 @@ static bool has_payload(enum wire_kind kind)
            kind == WIRE_PROGRESS;
 }
 
+static size_t most_payload(enum wire_kind kind)
+{
+    return kind == WIRE_PROGRESS ? LIMIT_PROGRESS_BYTES : LIMIT_PAYLOAD_BYTES;
+}
+
 static bool may_have_blob(enum wire_kind kind)
 {
     return kind == WIRE_RESULT || kind == WIRE_PUBLISH || kind == WIRE_TASK;
@@ -261,7 +266,8 @@ static void note_origin(struct wire_message *out, const zmq_msg_t *frame)
     (void)snprintf(out->key, sizeof out->key, "%s", key != NULL ? key : "");
 }
 
-static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, struct why *why)
+static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, wire_pass *pass,
+                     void *ctx, struct why *why)
 {
     struct mark mark = {0}; /* the optimizer does not see that an error leaves */
     int rc = take_mark(&mark, frame, out, why);
@@ -269,6 +275,9 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
     note_origin(out, frame);
     if (rc != FARM_OK)
         return rc;
+    if (pass != NULL && !pass(ctx, out->connection, out->kind))
+        return why_set(why, FARM_EDENIED, "%s more often than a peer may say it",
+                       wire_kind_name(out->kind));
     if (!zmq_msg_more(frame))
         return why_set(why, FARM_EWIRE, "%s without a head", wire_kind_name(out->kind));
     if ((rc = recv_frame(socket, frame)) != FARM_OK)
@@ -279,8 +288,8 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
     if (has_payload(out->kind)) {
         if (!zmq_msg_more(frame))
             return why_set(why, FARM_EWIRE, "%s without a payload", wire_kind_name(out->kind));
-        if ((rc = recv_part(socket, frame, &out->payload, "payload", LIMIT_PAYLOAD_BYTES, why)) !=
-            FARM_OK)
+        if ((rc = recv_part(socket, frame, &out->payload, "payload", most_payload(out->kind),
+                            why)) != FARM_OK)
             return rc;
         mark.crc = more_crc(mark.crc, frame);
     }
@@ -298,6 +307,12 @@ static int recv_body(void *socket, zmq_msg_t *frame, struct wire_message *out, s
 
 int wire_recv(void *socket, zmq_msg_t *from, struct wire_message *out, struct why *why)
 {
+    return wire_recv_if(socket, from, out, NULL, NULL, why);
+}
+
+int wire_recv_if(void *socket, zmq_msg_t *from, struct wire_message *out, wire_pass *pass,
+                 void *ctx, struct why *why)
+{
     zmq_msg_t frame;
     int rc;
 
@@ -310,7 +325,7 @@ int wire_recv(void *socket, zmq_msg_t *from, struct wire_message *out, struct wh
     }
     zmq_msg_init(&frame);
     if ((rc = recv_frame(socket, &frame)) == FARM_OK)
-        rc = recv_body(socket, &frame, out, why);
+        rc = recv_body(socket, &frame, out, pass, ctx, why);
     skip_frames(socket, &frame);
     zmq_msg_close(&frame);
     if (rc != FARM_OK && rc != FARM_EBUSY) {
@@ -348,6 +363,7 @@ int wire_socket_options(void *socket, int zmq_type, struct why *why)
          * that does not read is parted from (lobby.h). What a worker or a controller may be sent at once is less. */
         {ZMQ_SNDHWM, zmq_type == ZMQ_ROUTER ? 16384 : 100000, "send high-water mark"},
         {ZMQ_RCVHWM, zmq_type == ZMQ_ROUTER ? 1024 : 100000, "receive high-water mark"},
+        {ZMQ_TCP_MAXRT, 15000, "time without an answer"},
         {ZMQ_BACKLOG, 512, "backlog"},
     };
     int64_t frame = (int64_t)LIMIT_BLOB_BYTES;

@@ -14,6 +14,7 @@
 char door_folder[256], door_endpoint[256];
 void *door_context;
 pid_t door_broker;
+int door_receive;
 
 const char *door_path(const char *name)
 {
@@ -108,6 +109,8 @@ void *door_peer(const char *key, const char *server, const char *route)
     ck_assert_ptr_nonnull(socket);
     ck_assert_int_eq(wire_socket_options(socket, ZMQ_DEALER, &why), FARM_OK);
     ck_assert_int_eq(zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger), 0);
+    if (door_receive > 0)
+        ck_assert_int_eq(zmq_setsockopt(socket, ZMQ_RCVHWM, &door_receive, sizeof door_receive), 0);
     if (route != NULL)
         ck_assert_int_eq(zmq_setsockopt(socket, ZMQ_ROUTING_ID, route, strlen(route)), 0);
     if (key != NULL) {
