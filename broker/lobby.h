@@ -28,8 +28,8 @@ struct metrics;
 #define LOBBY_MOST_BYTES  (16u << 20) /* that all of them together have sent: the largest go first */
 #define LOBBY_GRACE_MS    1000        /* when there are too many, those go that are older */
 #define LOBBY_PATIENCE_MS 30000       /* in any case */
-#define LOBBY_LOOK_MS     20          /* how often their bytes are counted while there are any */
-#define LOBBY_MOST_BAD    100u        /* malformed messages of one connection */
+#define LOBBY_LOOK_MS     10          /* how often their bytes are counted while there are any */
+#define LOBBY_MOST_BAD    10000u      /* malformed messages of one connection */
 #define LOBBY_RESERVE                                                                              \
     64u /* descriptors that no connection gets; a quarter where there are fewer than 256 */
 
