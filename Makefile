@@ -7,7 +7,7 @@ ARGS    =
 PREFIX  = /usr/local
 
 .DEFAULT_GOAL = help
-.PHONY: help setup build search check soak bench bench-torch lint format install clean
+.PHONY: help setup build search check soak bench bench-torch lint format install package clean
 .SILENT:
 
 help: ## this list
@@ -54,6 +54,13 @@ format: ## rewrite all C files as .clang-format says
 
 install: build ## install programs and pages under PREFIX (DESTDIR is honoured)
 	DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
+
+package: setup ## a Debian package of what is here: build/nasfarm_VERSION_ARCHITECTURE.deb
+	cmake --preset package >build-package.log 2>&1 || { cat build-package.log; exit 1; }
+	rm -f build-package.log
+	cmake --build --preset package -j $(JOBS) -- --quiet
+	cd build/package && cpack -B _package >cpack.log 2>&1 || { cat cpack.log; exit 1; }
+	mv build/package/_package/*.deb build/ && ls build/*.deb
 
 clean: ## remove build/
 	rm -rf build

@@ -138,11 +138,12 @@ static const char *search_doc(void)
 
 int cmd_search(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"config", KEY_CONFIG, "FILE.yaml", 0,
-                                                  "settings from a file, one `name: value` a line "
-                                                  "with the names below; the command line wins",
-                                                  -1},
-                                                 {0}};
+    static const struct argp_option options[] = {
+        {"config", KEY_CONFIG, "FILE.yaml", 0,
+         "settings from a file, one `name: value` a line "
+         "with the names of these options; the command line wins",
+         -1},
+        {0}};
     const struct argp of_settings = {.options = settings_argp(NULL), .parser = settings_parse};
     const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
     const struct argp argp = {

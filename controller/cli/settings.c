@@ -586,8 +586,8 @@ const struct argp_option *settings_argp(const char *const *only)
             titled |= 1u << s->group;
             *at++ = (struct argp_option){.doc = group_titles[s->group], .group = (int)s->group};
         }
-        bool worth_saying =
-            s->fallback != NULL && s->kind != SETTING_FLAG && strcmp(s->fallback, "0") != 0;
+        bool worth_saying = s->fallback != NULL && s->fallback[0] != '\0' &&
+                            s->kind != SETTING_FLAG && strcmp(s->fallback, "0") != 0;
         bool yes =
             s->kind == SETTING_FLAG && s->fallback != NULL && strcmp(s->fallback, "yes") == 0;
         snprintf(docs[i], sizeof docs[i], "%s%s%s%s", s->help,

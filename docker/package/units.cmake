@@ -1,0 +1,26 @@
+# The systemd units, with the folders of this installation in them, and their settings. Run by `cmake --install`: source,
+# sysconfdir and bindir are set.
+set(prefix ${CMAKE_INSTALL_PREFIX})
+set(BINDIR ${prefix}/${bindir})
+if(prefix STREQUAL "/usr") # as in Debian 12: what a system has of its own
+    set(SYSCONFDIR /etc)
+    set(units /lib/systemd/system)
+else()
+    set(SYSCONFDIR ${prefix}/${sysconfdir})
+    set(units ${prefix}/lib/systemd/system)
+endif()
+set(STATEDIR /var/lib)
+file(READ ${source}/systemd/hardening.conf HARDENING)
+string(STRIP "${HARDENING}" HARDENING)
+set(written $ENV{DESTDIR}${units})
+foreach(unit nasfarm-broker.service nasfarm-worker.service nasfarm-search@.service)
+    message(STATUS "Installing: ${written}/${unit}")
+    configure_file(${source}/systemd/${unit}.in ${written}/${unit} @ONLY)
+    file(CHMOD ${written}/${unit} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+endforeach()
+file(INSTALL ${source}/systemd/nasfarm.sysusers DESTINATION ${prefix}/lib/sysusers.d RENAME nasfarm.conf)
+foreach(program broker worker search) # what is there is somebody's
+    if(NOT EXISTS $ENV{DESTDIR}${SYSCONFDIR}/default/nasfarm-${program})
+        file(INSTALL ${source}/systemd/nasfarm-${program}.default DESTINATION ${SYSCONFDIR}/default RENAME nasfarm-${program})
+    endif()
+endforeach()
