@@ -2,7 +2,7 @@
 # kubernetes.sh - docker/kubernetes as far as it can be checked without a cluster: Kustomize builds it, with both ways of
 # scaling; every object is what Kubernetes' schemas allow; what one object says of another is there.
 #
-#   usage: kubernetes.sh NASFARM SOURCE         exit 77: there is no kubectl (it says so)
+#   usage: kubernetes.sh NASFARM SOURCE         exit 77: there is no kubectl, or no yaml module for python3 (it says so)
 #
 # The schemas are those of kubernetes-validate, where that is installed (pip install kubernetes-validate).
 set -euo pipefail
@@ -12,6 +12,7 @@ test=kubernetes.sh
 # shellcheck source=tests/kit.sh
 . "$(dirname "$0")/kit.sh"
 command -v kubectl >/dev/null || not_tested "there is no kubectl here"
+python3 -c 'import yaml' 2>/dev/null || not_tested "there is no yaml module for python3 here"
 
 cp -r "$source/docker/kubernetes" "$dir/farm"
 rm -rf "$dir/farm/keys"
