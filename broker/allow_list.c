@@ -120,7 +120,7 @@ static int read_file(void *ctx, const char *path)
     struct why why = {""};
     int rc = certificate_load(&certificate, path, false, &why);
 
-    if (rc == FARM_EIO && is_scarcity(errno)) {
+    if (rc == FARM_ENOMEM || (rc == FARM_EIO && is_scarcity(errno))) {
         reading->scarce = true;
         return FARM_ENOMEM;
     }
@@ -130,8 +130,11 @@ static int read_file(void *ctx, const char *path)
                      "%s: no peer's role: it needs role = \"controller\", \"worker\" or "
                      "\"observer\" under `metadata`",
                      path);
-    if (rc == FARM_OK)
-        rc = add_certificate(reading->self, &certificate, &why);
+    if (rc == FARM_OK && (rc = add_certificate(reading->self, &certificate, &why)) == FARM_ENOMEM) {
+        reading->scarce = true; /* a part of the list would turn honest peers away */
+        errno = ENOMEM;
+        return rc;
+    }
     if (rc != FARM_OK && reading->why == NULL) {
         log_error("the allow list: %s", why.text);
         return FARM_OK;

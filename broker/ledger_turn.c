@@ -94,10 +94,12 @@ static void forward_results(struct ledger *self)
     {
         struct experiment *x = controller->experiment;
 
-        if (!controller->connected || x == NULL || TAILQ_EMPTY(&x->unsent))
+        if (!controller->connected || x == NULL)
             continue;
+        /* Some are never acknowledged, and one that found no room here was not even sent: its worker sends it again. That must
+         * not stop the others. */
         if (x->n_sent >= MAX_UNACKED && self->now - x->sent_ms > self->config.heartbeat_ms)
-            x->n_sent = 0; /* some are never acknowledged; that must not stop the others */
+            x->n_sent = 0;
         while (x->n_sent < MAX_UNACKED && !TAILQ_EMPTY(&x->unsent) &&
                task_forward(self, TAILQ_FIRST(&x->unsent)))
             ;

@@ -18,7 +18,8 @@
 extern char door_folder[256], door_endpoint[256];
 extern void *door_context;
 extern pid_t door_broker; /* 0: none */
-extern int door_receive; /* messages that a peer's socket takes for it before it reads them; 0: as usual */
+extern int
+    door_receive; /* messages that a peer's socket takes for it before it reads them; 0: as usual */
 
 /* A folder with keys: of the broker, and of `controller`, `worker`, `worker2` and `observer`, which are allowed; that of
  * `stranger` is not. And a context. */
