@@ -1,7 +1,7 @@
 /* alloc_kit.h - memory that ends where a test wants it to, and a count of what is still held.
  *
  * It is:     what malloc(), calloc(), realloc(), aligned_alloc(), strdup(), strndup() and free() become in a program that is
- *            linked with --wrap for each of them (alloc_kit() in tests/memory.cmake): calls from objects of that program, and so of
+ *            linked with --wrap for each of them (tests/memory.cmake): calls from objects of that program, and so of
  *            our libraries, which are static.
  * It is not: an end of memory for shared libraries (libzmq, which aborts then, LMDB, the C library): theirs never fails here, and
  *            is not counted. Nor a test framework.

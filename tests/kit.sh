@@ -15,8 +15,8 @@ finish() {
 }
 trap finish EXIT
 fail() {
+    tail -n 5 "$dir"/*.log >&2 || true # the sentence stands last, where it is looked for
     echo "$test: $*" >&2
-    tail -n 5 "$dir"/*.log >&2 || true
     exit 1
 }
 not_tested() { # REASON: loud, and not a success
@@ -57,7 +57,8 @@ whole() {
         /^  "outcome": "ok"/ {ok++}
         END {printf "trials %d of %d, with a fitness %d, twice %d\n", n, wanted, ok, twice
              exit !(n == wanted && ok == wanted && twice == 0)}' "$dir/trials.json" &&
-        "$nasfarm" verify "$1" >"$dir/verify.log" 2>&1 && "$nasfarm" replay "$1" >"$dir/replay.log" 2>&1
+        { "$nasfarm" verify "$1" >"$dir/verify.log" 2>&1 || ! echo "nasfarm verify fails" >&2; } &&
+        { "$nasfarm" replay "$1" >"$dir/replay.log" 2>&1 || ! echo "nasfarm replay fails" >&2; }
 }
 # How many trials are recorded; and whether there are so many.
 recorded() { "$nasfarm" status "$1" --json 2>/dev/null | awk -F'[ ,]+' '/"done":/ {print $3}'; } # RUN

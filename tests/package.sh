@@ -83,7 +83,8 @@ if judge dpkg-deb dpkg && judge dpkg-shlibdeps dpkg-dev; then
     done
     works "$dir/root/usr/bin"
     if judge lintian lintian; then
-        found=$(lintian --allow-root --fail-on none --pedantic "$deb" 2>/dev/null | grep '^[EW]: ' || true)
+        lintian --allow-root --fail-on none --pedantic "$deb" >"$dir/lintian.log" 2>&1 || fail "lintian fails: $(cat "$dir/lintian.log")"
+        found=$(grep '^[EW]: ' "$dir/lintian.log" || true)
         [ -z "$found" ] || fail "lintian: $found"
         echo "package.sh: lintian has neither errors nor warnings"
     fi

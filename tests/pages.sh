@@ -142,5 +142,6 @@ END
 expect "nothing is offered where nothing is expected" test -z "$(typed "nasfarm best docs more ")"
 expect "nothing is offered of a command that is none" test -z "$(typed "nasfarm frobnicate --")"
 
+expect "there is something to look at" test $checked -gt 500
 [ $failed -eq 0 ] && echo "$checked passed, 0 failed"
 [ $failed -eq 0 ]

@@ -59,6 +59,7 @@ until_true 20 answers 'histogram_quantile(0.5, nasfarm_worker_evaluation_seconds
 # The dashboard's queries, with what Grafana puts in.
 grep -oE '"expr": ".*"' "$docker/grafana/nasfarm.json" |
     sed 's/^"expr": "//; s/"$//; s/\$__rate_interval/10s/g; s/\$controller/.*/g' >"$dir/queries"
+[ "$(wc -l <"$dir/queries")" -gt 10 ] || fail "the dashboard asks nothing"
 while read -r query; do
     answers "$query" || fail "the dashboard asks what has no answer: $query"
 done <"$dir/queries"

@@ -261,6 +261,7 @@ START_TEST(killed_at_each_call_that_writes_it_ends_as_if_it_had_not_been)
         finish(trials, fault);
         same(&want, trials, fault);
     }
+    ck_assert_uint_gt(kills, 0); /* else the library was not there */
     printf("faults: the controller killed instead of each of %" PRIu64
            " calls that write, up to number %" PRIu64
            " (%zu results had been acknowledged then): 0 lost, 0 twice, "
@@ -296,6 +297,7 @@ START_TEST(a_broker_that_dies_at_each_call_that_writes_loses_nothing)
     }
     ck_assert_msg(status == 0, "the search exits %d: %s", status, end_of("search.log"));
     same(&want, trials, "a broker that dies");
+    ck_assert_uint_gt(lives, 0);
     printf("faults: %" PRIu64
            " brokers in a row, the n-th killed instead of its n-th call that writes: 0 lost, "
            "0 twice, the same journal\n",
@@ -365,6 +367,7 @@ START_TEST(a_controller_whose_memory_ends_says_so_and_loses_nothing)
         finish(trials, fault);
         same(&want, trials, fault);
     }
+    ck_assert_uint_gt(told, 0);
     printf("faults: %" PRIu64 " controllers, one allocation of each fails: %" PRIu64
            " end, and say why, 0 crash, 0 lost, the same journal each time\n",
            told, ends);
@@ -414,6 +417,7 @@ START_TEST(a_broker_whose_memory_ends_says_so_and_loses_nothing)
         told += reached;
         ends += ended;
     }
+    ck_assert_uint_gt(told, 0);
     printf("faults: %" PRIu64 " brokers, one allocation of each fails: %" PRIu64
            " end, and say why, 0 crash, 0 lost, the same journal each time\n",
            told, ends);
@@ -598,11 +602,15 @@ START_TEST(told_to_stop_while_paused_it_ends_and_counts_what_is_durable)
     begin_anew();
     (void)snprintf(fault, sizeof fault, "fail:%s", flag);
     search = start_search(fault, 100000);
-    while (done_now() < 60)
+    while (done_now() < 60) {
+        must_live(search);
         witness_run(&witness, clock_ms() + SLICE_MS);
+    }
     write_flag(&rng);
-    while (times_in("search.log", "\"event\":\"paused\"") == 0)
+    while (times_in("search.log", "\"event\":\"paused\"") == 0) {
+        must_live(search);
         witness_run(&witness, clock_ms() + SLICE_MS);
+    }
     ck_assert_int_eq(kill(search, SIGTERM), 0);
     ck_assert_int_eq(wait_for(search, "told to stop"), 128 + SIGTERM);
     remove_flag();
