@@ -30,7 +30,7 @@ target_compile_definitions(door_kit PRIVATE ${farm_programs})
 add_dependencies(door_kit nasfarm-broker)
 farm_test(keys door_kit)
 farm_test(hostile door_kit)
-set_tests_properties(hostile PROPERTIES RUN_SERIAL ON)
+set_tests_properties(hostile PROPERTIES RUN_SERIAL ON TIMEOUT 300)
 
 add_executable(bench_crowd bench/bench_crowd.c)
 target_link_libraries(bench_crowd PRIVATE farm_kit)
