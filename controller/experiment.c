@@ -183,7 +183,7 @@ int experiment_open(struct experiment **out, const char *dir, const struct store
     return FARM_OK;
 }
 
-static int begin(struct experiment *self, struct why *why)
+int begin_writing(struct experiment *self, struct why *why)
 {
     int rc = FARM_OK;
 
@@ -202,8 +202,7 @@ bool experiment_is_broken(const struct experiment *self)
     return self->broken != FARM_OK;
 }
 
-/* Memory and transaction no longer say the same. */
-static int breaks(struct experiment *self, int rc, struct why *why)
+int breaks(struct experiment *self, int rc, struct why *why)
 {
     self->broken = rc;
     return why_set(why, rc, "cannot record a trial: %s", farm_strerror(rc));
@@ -230,7 +229,7 @@ void experiment_close(struct experiment **self)
     if (e == NULL)
         return;
     if (!e->in_txn && e->broken == FARM_OK && store_n_events(e->store) > e->snapshot_seq &&
-        begin(e, &why) == FARM_OK && put_snapshot(e) == FARM_OK &&
+        begin_writing(e, &why) == FARM_OK && put_snapshot(e) == FARM_OK &&
         store_commit(e->store, &why) != FARM_OK)
         log_debug("no snapshot at the end: %s", why.text); /* the journal has it all */
     experiment_free(self);
@@ -266,7 +265,7 @@ int experiment_extend(struct experiment *self, uint64_t trials, struct why *why)
         return why_set(why, FARM_EINPUT,
                        "trials is %" PRIu64 ": %" PRIu64 " have been proposed already", trials,
                        self->tally.proposed);
-    if ((rc = begin(self, why)) != FARM_OK)
+    if ((rc = begin_writing(self, why)) != FARM_OK)
         return rc;
     self->config.trials = trials;
     json = experiment_config_to_json(&self->config);
@@ -535,14 +534,13 @@ static int make_task(struct experiment *self, const struct graph *graph,
                    farm_strerror(rc));
 }
 
-/* The rung of the key that its task has now. */
-static uint32_t task_rung(const struct pending_trial *t)
+uint32_t task_rung(const struct pending_trial *t)
 {
     return t->scoring ? WIRE_RUNG_PROXY : t->rung;
 }
 
-static int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
-                   struct proposal *out, struct why *why)
+int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
+            struct proposal *out, struct why *why)
 {
     struct graph *graph = NULL;
     int rc = space_decode(self->space, record->genome, &graph, why);
@@ -793,11 +791,11 @@ static int propose_one(struct experiment *self, struct proposal *out, struct why
 
     switch (scheduler_next(self->scheduler, may_begin, &job)) {
     case SCHEDULER_BEGIN:
-        if ((rc = begin(self, why)) == FARM_OK)
+        if ((rc = begin_writing(self, why)) == FARM_OK)
             rc = propose_last(self, propose_new(self, &job, out, why), out, why);
         return rc;
     case SCHEDULER_GO_ON:
-        if ((rc = begin(self, why)) == FARM_OK)
+        if ((rc = begin_writing(self, why)) == FARM_OK)
             rc = propose_on(self, &job, out, why);
         return rc;
     case SCHEDULER_WAIT: break;
@@ -806,15 +804,6 @@ static int propose_one(struct experiment *self, struct proposal *out, struct why
         return why_set(why, FARM_EBUSY, "nothing is to run until a result comes");
     return why_set(why, FARM_ENOTFOUND, "all %" PRIu64 " trials have been proposed",
                    self->config.trials);
-}
-
-/* The oldest of those that their scores let pass. */
-static int propose_passed(struct experiment *self, struct proposal *out, struct why *why)
-{
-    const struct pending_trial *t = pending_find(&self->pending, self->passed[0]);
-
-    memmove(self->passed, self->passed + 1, --self->n_passed * sizeof *self->passed);
-    return t != NULL && !t->scoring ? task_of(self, &t->record, t->rung, out, why) : FARM_OK;
 }
 
 int experiment_propose(struct experiment *self, struct proposal *out, struct why *why)
@@ -849,9 +838,8 @@ static void normalise(struct result *result)
                    "the evaluator reported a fitness that is not finite");
 }
 
-/* The trial, then those that waited for it, by number. */
-static int record_search(struct experiment *self, struct pending_trial *t,
-                         const struct result *result, const char *worker)
+int record_search(struct experiment *self, struct pending_trial *t, const struct result *result,
+                  const char *worker)
 {
     uint64_t leader = t->record.trial;
     struct pending_trial *next = t->leader == NULL ? t->waiting : NULL;
@@ -863,61 +851,6 @@ static int record_search(struct experiment *self, struct pending_trial *t,
         rc = finish(self, t, result, worker, leader);
     }
     return rc;
-}
-
-int take_score(struct experiment *self, struct pending_trial *t, const struct event *event)
-{
-    bool passes = false;
-    int rc = event->outcome == OUTCOME_OK
-                 ? prefilter_take(&self->prefilter, event->fitness, &passes)
-                 : FARM_OK;
-
-    t->scoring = !passes;
-    return rc;
-}
-
-static int add_passed(struct experiment *self, uint64_t trial)
-{
-    if (self->n_passed == self->passed_room) {
-        size_t room = self->passed_room > 0 ? 2 * self->passed_room : 16;
-        uint64_t *passed = realloc(self->passed, room * sizeof *passed);
-
-        if (passed == NULL)
-            return FARM_ENOMEM;
-        self->passed = passed;
-        self->passed_room = room;
-    }
-    self->passed[self->n_passed++] = trial;
-    return FARM_OK;
-}
-
-/* A proxy has answered: the trial is trained, or this is its end. */
-static int record_score(struct experiment *self, struct pending_trial *t,
-                        const struct result *result, const char *worker)
-{
-    const struct event event = {.kind = EVENT_SCORED,
-                                .trial = t->record.trial,
-                                .outcome = result->outcome,
-                                .fitness = result->fitness,
-                                .known_from = UINT64_MAX};
-    struct event kept = event;
-    struct result end = *result;
-    int rc = store_append_event(self->store, &kept);
-
-    if (rc == FARM_OK)
-        rc = take_score(self, t, &event);
-    if (rc != FARM_OK)
-        return rc;
-    if (!t->scoring)
-        return add_passed(self, t->record.trial);
-    if (result->outcome == OUTCOME_OK) {
-        end.outcome = OUTCOME_FILTERED;
-        end.fitness = 0;
-        (void)snprintf(end.reason, sizeof end.reason,
-                       "its %s is %g: not among the best %g %% of %zu", self->prefilter.proxy,
-                       result->fitness, 100 * self->prefilter.share, self->prefilter.n);
-    }
-    return record_search(self, t, &end, worker);
 }
 
 static int record_final(struct experiment *self, uint64_t trial, const struct result *result,
@@ -977,7 +910,7 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
         return not_ours(key, why);
     if (final ? self->final_done : t == NULL || key->rung != task_rung(t))
         return FARM_OK;
-    if ((rc = begin(self, why)) != FARM_OK)
+    if ((rc = begin_writing(self, why)) != FARM_OK)
         return rc;
     if (!final) /* that one has a test accuracy, where the data has a test part */
         normalise(&normal);
@@ -1074,7 +1007,7 @@ int experiment_commit(struct experiment *self, struct why *why)
     if (!self->in_txn)
         return FARM_OK;
     int64_t began = clock_ns();
-    if ((rc = begin(self, why)) != FARM_OK)
+    if ((rc = begin_writing(self, why)) != FARM_OK)
         return rc;
     rc = sync_population(self);
     if (rc == FARM_OK && store_n_events(self->store) - self->snapshot_seq >= SNAPSHOT_EVENTS)

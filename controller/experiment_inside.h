@@ -87,9 +87,28 @@ bool has_one_rung(const struct experiment *self);
 /* One that has the graph of another pending one waits for its result. */
 bool twins_wait(const struct experiment *self);
 
+/* A transaction is open after this. */
+int begin_writing(struct experiment *self, struct why *why);
+/* Memory and transaction no longer say the same. */
+int breaks(struct experiment *self, int rc, struct why *why);
+/* The rung of the key that its task has now. */
+uint32_t task_rung(const struct pending_trial *t);
+/* The task that takes the trial to that rung of a key. */
+int task_of(struct experiment *self, const struct trial_record *record, uint32_t rung,
+            struct proposal *out, struct why *why);
+/* The trial has its result, then those that waited for it, by number. */
+int record_search(struct experiment *self, struct pending_trial *t, const struct result *result,
+                  const char *worker);
+
 /* Strategy and scheduler are told a result. */
 int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event);
 
+/* ---- experiment_score.c */
+/* A proxy has answered: the trial is trained, or this is its end. */
+int record_score(struct experiment *self, struct pending_trial *t, const struct result *result,
+                 const char *worker);
+/* The oldest of those that their scores let pass. */
+int propose_passed(struct experiment *self, struct proposal *out, struct why *why);
 /* A score into the prefilter. What does not pass stays scoring until its RESULT. */
 int take_score(struct experiment *self, struct pending_trial *t, const struct event *event);
 
