@@ -5,7 +5,7 @@
 
 #include "clock.h"
 #include "monitor.h"
-#include "peer_socket.h"
+#include "uplink.h"
 
 #define TURN_MESSAGES                                                                              \
     2000 /* taken from the socket before the turn goes on: bounds one transaction */
@@ -14,7 +14,7 @@
 
 struct farm_loop {
     struct farm *farm;
-    void *context, *socket;
+    struct uplink *uplink;
     const volatile sig_atomic_t *stop;
     struct monitor *monitor;
     int64_t monitor_at_ms; /* when it wants to be called again */
@@ -23,23 +23,17 @@ struct farm_loop {
 static int send_to_broker(void *ctx, const struct wire_message *message)
 {
     struct farm_loop *self = ctx;
-    return wire_send(self->socket, NULL, message);
+    return uplink_send(self->uplink, message);
 }
 
 static int connect_to(struct farm_loop *self, const struct farm_options *options, struct why *why)
 {
-    int rc;
-    if ((self->context = zmq_ctx_new()) == NULL ||
-        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL)
-        return why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
-    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK ||
-        (rc = peer_socket_secure(self->socket, &options->keys, options->endpoint, why)) != FARM_OK)
+    int rc = uplink_create(&self->uplink, why);
+    if (rc != FARM_OK ||
+        (rc = uplink_connect(self->uplink, &options->keys, options->endpoint, why)) != FARM_ENET)
         return rc;
-    if (zmq_connect(self->socket, options->endpoint) != 0)
-        return why_set(why, FARM_EINPUT,
-                       "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655",
-                       options->endpoint, zmq_strerror(errno));
-    return FARM_OK;
+    return why_set(why, FARM_EINPUT, "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5655",
+                   options->endpoint, zmq_strerror(errno));
 }
 
 int farm_loop_create(struct farm_loop **out, const struct farm_options *options, struct why *why)
@@ -50,7 +44,6 @@ int farm_loop_create(struct farm_loop **out, const struct farm_options *options,
         return why_set(why, FARM_ENOMEM, "no memory for the farm's connection");
     self->stop = options->stop;
     self->monitor = options->monitor;
-    wire_seed();
     if ((rc = farm_create(&self->farm, options, send_to_broker, self, why)) != FARM_OK ||
         (rc = connect_to(self, options, why)) != FARM_OK) {
         farm_loop_destroy(&self);
@@ -66,10 +59,7 @@ void farm_loop_destroy(struct farm_loop **self)
     if (loop == NULL)
         return;
     farm_destroy(&loop->farm);
-    if (loop->socket != NULL)
-        zmq_close(loop->socket);
-    if (loop->context != NULL)
-        zmq_ctx_term(loop->context);
+    uplink_destroy(&loop->uplink);
     free(loop);
     *self = NULL;
 }
@@ -83,17 +73,16 @@ struct farm *farm_loop_farm(struct farm_loop *self)
 static int wait_for_something(struct farm_loop *self, struct why *why)
 {
     int64_t now = clock_ms(), ms = farm_due(self->farm) - now;
-    zmq_pollitem_t items[2];
-    int n = 0;
+    zmq_pollitem_t items[UPLINK_ITEMS + 1];
+    int n = uplink_items(self->uplink, farm_listens(self->farm), items);
     if (self->monitor != NULL && self->monitor_at_ms - now < ms)
         ms = self->monitor_at_ms - now;
     ms = ms < 0 ? 0 : ms < TURN_MS ? ms : TURN_MS;
-    if (farm_listens(self->farm))
-        items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
     if (self->monitor != NULL)
         items[n++] = (zmq_pollitem_t){NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0};
     if (zmq_poll(items, n, (long)ms) < 0 && errno != EINTR)
         return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+    uplink_turn(self->uplink);
     self->monitor_at_ms = clock_ms() + monitor_turn(self->monitor, TURN_MS);
     return FARM_OK;
 }
@@ -106,7 +95,7 @@ static int take_messages(struct farm_loop *self, int64_t now, struct why *why)
     for (int i = 0; i < TURN_MESSAGES && rc == FARM_OK && farm_listens(self->farm); i++) {
         struct wire_message message;
         struct why bad;
-        switch (rc = wire_recv(self->socket, NULL, &message, &bad)) {
+        switch (rc = uplink_recv(self->uplink, &message, &bad)) {
         case FARM_OK:
             rc = farm_message(self->farm, &message, now, why);
             wire_message_release(&message);

@@ -222,7 +222,7 @@ int wire_recv_if(void *socket, zmq_msg_t *from, struct wire_message *out, wire_p
 
 /* The socket options every socket of the farm has: linger, ZMQ_IMMEDIATE, handshake and heartbeat intervals,
  * long reconnect back-off, the limit of one frame, high-water marks, ROUTER_MANDATORY on a ROUTER.
- * Call srand() from the system's randomness first: wire_seed() does. */
+ * Call srand() from the system's randomness first: wire_seed() does. A worker and a controller speak through uplink.h. */
 int wire_socket_options(void *socket, int zmq_type, struct why *why);
 void wire_seed(void);
 

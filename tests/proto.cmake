@@ -1,5 +1,6 @@
 farm_test(graph)
 farm_test(wire)
+farm_test(uplink)
 farm_test(task)
 farm_test(rng)
 farm_test(schedule)

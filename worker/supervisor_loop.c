@@ -13,6 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "monitor.h"
+#include "uplink.h"
 
 #define TURN_MESSAGES 1000
 #define MONITOR_MS    60000
@@ -20,7 +21,7 @@
 struct supervisor_loop {
     const struct supervisor_options *options;
     struct supervisor *supervisor;
-    void *context, *socket;
+    struct uplink *uplink;
     char endpoint[256];
     struct pollfd *fds; /* of the evaluators */
     zmq_pollitem_t *items;
@@ -32,7 +33,7 @@ static int send_to_broker(void *ctx, const struct wire_message *message)
 {
     struct supervisor_loop *self = ctx;
 
-    return wire_send(self->socket, NULL, message);
+    return uplink_send(self->uplink, message);
 }
 
 /* A changed address, where it comes from a file. An error of our keys is one that waiting does not heal. */
@@ -50,15 +51,12 @@ static int read_endpoint(struct supervisor_loop *self, struct why *why)
     line[strcspn(line, " \r\n")] = '\0';
     if (line[0] == '\0' || strcmp(line, self->endpoint) == 0)
         return FARM_OK;
-    if (self->endpoint[0] != '\0')
-        (void)zmq_disconnect(self->socket, self->endpoint);
     memcpy(self->endpoint, line, sizeof self->endpoint);
-    if ((rc = peer_socket_secure(self->socket, &self->options->keys, self->endpoint, why)) !=
-        FARM_OK)
+    rc = uplink_connect(self->uplink, &self->options->keys, self->endpoint, why);
+    if (rc != FARM_ENET)
         return rc;
-    if (zmq_connect(self->socket, self->endpoint) < 0)
-        log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
-                 zmq_strerror(errno));
+    log_warn("%s holds '%s', which is no endpoint: %s", self->options->broker_file, line,
+             zmq_strerror(errno));
     return FARM_OK;
 }
 
@@ -70,7 +68,7 @@ static int take_messages(struct supervisor_loop *self, int64_t now, struct why *
     for (int i = 0; i < TURN_MESSAGES && rc == FARM_OK; i++) {
         struct wire_message m;
 
-        switch (rc = wire_recv(self->socket, NULL, &m, &bad)) {
+        switch (rc = uplink_recv(self->uplink, &m, &bad)) {
         case FARM_OK:
             rc = supervisor_message(self->supervisor, &m, now, why);
             wire_message_release(&m);
@@ -98,9 +96,8 @@ static int wait_for_something(struct supervisor_loop *self, int64_t now, struct 
 {
     int64_t ms = supervisor_due(self->supervisor, now) - now;
     size_t n_fds = supervisor_fds(self->supervisor, self->fds);
-    int n = 0;
+    int n = uplink_items(self->uplink, true, self->items);
 
-    self->items[n++] = (zmq_pollitem_t){self->socket, 0, ZMQ_POLLIN, 0};
     self->items[n++] = (zmq_pollitem_t){NULL, self->options->signals, ZMQ_POLLIN, 0};
     if (self->monitor != NULL) {
         self->items[n++] = (zmq_pollitem_t){NULL, monitor_fd(self->monitor), ZMQ_POLLIN, 0};
@@ -110,6 +107,7 @@ static int wait_for_something(struct supervisor_loop *self, int64_t now, struct 
         self->items[n++] = (zmq_pollitem_t){NULL, self->fds[i].fd, ZMQ_POLLIN, 0};
     if (zmq_poll(self->items, n, ms > 0 ? (long)ms : 0) < 0 && errno != EINTR)
         return why_set(why, FARM_ENET, "cannot wait for messages: %s", zmq_strerror(errno));
+    uplink_turn(self->uplink);
     return FARM_OK;
 }
 
@@ -138,23 +136,15 @@ int supervisor_loop_run(struct supervisor_loop *self, struct why *why)
 
 static int connect_to(struct supervisor_loop *self, struct why *why)
 {
-    int rc;
+    int rc = uplink_create(&self->uplink, why);
 
-    if ((self->context = zmq_ctx_new()) == NULL ||
-        (self->socket = zmq_socket(self->context, ZMQ_DEALER)) == NULL)
-        return why_set(why, FARM_ENET, "cannot make a socket: %s", zmq_strerror(errno));
-    if ((rc = wire_socket_options(self->socket, ZMQ_DEALER, why)) != FARM_OK ||
-        self->options->broker_file != NULL)
+    if (rc != FARM_OK || self->options->broker_file != NULL)
         return rc;
     (void)snprintf(self->endpoint, sizeof self->endpoint, "%s", self->options->broker);
-    if ((rc = peer_socket_secure(self->socket, &self->options->keys, self->endpoint, why)) !=
-        FARM_OK)
+    if ((rc = uplink_connect(self->uplink, &self->options->keys, self->endpoint, why)) != FARM_ENET)
         return rc;
-    if (zmq_connect(self->socket, self->endpoint) < 0)
-        return why_set(why, FARM_EINPUT,
-                       "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555",
-                       self->endpoint, zmq_strerror(errno));
-    return FARM_OK;
+    return why_set(why, FARM_EINPUT, "--broker %s: %s; an endpoint looks like tcp://127.0.0.1:5555",
+                   self->endpoint, zmq_strerror(errno));
 }
 
 static void write_metrics(struct metrics *out, void *ctx)
@@ -183,12 +173,11 @@ int supervisor_loop_create(struct supervisor_loop **out, const struct supervisor
     int rc;
 
     if (self == NULL || (self->fds = calloc(n_fds + 1, sizeof *self->fds)) == NULL ||
-        (self->items = calloc(3 + n_fds, sizeof *self->items)) == NULL) {
+        (self->items = calloc(UPLINK_ITEMS + 2 + n_fds, sizeof *self->items)) == NULL) {
         supervisor_loop_destroy(&self);
         return why_set(why, FARM_ENOMEM, "out of memory for %u slots", options->slots);
     }
     self->options = options;
-    wire_seed();
     if ((rc = supervisor_create(&self->supervisor, options, self->endpoint, send_to_broker, self,
                                 clock_ms(), why)) != FARM_OK ||
         (rc = connect_to(self, why)) != FARM_OK ||
@@ -207,10 +196,7 @@ void supervisor_loop_destroy(struct supervisor_loop **self)
         return;
     monitor_close(&loop->monitor);
     supervisor_destroy(&loop->supervisor);
-    if (loop->socket != NULL)
-        zmq_close(loop->socket);
-    if (loop->context != NULL)
-        zmq_ctx_term(loop->context);
+    uplink_destroy(&loop->uplink);
     free(loop->fds);
     free(loop->items);
     free(loop);
