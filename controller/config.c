@@ -43,6 +43,7 @@ static const struct field top_fields[] = {
     {"data_spec", TEXT, C(data_spec), sizeof((struct experiment_config *)NULL)->data_spec},
     {"train_known_again", FLAG, C(train_known_again), 0},
     {"redraws", U32, C(redraws), 1000},
+    {"rules", U32, C(rules), STRATEGY_RULES},
     {0},
 };
 #undef C

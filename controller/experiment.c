@@ -74,6 +74,7 @@ int experiment_reset(struct experiment *self, struct why *why)
     rc = strategy_create(&self->strategy, self->config.strategy, self->config.strategy_options,
                          self->space, self->config.seed, why);
     if (rc == FARM_OK) {
+        strategy_keep_rules(self->strategy, c->rules > 0 ? c->rules : 1);
         prefilter_release(&self->prefilter);
         self->n_passed = 0;
         rc = prefilter_init(&self->prefilter, c->prefilter, why);
@@ -148,6 +149,8 @@ int experiment_create(struct experiment **out, const char *dir,
         (rc = new_experiment(&self, why)) != FARM_OK)
         return rc;
     self->config = *config;
+    if (self->config.rules == 0)
+        self->config.rules = STRATEGY_RULES;
     while (self->config.id == 0)
         if (getrandom(&self->config.id, sizeof self->config.id, 0) < 0) {
             rc = why_set(why, FARM_EIO, "the system gives no random numbers");
@@ -961,6 +964,16 @@ static int drop_oldest(struct experiment *self, size_t n)
     return rc;
 }
 
+/* What is in the store from `at` on begins as the population does. Where trials have one result each, the first tells. */
+static bool begins_alike(const struct experiment *self, size_t at,
+                         const struct strategy_member *now, size_t n)
+{
+    for (size_t i = 0; i < (has_one_rung(self) && n > 0 ? 1 : n); i++)
+        if (self->members[at + i].trial != now[i].trial)
+            return false;
+    return true;
+}
+
 /* A member that was trained further has another fitness in its old place. */
 static int sync_fitness(struct experiment *self, const struct strategy_member *now, size_t kept)
 {
@@ -987,8 +1000,7 @@ static int sync_population(struct experiment *self)
                          now[n - 1 - fresh].trial != self->members[self->n_members - 1].trial))
         fresh++;
     kept = n - fresh;
-    if (kept > self->n_members ||
-        (kept > 0 && self->members[self->n_members - kept].trial != now[0].trial)) {
+    if (kept > self->n_members || !begins_alike(self, self->n_members - kept, now, kept)) {
         kept = 0;
         fresh = n;
     }

@@ -37,6 +37,8 @@ struct experiment_config {
     struct wire_data data;  /* what the graphs are made for */
     char data_spec[512];    /* how local workers open it; "" with a remote farm */
     bool train_known_again; /* do not take over results of identical graphs */
+    uint32_t
+        rules; /* strategy_keep_rules(); 0: those of today, and of a store that does not say: 1 */
     uint32_t redraws; /* a proposal whose network is known is thrown away, so many times in a row */
 };
 

@@ -287,6 +287,128 @@ START_TEST(orders_by_completion_not_by_proposal)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- several budgets */
+
+static int tell_at(struct strategy *evolution, uint64_t trial, double budget, bool again,
+                   double fitness, const struct genome *genome)
+{
+    const struct observation o = {.trial = trial,
+                                  .genome = genome,
+                                  .ok = true,
+                                  .again = again,
+                                  .fitness = fitness,
+                                  .budget = budget};
+
+    return strategy_tell(evolution, &o);
+}
+
+static void check_population(const struct strategy *evolution, size_t n, const uint64_t *trials)
+{
+    const struct strategy_member *members;
+
+    ck_assert_uint_eq(strategy_population(evolution, &members), n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_uint_eq(members[i].trial, trials[i]);
+}
+
+/* A = {trial, budget, fitness} comes in; then the parents are these. S = 2, P = 3. */
+static const struct {
+    uint64_t trial;
+    double budget, fitness;
+    size_t n;
+    uint64_t parents[3];
+} climb[] = {
+    {0, 1, 0.5, 1, {0}},       {1, 1, 0.6, 2, {0, 1}},     {2, 1, 0.4, 3, {0, 1, 2}},
+    {1, 3, 0.9, 3, {0, 1, 2}}, /* one result is no tournament; and it is no better at 1 for it */
+    {3, 1, 0.7, 3, {1, 2, 3}}, {3, 3, 0.8, 2, {1, 3}}, /* two are: what was trained less is no parent any more */
+    {4, 1, 0.99, 2, {1, 3}},   {4, 3, 0.85, 3, {1, 3, 4}}, {3, 9, 0.95, 3, {1, 3, 4}},
+    {5, 3, 0.7, 3, {3, 4, 5}}, /* a budget's oldest dies, by when it came to this budget */
+    {1, 9, 0.92, 2, {3, 1}},   /* one that has died below may be a parent above */
+};
+
+START_TEST(parents_are_the_last_at_the_largest_budget_that_fills_a_tournament)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("evolution", "population=3,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    const struct strategy_member *members;
+    uint64_t parent;
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+    for (size_t i = 0; i < sizeof climb / sizeof climb[0]; i++) {
+        bool is_one = false;
+
+        ck_assert_int_eq(tell_at(evolution, climb[i].trial, climb[i].budget, climb[i].budget > 1,
+                                 climb[i].fitness, genome),
+                         FARM_OK);
+        check_population(evolution, climb[i].n, climb[i].parents);
+        ck_assert_int_eq(strategy_ask(evolution, genome, &parent), FARM_OK);
+        for (size_t k = 0; k < climb[i].n; k++)
+            is_one |= climb[i].parents[k] == parent;
+        ck_assert_msg(is_one, "step %zu: trial %d is no parent", i, (int)parent);
+    }
+    (void)strategy_population(evolution, &members);
+    ck_assert(members[0].fitness == 0.95 && members[1].fitness == 0.92); /* as told at 9 */
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
+START_TEST(populations_of_all_budgets_survive_a_restart)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *a = made("evolution", "population=3,sample=2", space, 1),
+                    *b = made("evolution", "population=3,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    uint8_t *bytes = NULL;
+    uint64_t parent;
+    size_t len = 0;
+
+    for (size_t i = 0; i < sizeof climb / sizeof climb[0]; i++) {
+        ck_assert_int_eq(strategy_ask(a, genome, &parent), FARM_OK);
+        ck_assert_int_eq(tell_at(a, climb[i].trial, climb[i].budget, climb[i].budget > 1,
+                                 climb[i].fitness, genome),
+                         FARM_OK);
+    }
+    ck_assert_int_eq(strategy_save(a, &bytes, &len), FARM_OK);
+    ck_assert_int_eq(strategy_load(b, bytes, len), FARM_OK);
+    check_same_state(a, b);
+    check_population(b, 2, (const uint64_t[]){3, 1});
+    for (size_t cut = 0; cut < len; cut++)
+        ck_assert_int_eq(strategy_load(b, bytes, cut), FARM_ECORRUPT);
+    check_same_state(a, b);
+    free(bytes);
+    free(genome);
+    strategy_destroy(&a);
+    strategy_destroy(&b);
+    space_close(&space);
+}
+END_TEST
+
+/* What a journal of before was written by: one population, in which a trial has what it was told last. */
+START_TEST(by_the_rules_of_before_the_last_result_counts_at_whatever_budget)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("evolution", "population=3,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    const struct strategy_member *members;
+
+    strategy_keep_rules(evolution, 1);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_int_eq(tell_at(evolution, climb[i].trial, climb[i].budget, climb[i].budget > 1,
+                                 climb[i].fitness, genome),
+                         FARM_OK);
+    check_population(evolution, 3, (const uint64_t[]){1, 2, 3});
+    (void)strategy_population(evolution, &members);
+    ck_assert(members[0].fitness == 0.9 && members[1].fitness == 0.4 && members[2].fitness == 0.8);
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
 START_TEST(drops_a_failed_child_and_nobody_leaves)
 {
     static const enum outcome failures[] = {OUTCOME_DIVERGED, OUTCOME_OOM,      OUTCOME_TIMEOUT,
@@ -376,6 +498,9 @@ int main(void)
     tcase_add_test(tc, leaves_a_genome_without_any_choice_as_it_is);
     tcase_add_test(tc, asks_at_random_until_the_population_is_asked_for_and_something_has_finished);
     tcase_add_test(tc, orders_by_completion_not_by_proposal);
+    tcase_add_test(tc, parents_are_the_last_at_the_largest_budget_that_fills_a_tournament);
+    tcase_add_test(tc, populations_of_all_budgets_survive_a_restart);
+    tcase_add_test(tc, by_the_rules_of_before_the_last_result_counts_at_whatever_budget);
     tcase_add_test(tc, drops_a_failed_child_and_nobody_leaves);
     tcase_add_test(tc, goes_on_at_random_when_the_whole_population_failed);
     tcase_add_test(tc, finds_better_networks_than_random_search_does);

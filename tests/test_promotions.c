@@ -379,6 +379,52 @@ START_TEST(a_failure_on_a_higher_rung_takes_nothing_away)
 }
 END_TEST
 
+/* The store's configuration says `now` where it said `before`. */
+static void change_config(const char *before, const char *now)
+{
+    struct store *store = NULL;
+    char *json, *at;
+
+    ok(store_open(&store, dir, STORE_WRITE, &quick, &why));
+    ck_assert_ptr_nonnull(at = strstr(store_config(store), before));
+    ck_assert_int_gt(asprintf(&json, "%.*s%s%s", (int)(at - store_config(store)),
+                              store_config(store), now, at + strlen(before)),
+                     0);
+    ok(store_begin(store, &why));
+    ok(store_put_meta(store, "config", json));
+    ok(store_commit(store, &why));
+    store_close(&store);
+    free(json);
+}
+
+/* A store of before does not say by which rules it was written. */
+START_TEST(a_journal_of_before_goes_on_by_the_rules_that_it_was_written_by)
+{
+    struct experiment_config config =
+        make_config("evolution", "population=10,sample=3", "asha", "max=9");
+    struct replay_report half, whole;
+    struct experiment *e = NULL;
+    struct farm f = {.n = 0};
+
+    config.rules = 1;
+    config.trials = TRIALS / 2;
+    (void)run(create(&config), &f, true);
+    change_config(" \"rules\": 1,", "");
+    ok(experiment_replay(dir, &half, &why));
+    ok(experiment_open(&e, dir, &quick, &why));
+    ok(experiment_extend(e, TRIALS, &why));
+    ok(experiment_commit(e, &why));
+    (void)run(e, &f, true);
+    ok(experiment_replay(dir, &whole, &why));
+    ck_assert_uint_eq(half.trials, TRIALS / 2);
+    ck_assert_uint_eq(whole.trials, TRIALS);
+
+    change_config("\"rules\": 0,", "\"rules\": 2,");
+    ck_assert_int_eq(experiment_replay(dir, &whole, &why), FARM_ECORRUPT);
+    ck_assert_msg(strstr(why.text, "proposes another") != NULL, "%s", why.text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("promotions");
@@ -394,6 +440,7 @@ int main(void)
     tcase_add_test(tc, a_paused_training_that_was_not_kept_begins_anew);
     tcase_add_test(tc, a_list_of_the_best_has_every_trial_once);
     tcase_add_test(tc, a_failure_on_a_higher_rung_takes_nothing_away);
+    tcase_add_test(tc, a_journal_of_before_goes_on_by_the_rules_that_it_was_written_by);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -94,10 +94,14 @@ size_t aging_population_tournament(const struct aging_population *self, struct r
     return best;
 }
 
-/* What is read of the options often. */
+/* One population a budget, the smallest first; a search of one budget has one. What is read of the options often. */
+struct rung_population {
+    double budget;
+    struct aging_population q;
+};
 struct evolution {
-    struct aging_population population;
-    size_t sample;
+    struct rung_population *rungs;
+    size_t n_rungs, capacity, sample;
     double identity;
 };
 
@@ -125,32 +129,65 @@ static int create(struct strategy *self)
 
     if (e == NULL)
         return FARM_ENOMEM;
+    e->capacity = (size_t)strategy_option_value(self, "population");
     e->sample = (size_t)strategy_option_value(self, "sample");
     e->identity = strategy_option_value(self, "identity");
-    if (aging_population_init(&e->population, (size_t)strategy_option_value(self, "population")) !=
-        FARM_OK) {
-        free(e);
-        return FARM_ENOMEM;
-    }
     self->state = e;
     return FARM_OK;
 }
 
+static void release_rungs(struct evolution *e)
+{
+    for (size_t i = 0; i < e->n_rungs; i++)
+        aging_population_release(&e->rungs[i].q);
+    free(e->rungs);
+    e->rungs = NULL;
+    e->n_rungs = 0;
+}
+
 static void destroy(struct strategy *self)
 {
-    struct evolution *e = self->state;
+    release_rungs(self->state);
+    free(self->state);
+}
 
-    aging_population_release(&e->population);
-    free(e);
+/* The population of this budget, empty where it has had no result yet. NULL: no memory. */
+static struct aging_population *population_at(struct evolution *e, double budget)
+{
+    struct rung_population *bigger, fresh = {.budget = budget};
+    size_t at = e->n_rungs;
+
+    while (at > 0 && e->rungs[at - 1].budget >= budget)
+        at--;
+    if (at < e->n_rungs && e->rungs[at].budget == budget)
+        return &e->rungs[at].q;
+    if ((bigger = realloc(e->rungs, (e->n_rungs + 1) * sizeof *bigger)) == NULL)
+        return NULL;
+    e->rungs = bigger;
+    if (aging_population_init(&fresh.q, e->capacity) != FARM_OK)
+        return NULL;
+    memmove(bigger + at + 1, bigger + at, (e->n_rungs++ - at) * sizeof *bigger);
+    bigger[at] = fresh;
+    return &bigger[at].q;
+}
+
+/* Where parents are drawn from: the largest budget that fills a tournament, or the smallest. NULL: no result yet. */
+static const struct aging_population *breeding(const struct evolution *e)
+{
+    size_t enough = e->sample < e->capacity ? e->sample : e->capacity, at = e->n_rungs;
+
+    while (at > 1 && e->rungs[at - 1].q.n < enough)
+        at--;
+    return at > 0 && e->rungs[at - 1].q.n > 0 ? &e->rungs[at - 1].q : NULL;
 }
 
 static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
 {
     struct evolution *e = self->state;
-    const struct aging_population *q = &e->population;
+    const struct aging_population *q = breeding(e);
     size_t best;
 
-    if (self->asked < q->capacity || q->n == 0) {
+    if (self->asked < e->capacity || q == NULL) {
         space_sample(self->space, &self->rng, out);
         return FARM_OK;
     }
@@ -161,39 +198,70 @@ static int ask(struct strategy *self, struct genome *out, uint64_t *parent)
     return FARM_OK;
 }
 
-/* One that failed is no parent, and nobody makes room for it. One that is trained further grows no younger by it. */
-static int tell(struct strategy *self, const struct observation *o)
+/* Version 1: one population for all budgets, a trial with what it was told last, as old as its first result. */
+static int tell_last(struct evolution *e, const struct observation *o)
 {
-    struct evolution *e = self->state;
+    struct aging_population *q = population_at(e, 0);
     struct strategy_member *member;
 
-    if (!o->ok)
-        return FARM_OK;
+    if (q == NULL)
+        return FARM_ENOMEM;
     if (!o->again)
-        return aging_population_add(&e->population, o->trial, o->genome, o->fitness);
-    if ((member = aging_population_find(&e->population, o->trial)) != NULL)
+        return aging_population_add(q, o->trial, o->genome, o->fitness);
+    if ((member = aging_population_find(q, o->trial)) != NULL)
         member->fitness = o->fitness;
     return FARM_OK;
 }
 
-static size_t population(const struct strategy *self, const struct strategy_member **members)
+/* One that failed is no parent, and nobody makes room for it. */
+static int tell(struct strategy *self, const struct observation *o)
 {
-    const struct evolution *e = self->state;
+    struct evolution *e = self->state;
+    struct aging_population *q;
 
-    *members = e->population.members + e->population.first;
-    return e->population.n;
+    if (!o->ok)
+        return FARM_OK;
+    if (self->rules < 2)
+        return tell_last(e, o);
+    q = population_at(e, o->budget);
+    return q != NULL ? aging_population_add(q, o->trial, o->genome, o->fitness) : FARM_ENOMEM;
 }
 
-static void save(const struct strategy *self, struct state_bytes *out)
+static size_t population(const struct strategy *self, const struct strategy_member **members)
 {
-    const struct evolution *e = self->state;
-    const struct aging_population *q = &e->population;
+    const struct aging_population *q = breeding(self->state);
 
+    if (q == NULL)
+        return 0;
+    *members = q->members + q->first;
+    return q->n;
+}
+
+static void save_population(const struct aging_population *q, struct state_bytes *out)
+{
     state_put_u64(out, q->n);
     for (size_t i = q->first; i < q->first + q->n; i++) {
         state_put_u64(out, q->members[i].trial);
         state_put_double(out, q->members[i].fitness);
         state_put_genome(out, q->genomes[i]);
+    }
+}
+
+static void save(const struct strategy *self, struct state_bytes *out)
+{
+    const struct evolution *e = self->state;
+
+    if (self->rules < 2) {
+        if (e->n_rungs > 0)
+            save_population(&e->rungs[0].q, out);
+        else
+            state_put_u64(out, 0);
+        return;
+    }
+    state_put_u64(out, e->n_rungs);
+    for (size_t i = 0; i < e->n_rungs; i++) {
+        state_put_double(out, e->rungs[i].budget);
+        save_population(&e->rungs[i].q, out);
     }
 }
 
@@ -211,27 +279,43 @@ static int load_member(const struct strategy *self, struct state_bytes *in,
     return rc;
 }
 
+/* Budgets rise from one population to the next, and none is empty but the one of version 1. */
+static int load_population(struct strategy *self, struct evolution *into, double budget,
+                           struct state_bytes *in)
+{
+    uint64_t n = state_take_u64(in);
+    struct aging_population *q;
+    int rc = FARM_OK;
+
+    if (in->failed || n > into->capacity || !isfinite(budget) ||
+        (into->n_rungs > 0 && into->rungs[into->n_rungs - 1].budget >= budget) ||
+        (n == 0 && self->rules >= 2))
+        return FARM_ECORRUPT;
+    if ((q = population_at(into, budget)) == NULL)
+        return FARM_ENOMEM;
+    for (uint64_t i = 0; i < n && rc == FARM_OK; i++)
+        rc = load_member(self, in, q);
+    return rc;
+}
+
 static int load(struct strategy *self, struct state_bytes *in)
 {
-    struct evolution *e = self->state;
-    struct aging_population q;
-    uint64_t n = state_take_u64(in);
-    int rc;
+    struct evolution *e = self->state, fresh = *e;
+    uint64_t n = self->rules < 2 ? 1 : state_take_u64(in);
+    int rc = in->failed ? FARM_ECORRUPT : FARM_OK;
 
-    if (in->failed || n > e->population.capacity)
-        return FARM_ECORRUPT;
-    if ((rc = aging_population_init(&q, e->population.capacity)) != FARM_OK)
-        return rc;
+    fresh.rungs = NULL;
+    fresh.n_rungs = 0;
     for (uint64_t i = 0; i < n && rc == FARM_OK; i++)
-        rc = load_member(self, in, &q);
+        rc = load_population(self, &fresh, self->rules < 2 ? 0 : state_take_double(in), in);
     if (rc == FARM_OK && in->at != in->len)
         rc = FARM_ECORRUPT;
     if (rc != FARM_OK) {
-        aging_population_release(&q);
+        release_rungs(&fresh);
         return rc;
     }
-    aging_population_release(&e->population);
-    e->population = q;
+    release_rungs(e);
+    *e = fresh;
     return FARM_OK;
 }
 

@@ -66,6 +66,7 @@ int strategy_create(struct strategy **out, const char *name, const char *options
     self->kind = kind;
     self->space = space;
     self->seed = seed;
+    self->rules = STRATEGY_RULES;
     rng_seed_named(&self->rng, seed, "strategy");
     for (size_t i = 0; kind->options[i].name != NULL && i + 1 < STRATEGY_OPTIONS_MAX; i++)
         self->options[i] = kind->options[i];
@@ -81,6 +82,11 @@ int strategy_create(struct strategy **out, const char *name, const char *options
     }
     *out = self;
     return FARM_OK;
+}
+
+void strategy_keep_rules(struct strategy *self, uint32_t rules)
+{
+    self->rules = rules;
 }
 
 bool strategy_takes_objectives(const struct strategy *self)

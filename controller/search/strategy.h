@@ -44,6 +44,11 @@ struct strategy_ops {
 int strategy_create(struct strategy **out, const char *name, const char *options,
                     const struct space *space, uint64_t seed, struct why *why);
 void strategy_destroy(struct strategy **self);
+/* What is made of results may change from one nasfarm to the next; a journal is folded as it was written. Rules 1: evolution
+ * takes what a trial was told last for its fitness, at whatever budget. 2: it compares what was trained equally long.
+ * Today's are STRATEGY_RULES, and of a fresh strategy; others are said before the first ask and before strategy_load(). */
+#define STRATEGY_RULES 2u
+void strategy_keep_rules(struct strategy *self, uint32_t rules);
 /* Whether it takes several objectives, and violations of constraints, apart. Others see the fitness alone. */
 bool strategy_takes_objectives(const struct strategy *self);
 /* NULL-terminated. */

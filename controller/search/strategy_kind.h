@@ -13,6 +13,7 @@ struct strategy {
     const struct strategy_kind *kind;
     const struct space *space;
     uint64_t seed;
+    uint32_t rules; /* strategy_keep_rules() */
     struct rng rng;
     uint64_t asked;
     struct genome **first; /* proposed before all others */
