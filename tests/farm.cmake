@@ -105,9 +105,20 @@ add_test(NAME slurm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm.sh
     $<TARGET_FILE:nasfarm> $<TARGET_FILE:nasfarm-broker> $<TARGET_FILE:nasfarm-worker>)
 set_tests_properties(slurm PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 
-# As a stack of a Docker Swarm.
-add_test(NAME swarm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/swarm.sh ${PROJECT_SOURCE_DIR})
-set_tests_properties(swarm PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77)
+# In containers: of one host, and as a stack of a Docker Swarm. Other checkouts have other images.
+string(MD5 checkout ${PROJECT_SOURCE_DIR})
+string(SUBSTRING ${checkout} 0 8 checkout)
+set(in_containers ${CMAKE_COMMAND} -E env NASFARM_TEST_IMAGE=nasfarm-test-${checkout})
+add_test(NAME docker_image COMMAND ${in_containers} ${CMAKE_CURRENT_SOURCE_DIR}/docker.sh image ${PROJECT_SOURCE_DIR})
+set_tests_properties(docker_image PROPERTIES TIMEOUT 1200 SKIP_RETURN_CODE 77 FIXTURES_SETUP image)
+add_test(NAME docker COMMAND ${in_containers} ${CMAKE_CURRENT_SOURCE_DIR}/docker.sh farm ${PROJECT_SOURCE_DIR})
+set_tests_properties(docker PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 FIXTURES_REQUIRED image RUN_SERIAL ON)
+add_test(NAME swarm COMMAND ${in_containers} ${CMAKE_CURRENT_SOURCE_DIR}/swarm.sh ${PROJECT_SOURCE_DIR})
+set_tests_properties(swarm PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77 FIXTURES_REQUIRED image)
+add_custom_target(soak_docker USES_TERMINAL VERBATIM
+    COMMAND ${in_containers} NASFARM_DOCKER_KILLS=30
+        sh -c "\"$1\" image \"$2\" && \"$1\" farm \"$2\" || [ $? -eq 77 ]" soak ${CMAKE_CURRENT_SOURCE_DIR}/docker.sh ${PROJECT_SOURCE_DIR})
+add_dependencies(soak soak_docker)
 
 # For Kubernetes: what can be checked without one.
 add_test(NAME kubernetes COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/kubernetes.sh $<TARGET_FILE:nasfarm> ${PROJECT_SOURCE_DIR})
