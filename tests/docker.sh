@@ -6,7 +6,7 @@
 #                                     1 -> 6 -> 2, workers, broker and controller killed, and all is taken down and up again,
 #                                     while a search runs: nothing is lost, nothing counted twice
 #
-# exit 77: no engine answers (it says so). NASFARM_DOCKER_KILLS: workers that are killed, one every 2 s (4).
+# exit 77: no engine answers, or its containers reach no Debian archive (it says so). NASFARM_DOCKER_KILLS: workers that are killed, one every 2 s (4).
 set -euo pipefail
 mode=$1 source=$2
 test=docker.sh
@@ -19,7 +19,11 @@ project=nasfarm-test-$$
 [ -n "$(timeout 20 docker info --format '{{.ServerVersion}}' 2>/dev/null)" ] || not_tested "no Docker engine answers: docker/Dockerfile and docker/compose.yaml"
 
 if [ "$mode" = image ]; then
-    docker build -f "$source/docker/Dockerfile" -t "$image" "$source" >"$dir/build.log" 2>&1 || fail "the image cannot be built"
+    if ! docker build -f "$source/docker/Dockerfile" -t "$image" "$source" >"$dir/build.log" 2>&1; then
+        docker run --rm debian:bookworm-slim apt-get update >"$dir/apt.log" 2>&1 && ! grep -q '^Err:' "$dir/apt.log" ||
+            not_tested "the image is made of Debian's packages, and containers reach no archive of them: $(tail -n 1 "$dir/apt.log")"
+        fail "the image cannot be built"
+    fi
     size=$(docker image inspect -f '{{.Size}}' "$image")
     echo "one image for broker, controller and worker: $((size / 1000000)) MB"
     [ "$size" -le 60000000 ] || fail "that is more than 60 MB"
