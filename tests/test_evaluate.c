@@ -1,5 +1,6 @@
 /* test_evaluate.c - a task goes in; a result comes out, whatever the task was. */
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,40 @@ START_TEST(the_same_task_gives_the_same_bits_and_another_seed_others)
 }
 END_TEST
 
+/* A hundredth of the smallest number with a full mantissa. */
+static float denormal(void)
+{
+    volatile float smallest = FLT_MIN;
+
+    return smallest * 0.01f;
+}
+
+static void on_tick_look(uint64_t steps, void *ctx)
+{
+    (void)steps;
+    *(float *)ctx = fmaxf(*(float *)ctx, denormal());
+}
+
+START_TEST(numbers_that_take_hundreds_of_cycles_are_0_while_it_trains_and_only_then)
+{
+    struct task task = digits_task();
+    float largest = -1;
+    const struct evaluate_hooks hooks = {.tick = on_tick_look, .ctx = &largest};
+    struct result result;
+    uint8_t *blob;
+    size_t len;
+
+    task.recipe.epochs = 1;
+    task.recipe.train_images = 32;
+    ck_assert(denormal() > 0);
+    evaluate_task(&task, digits, &hooks, &result, &blob, &len);
+    ck_assert_int_eq(result.outcome, OUTCOME_OK);
+    ck_assert(largest == 0);
+    ck_assert(denormal() > 0);
+    free_task(&task);
+}
+END_TEST
+
 START_TEST(validation_is_measured_at_the_end_and_at_most_ten_times)
 {
     struct task task = conv_task((struct graph_shape){8, 8, 1}, 10, 1, 0);
@@ -554,6 +589,7 @@ int main(void)
     tcase_add_test(tests, the_average_is_what_is_measured_and_kept);
     tcase_add_test(tests, an_auxiliary_head_counts_by_its_weight);
     tcase_add_test(tests, the_same_task_gives_the_same_bits_and_another_seed_others);
+    tcase_add_test(tests, numbers_that_take_hundreds_of_cycles_are_0_while_it_trains_and_only_then);
     tcase_add_test(tests, validation_is_measured_at_the_end_and_at_most_ten_times);
     tcase_add_test(tests, a_final_task_trains_on_validation_too_tests_once_and_gives_the_weights);
     tcase_add_test(tests, a_loss_that_is_not_finite_ends_the_evaluation_as_diverged);

@@ -11,6 +11,7 @@
 #include "data/batch.h"
 #include "data/mix.h"
 #include "data/split.h"
+#include "denormals.h"
 #include "ema.h"
 #include "graph.h"
 #include "kernels.h"
@@ -586,6 +587,7 @@ void evaluate_task(const struct task *task, const struct dataset *data,
     struct evaluation self = {
         .task = task, .recipe = &task->recipe, .data = data, .hooks = hooks, .out = out};
     struct why why = {""};
+    uint64_t control = denormals_off();
     int64_t start = clock_ns();
     int rc;
 
@@ -606,5 +608,6 @@ void evaluate_task(const struct task *task, const struct dataset *data,
     else
         (void)train(&self, blob, blob_len, &why);
     release(&self);
+    denormals_restore(control);
     out->eval_s = (double)(clock_ns() - start) * 1e-9;
 }

@@ -29,6 +29,8 @@ struct evaluate_hooks {
  * only as often as costs little beside the training; a report without it has NaN. A last batch of a single image is
  * left out, unless batches are of one.
  *
+ * Numbers too small for a full mantissa are 0 meanwhile (denormals.h), on whatever path they came.
+ *
  * Where the recipe names a proxy, nothing is trained: fitness is the score of the first batch (score.h), of any range;
  * diverged: it is not finite; rejected: it is not defined for this network.
  *
