@@ -150,3 +150,5 @@ add_executable(test_care test_care.c search_kit.c fault_kit.c)
 target_link_libraries(test_care PRIVATE experiment store farm_kit farm_proto PkgConfig::CHECK m)
 add_test(NAME care COMMAND test_care)
 set_tests_properties(care PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
+farm_soak(power test_care ${CMAKE_COMMAND} -E env CK_RUN_CASE=power NASFARM_CARE_TRIALS=60 NASFARM_CARE_ORDERS=10000
+    $<TARGET_FILE:test_care>)

@@ -3,6 +3,7 @@
  *
  * A whole search without sockets (search_kit.h) writes the store. NASFARM_CARE_TRIALS sets its length (24), and with it
  * the number of calls that are tried; NASFARM_CARE_ORDERS the power losses (400); NASFARM_CARE_FLIPS the damages (150).
+ * CK_RUN_CASE=care or power runs a part.
  */
 #include <check.h>
 #include <errno.h>
@@ -420,7 +421,7 @@ static void apply(int fd, const struct write_log *log, const struct write_op *op
 static void make_image(const struct write_log *log, size_t end, struct rng *draw)
 {
     char path[400];
-    size_t synced = 0, order[512], n = 0;
+    size_t synced = 0, order[4096], n = 0;
     int fd;
 
     (void)mkdir(other, 0700);
@@ -431,8 +432,10 @@ static void make_image(const struct write_log *log, size_t end, struct rng *draw
     for (size_t i = 0; i < end; i++) {
         if (draw == NULL || i < synced || log->ops[i].kind == WRITE_SYNCED)
             apply(fd, log, &log->ops[i], 0, SIZE_MAX);
-        else if (n < 512)
+        else {
+            ck_assert_uint_lt(n, sizeof order / sizeof order[0]);
             order[n++] = i;
+        }
     }
     for (size_t i = n; i > 1; i--) { /* any order */
         size_t k = rng_below(draw, i), t = order[i - 1];
@@ -515,15 +518,23 @@ START_TEST(what_was_committed_survives_the_power)
 }
 END_TEST
 
-int main(void)
+static TCase *add_case(Suite *suite, const char *name)
 {
-    Suite *suite = suite_create("care");
-    TCase *tc = tcase_create("care");
-    SRunner *runner;
-    int failed;
+    TCase *tc = tcase_create(name);
 
     tcase_add_checked_fixture(tc, make_folder, remove_folder);
     tcase_set_timeout(tc, 0); /* ctest's holds */
+    suite_add_tcase(suite, tc);
+    return tc;
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("care");
+    TCase *tc = add_case(suite, "care");
+    SRunner *runner;
+    int failed;
+
     tcase_add_test(tc, a_backup_is_whole_while_the_search_goes_on_and_replaces_nothing);
     tcase_add_test(tc, compaction_keeps_everything_and_wants_the_store_for_itself);
     tcase_add_test(tc, a_process_of_another_container_is_refused);
@@ -535,8 +546,8 @@ int main(void)
     tcase_add_test(tc, an_input_output_error_at_any_call_likewise);
     tcase_add_test(tc, an_interruption_at_any_call_likewise);
     tcase_add_test(tc, a_short_write_at_any_call_likewise);
+    tc = add_case(suite, "power");
     tcase_add_test(tc, what_was_committed_survives_the_power);
-    suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
