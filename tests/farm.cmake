@@ -38,7 +38,7 @@ target_compile_definitions(bench_crowd PRIVATE ${farm_programs})
 add_dependencies(bench_crowd nasfarm-broker)
 
 # `make soak`: the same, for longer.
-farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=300 $<TARGET_FILE:test_kill>)
+farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=1000 $<TARGET_FILE:test_kill>)
 farm_soak(strangers test_keys ${CMAKE_COMMAND} -E env NASFARM_STRANGERS=10000 $<TARGET_FILE:test_keys>)
 farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>)
 farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
@@ -125,7 +125,7 @@ add_test(NAME kubernetes COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/kubernetes.sh $<TAR
 set_tests_properties(kubernetes PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
 
 # System calls of the real programs fail; what does it is preloaded into them, and so never sanitized.
-add_library(nasfarm_fault SHARED fault_kit.c)
+add_library(nasfarm_fault SHARED fault_kit.c fault_clock.c)
 if(NOT NASFARM_SANITIZE)
     target_sources(nasfarm_fault PRIVATE fault_memory.c)
 endif()
@@ -140,10 +140,22 @@ add_test(NAME faults COMMAND test_faults)
 set_tests_properties(faults PROPERTIES TIMEOUT 240)
 farm_soak(faults test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=kill NASFARM_FAULT_STEP=1 NASFARM_FAULT_FARMS=8
     NASFARM_FAULT_TRIALS=120 $<TARGET_FILE:test_faults>)
+farm_soak(faults_random test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=random NASFARM_FAULT_KILLS=1000
+    NASFARM_FAULT_TRIALS=120 $<TARGET_FILE:test_faults>)
 farm_soak(faults_memory test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=memory NASFARM_FAULT_MEMORY=1
     $<TARGET_FILE:test_faults>)
 farm_soak(full_disk test_faults ${CMAKE_COMMAND} -E env CK_RUN_CASE=full NASFARM_FAULT_POINTS=100
     $<TARGET_FILE:test_faults>)
+
+# A whole farm at work, while one thing goes wrong all the time.
+add_executable(test_live test_live.c live_kit.c lan_kit.c)
+target_link_libraries(test_live PRIVATE witness_kit farm_kit store farm_proto PkgConfig::CHECK m)
+target_compile_definitions(test_live PRIVATE ${farm_programs} LIB_FAULT="$<TARGET_FILE:nasfarm_fault>")
+add_dependencies(test_live nasfarm nasfarm-broker nasfarm-worker nasfarm_fault)
+add_test(NAME live COMMAND test_live)
+set_tests_properties(live PROPERTIES TIMEOUT 240)
+farm_soak(live test_live ${CMAKE_COMMAND} -E env NASFARM_LIVE_TASKS=5000 NASFARM_LIVE_BROKERS=200 NASFARM_LIVE_ROUNDS=10
+    NASFARM_LIVE_RESUME_MS=5000 $<TARGET_FILE:test_live>)
 
 # A store is damaged, killed, refused by its disk and left by the power. fault_kit stands in front of the C library.
 add_executable(test_care test_care.c search_kit.c fault_kit.c)

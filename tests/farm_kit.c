@@ -252,3 +252,39 @@ size_t kit_descriptors(pid_t pid)
     (void)closedir(folder);
     return n > 2 ? n - 2 : 0; /* "." and ".." */
 }
+
+char *kit_metrics(int port)
+{
+    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)port)};
+    struct timeval patience = {1, 0};
+    size_t room = 1 << 18, len = 0;
+    char *text = calloc(1, room);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ssize_t n;
+
+    if (fd < 0 || text == NULL)
+        give_up("a question");
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
+        send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0)
+        while (len + 1 < room && (n = recv(fd, text + len, room - 1 - len, 0)) > 0)
+            len += (size_t)n;
+    close(fd);
+    return text;
+}
+
+double kit_metric(const char *metrics, const char *name)
+{
+    size_t len = strlen(name);
+    double sum = 0;
+
+    for (const char *line = metrics; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, len) == 0 && (line[len] == ' ' || line[len] == '{'))
+            sum += strtod(line + strcspn(line, " "), NULL);
+    }
+    return sum;
+}

@@ -43,4 +43,9 @@ double kit_cpu_s(pid_t pid); /* user and system time of a running process */
 double kit_memory_mib(pid_t pid, const char *line);
 size_t kit_descriptors(pid_t pid); /* how many it has open */
 
+/* What GET http://127.0.0.1:PORT/metrics answers, malloc'd; "" when nobody does within a second. */
+char *kit_metrics(int port);
+/* The sum of all samples of that name there, whatever their labels. */
+double kit_metric(const char *metrics, const char *name);
+
 #endif

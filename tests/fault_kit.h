@@ -13,6 +13,7 @@
  *                ENOSPC, 5: EIO); 0: they write a half and say so (and a single byte fails with ENOSPC)
  *   each:K:ERROR every K-th call that writes to a regular file fails with that number, or writes a half, likewise
  *   memory:N     the N-th allocation of the program's own code gives NULL, and standard error says so (fault_memory.c)
+ *   clock:MS     the wall clock jumps every so many milliseconds, by an hour, ahead and back (fault_clock.c)
  *   net:K        every K-th send to a socket is interrupted (EINTR), or takes the first byte alone, by turns
  */
 #ifndef NASFARM_FAULT_KIT_H

@@ -8,6 +8,7 @@
  *   NASFARM_FAULT_STEP     the controller is killed at every so-many-th call (17), up to its last one
  *   NASFARM_FAULT_FARMS    which so many farms share, side by side (1)
  *   NASFARM_FAULT_TRIALS   of those searches (24)
+ *   NASFARM_FAULT_KILLS    how often the controller is killed at a random moment (20), drawn by NASFARM_FAULT_SEED
  *   NASFARM_FAULT_MEMORY   every so-many-th allocation of a controller fails (29)
  *   NASFARM_FAULT_POINTS   how often the disk is full (4), at moments that NASFARM_FAULT_SEED draws (1)
  */
@@ -267,6 +268,50 @@ START_TEST(killed_at_each_call_that_writes_it_ends_as_if_it_had_not_been)
            " (%zu results had been acknowledged then): 0 lost, 0 twice, "
            "the same journal each time\n",
            kills, n - step, acknowledged);
+}
+END_TEST
+
+/* Starts the search, and kills it at a moment within most_ms, until it is quicker or `most` kills are done. How many. */
+static uint64_t kill_at_random(struct rng *rng, uint64_t trials, uint64_t most_ms, uint64_t most)
+{
+    for (uint64_t kills = 0; kills < most; kills++) {
+        pid_t search = start_search(NULL, trials);
+        int status;
+
+        witness_run(&witness, clock_ms() + 1 + (int64_t)rng_below(rng, most_ms));
+        if (kit_ended(search, &status)) {
+            ck_assert_msg(status == 0, "exits %d: %s", status, end_of("search.log"));
+            return kills;
+        }
+        kit_kill(search);
+        acknowledged_is_durable("killed at a random moment");
+    }
+    return most;
+}
+
+START_TEST(killed_at_random_moments_it_ends_as_if_it_had_not_been)
+{
+    uint64_t trials = number_from("NASFARM_FAULT_TRIALS", 24), searches = 0, kills = 0;
+    uint64_t wanted = number_from("NASFARM_FAULT_KILLS", 20);
+    uint64_t seed = number_from("NASFARM_FAULT_SEED", 1);
+    int64_t began = clock_ms();
+    struct digest want = undisturbed(trials);
+    uint64_t whole_ms = (uint64_t)(clock_ms() - began) + 1;
+    size_t acknowledged = 0;
+    struct rng rng;
+
+    rng_seed(&rng, seed);
+    for (; kills < wanted; searches++) {
+        begin_anew();
+        kills += kill_at_random(&rng, trials, whole_ms, wanted - kills);
+        acknowledged += witness_acknowledged(&witness);
+        finish(trials, "after kills at random moments");
+        same(&want, trials, "after kills at random moments");
+    }
+    printf("faults: the controller killed at %" PRIu64 " random moments of %" PRIu64
+           " searches (seed %" PRIu64 "; %zu results had been acknowledged by then): 0 lost, 0 "
+           "twice, the same journal each time\n",
+           kills, searches, seed, acknowledged);
 }
 END_TEST
 
@@ -671,7 +716,7 @@ static int run_suite(Suite *suite)
     return failed;
 }
 
-/* CK_RUN_CASE=kill, fail or full runs a part. */
+/* CK_RUN_CASE=kill, random, fail, memory or full runs a part. */
 int main(void)
 {
     Suite *suite = suite_create("faults");
@@ -684,6 +729,9 @@ int main(void)
     tcase_add_test(tc, killed_at_each_call_that_writes_it_ends_as_if_it_had_not_been);
     if (this_farm == 0)
         tcase_add_test(tc, a_broker_that_dies_at_each_call_that_writes_loses_nothing);
+    tc = add_case(suite, "random");
+    if (this_farm == 0)
+        tcase_add_test(tc, killed_at_random_moments_it_ends_as_if_it_had_not_been);
     tc = add_case(suite, "fail");
     tcase_add_test(tc, a_disk_that_refuses_now_and_then_ends_nothing);
     tcase_add_test(tc, sends_that_are_interrupted_or_short_change_nothing);
