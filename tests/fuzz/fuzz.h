@@ -31,7 +31,8 @@ extern const struct fuzz_target *const fuzz_targets[];
 /* Those of each file. */
 extern const struct fuzz_target fuzz_wire, fuzz_graph, fuzz_task, fuzz_result, fuzz_weights,
     fuzz_report, fuzz_genome, fuzz_record, fuzz_genotype, fuzz_own_space, fuzz_settings,
-    fuzz_options, fuzz_data;
+    fuzz_options, fuzz_data, fuzz_paused, fuzz_broker, fuzz_state, fuzz_config, fuzz_certificate,
+    fuzz_table, fuzz_known;
 
 /* What must hold. Unlike assert() it is there in every build. */
 #define FUZZ_HOLDS(condition)                                                                      \
@@ -51,5 +52,17 @@ char *fuzz_text(const uint8_t *bytes, size_t len);
 const char *fuzz_file(const char *name, const void *bytes, size_t len);
 /* That folder. */
 const char *fuzz_folder(void);
+
+/* Networks of a few layers, one of each number; the caller's. */
+struct graph;
+struct graph *fuzz_small_graph(unsigned which);
+/* Blobs (blob.h): a mode, then a whole blob without its checksum (mode 0), or its header of so many bytes and the bare records
+ * (mode 1). fuzz_put_blob() makes such an input of a blob, 0 when it has no room; fuzz_take_blob() makes a blob of whatever
+ * became of it, malloc'd, with a checksum that is right again, so that what lies behind it is reached; NULL: it is too short. */
+size_t fuzz_put_blob(unsigned mode, const uint8_t *blob, size_t len, size_t header, uint8_t *out,
+                     size_t room);
+uint8_t *fuzz_take_blob(const uint8_t *bytes, size_t len, size_t header, size_t *blob_len);
+/* A built-in space, opened once. */
+struct space *fuzz_space_of(unsigned which);
 
 #endif

@@ -10,7 +10,7 @@
 #include "task.h"
 #include "weights.h"
 
-static struct graph *small_graph(unsigned which)
+struct graph *fuzz_small_graph(unsigned which)
 {
     struct graph *g;
     struct why why;
@@ -42,7 +42,7 @@ static size_t seed_graph(unsigned which, uint8_t *out, size_t room)
 
     if (which >= 20)
         return 0;
-    g = small_graph(which);
+    g = fuzz_small_graph(which);
     FUZZ_HOLDS(graph_pack(g, &bytes, &len) == FARM_OK);
     len = fuzz_copy(out, room, bytes, len);
     free(bytes);
@@ -96,7 +96,7 @@ static size_t seed_task(unsigned which, uint8_t *out, size_t room)
 
     if (which >= 8)
         return 0;
-    g = small_graph(which);
+    g = fuzz_small_graph(which);
     FUZZ_HOLDS(graph_pack(g, &graph, &task.graph_len) == FARM_OK);
     task.graph = graph;
     recipe_init(&task.recipe);
@@ -188,14 +188,50 @@ const struct fuzz_target fuzz_result = {"result", "results and reports", seed_re
 
 /* ---- weights -------------------------------------------------------------------------------------------- */
 
-/* What a blob of weights has in front of its records; then they follow, compressed, and a checksum of all. */
-enum { HEADER = 36, RECORDS_AT = 24, LENGTH_AT = 28 };
+/* What a blob of weights has in front of its records: blob.h. */
+#define HEADER ((size_t)36)
 
-/* Seeds: a mode, then a whole blob without its checksum (mode 0), or its header and the bare records (mode 1). Whatever
- * became of them, their checksum is made right again, so that what lies behind it is reached. */
+size_t fuzz_put_blob(unsigned mode, const uint8_t *blob, size_t len, size_t header, uint8_t *out,
+                     size_t room)
+{
+    size_t n;
+
+    out[0] = (uint8_t)mode;
+    if (mode % 2 == 0)
+        return 1 + fuzz_copy(out + 1, room - 1, blob, len - 4);
+    if (fuzz_copy(out + 1, room - 1, blob, header) == 0)
+        return 0;
+    n = ZSTD_decompress(out + 1 + header, room - 1 - header, blob + header, len - header - 4);
+    return ZSTD_isError(n) ? 0 : 1 + header + n;
+}
+
+uint8_t *fuzz_take_blob(const uint8_t *bytes, size_t len, size_t header, size_t *blob_len)
+{
+    size_t room = ZSTD_compressBound(len) + header + 4, n = len - 1;
+    uint8_t *blob;
+    uint32_t crc;
+
+    if (len < 1 + header || (blob = malloc(room)) == NULL)
+        return NULL;
+    if (bytes[0] % 2 == 0) {
+        memcpy(blob, bytes + 1, n);
+    } else {
+        memcpy(blob, bytes + 1, header);
+        n = ZSTD_compress(blob + header, room - header - 4, bytes + 1 + header, len - 1 - header,
+                          1);
+        FUZZ_HOLDS(!ZSTD_isError(n));
+        n += header;
+    }
+    crc = checksum_crc32(blob, n);
+    for (int i = 0; i < 4; i++)
+        blob[n + (size_t)i] = (uint8_t)(crc >> 8 * i);
+    *blob_len = n + 4;
+    return blob;
+}
+
 static size_t seed_weights(unsigned which, uint8_t *out, size_t room)
 {
-    struct graph *g = small_graph(0);
+    struct graph *g = fuzz_small_graph(0);
     struct graph_param params[GRAPH_NODE_PARAMS];
     struct blob_list list = {0};
     struct digest hash;
@@ -215,59 +251,31 @@ static size_t seed_weights(unsigned which, uint8_t *out, size_t room)
     FUZZ_HOLDS(graph_hash(g, &hash) == FARM_OK);
     FUZZ_HOLDS(blob_pack(&BLOB_WEIGHTS, &hash, blob_list_records(&list), list.n, &bytes, &len) ==
                FARM_OK);
-    out[0] = (uint8_t)which;
-    if (which == 0) {
-        len = 1 + fuzz_copy(out + 1, room - 1, bytes, len - 4);
-    } else {
-        memcpy(out + 1, bytes, HEADER);
-        len =
-            ZSTD_decompress(out + 1 + HEADER, room - 1 - HEADER, bytes + HEADER, len - HEADER - 4);
-        FUZZ_HOLDS(!ZSTD_isError(len));
-        len += 1 + HEADER;
-    }
+    len = fuzz_put_blob(which, bytes, len, HEADER, out, room);
+    FUZZ_HOLDS(len > 0);
     free(bytes);
     blob_list_release(&list);
     graph_destroy(&g);
     return len;
 }
 
-static bool read_weights(uint8_t *blob, size_t len)
+static bool one_weights(const uint8_t *bytes, size_t len)
 {
     static struct graph *g;
     struct weights *weights;
     struct why why = {""};
-    uint32_t crc = checksum_crc32(blob, len);
-
-    if (g == NULL)
-        g = small_graph(0);
-    for (int i = 0; i < 4; i++)
-        blob[len + (size_t)i] = (uint8_t)(crc >> 8 * i);
-    if (weights_unpack(&weights, g, blob, len + 4, &why) != FARM_OK) {
-        FUZZ_HOLDS(why.text[0] != '\0');
-        return false;
-    }
-    weights_destroy(&weights);
-    return true;
-}
-
-static bool one_weights(const uint8_t *bytes, size_t len)
-{
-    size_t room = ZSTD_compressBound(len) + HEADER + 4, packed;
-    uint8_t *blob;
+    size_t blob_len;
+    uint8_t *blob = fuzz_take_blob(bytes, len, HEADER, &blob_len);
     bool ok;
 
-    if (len < 1 + HEADER || (blob = malloc(room)) == NULL)
+    if (blob == NULL)
         return false;
-    if (bytes[0] % 2 == 0) {
-        memcpy(blob, bytes + 1, len - 1);
-        ok = read_weights(blob, len - 1);
-    } else {
-        memcpy(blob, bytes + 1, HEADER);
-        packed = ZSTD_compress(blob + HEADER, room - HEADER - 4, bytes + 1 + HEADER,
-                               len - 1 - HEADER, 1);
-        FUZZ_HOLDS(!ZSTD_isError(packed));
-        ok = read_weights(blob, HEADER + packed);
-    }
+    if (g == NULL)
+        g = fuzz_small_graph(0);
+    ok = weights_unpack(&weights, g, blob, blob_len, &why) == FARM_OK;
+    FUZZ_HOLDS(ok || why.text[0] != '\0');
+    if (ok)
+        weights_destroy(&weights);
     free(blob);
     return ok;
 }

@@ -6,8 +6,7 @@
 #include "rng.h"
 #include "space.h"
 
-/* Every built-in space, opened once. */
-static struct space *space_of(unsigned which)
+struct space *fuzz_space_of(unsigned which)
 {
     static struct space *open[64];
     const struct space_ops *const *all = space_all();
@@ -30,7 +29,7 @@ static struct space *space_of(unsigned which)
 
 static size_t seed_genotype(unsigned which, uint8_t *out, size_t room)
 {
-    const struct space *space = space_of(which);
+    const struct space *space = fuzz_space_of(which);
     struct genome *genome;
     struct rng rng;
     size_t len;
@@ -83,9 +82,9 @@ static bool one_genotype(const uint8_t *bytes, size_t len)
     if (len == 0)
         return false;
     text = fuzz_text(bytes + 1, len - 1);
-    genome = space_parse(space_of(bytes[0]), text, &why);
+    genome = space_parse(fuzz_space_of(bytes[0]), text, &why);
     FUZZ_HOLDS(genome != NULL || why.text[0] != '\0');
-    ok = genome != NULL && check_genome(space_of(bytes[0]), genome);
+    ok = genome != NULL && check_genome(fuzz_space_of(bytes[0]), genome);
     free(genome);
     free(text);
     return ok;
