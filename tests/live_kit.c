@@ -90,21 +90,12 @@ static void start_search(struct live *self)
 void live_start(struct live *self, size_t which)
 {
     char page[40], name[16];
-    const char *broker[] = {BIN_BROKER,
-                            "--listen",
-                            self->endpoint,
-                            "--insecure",
-                            "--heartbeat",
-                            "100",
-                            "--lease",
-                            self->lease_ms != NULL ? self->lease_ms : "1000",
-                            "--metrics",
-                            page,
-                            "--max-losses",
-                            "1000000",
-                            "--straggler",
-                            "0",
-                            NULL};
+    const char *broker[] = {
+        BIN_BROKER,    "--listen", self->endpoint, "--insecure",
+        "--heartbeat", "100",      "--lease",      self->lease_ms != NULL ? self->lease_ms : "1000",
+        "--metrics",   page,       "--max-losses", "1000000",
+        "--settle",    "2500",     "--straggler",  "0",
+        NULL};
     const char *worker[] = {BIN_WORKER,    "--broker",      self->endpoint, "--insecure", "--slots",
                             "2",           "--name",        name,           "--data",     "digits",
                             "--evaluator", self->evaluator, "--metrics",    page,         NULL};
@@ -218,9 +209,8 @@ void live_judge(struct live *self, const char *story)
     struct why why;
     uint64_t bad = 0;
 
-    for (int64_t end = clock_ms() + PATIENCE_MS; !live_ended(self); (void)poll(NULL, 0, LOOK_MS))
-        ck_assert_msg(clock_ms() < end, "%s: the search does not end: %s", story,
-                      end_of_log(self, LIVE_CONTROLLER));
+    while (!live_ended(self))
+        (void)live_goes_on(self, live_events(self), PATIENCE_MS, story);
     v = witness_check(&nobody, self->run);
     ck_assert_msg(v.trials == self->trials && v.done == self->trials && v.twice == 0,
                   "%s: %" PRIu64 " of %" PRIu64 " trials have a result, %" PRIu64 " twice", story,

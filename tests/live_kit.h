@@ -32,7 +32,8 @@ struct live {
     const char *lease_ms; /* NULL: a second */
 };
 
-/* Starts all. Evaluations take least..most milliseconds, a worker has two slots; heartbeats come every 100 ms. */
+/* Starts all. Evaluations take least..most milliseconds, a worker has two slots; heartbeats come every 100 ms, and a
+ * broker that has just started waits for workers as long as it does by default. */
 void live_open(struct live *self, size_t workers, uint64_t trials, unsigned least_ms,
                unsigned most_ms);
 /* Kills whatever still lives, and removes the folder. */
