@@ -8,7 +8,7 @@
  *   NASFARM_FAULT_STEP     the controller is killed at every so-many-th call (17), up to its last one
  *   NASFARM_FAULT_FARMS    which so many farms share, side by side (1)
  *   NASFARM_FAULT_TRIALS   of those searches (24)
- *   NASFARM_FAULT_KILLS    how often the controller is killed at a random moment (20), drawn by NASFARM_FAULT_SEED
+ *   NASFARM_FAULT_KILLS    how often the controller is killed at a random moment (8), drawn by NASFARM_FAULT_SEED
  *   NASFARM_FAULT_MEMORY   every so-many-th allocation of a controller fails (29)
  *   NASFARM_FAULT_POINTS   how often the disk is full (4), at moments that NASFARM_FAULT_SEED draws (1)
  */
@@ -292,7 +292,7 @@ static uint64_t kill_at_random(struct rng *rng, uint64_t trials, uint64_t most_m
 START_TEST(killed_at_random_moments_it_ends_as_if_it_had_not_been)
 {
     uint64_t trials = number_from("NASFARM_FAULT_TRIALS", 24), searches = 0, kills = 0;
-    uint64_t wanted = number_from("NASFARM_FAULT_KILLS", 20);
+    uint64_t wanted = number_from("NASFARM_FAULT_KILLS", 8);
     uint64_t seed = number_from("NASFARM_FAULT_SEED", 1);
     int64_t began = clock_ms();
     struct digest want = undisturbed(trials);
