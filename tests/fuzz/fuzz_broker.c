@@ -76,6 +76,7 @@ static void say_about(struct script *s, unsigned who, enum wire_kind kind, uint6
     say(s, who, &m);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): struct fuzz_target's
 static size_t seed_broker(unsigned which, uint8_t *out, size_t room)
 {
     static const enum wire_kind last[] = {WIRE_ACK,   WIRE_CANCEL,  WIRE_RETURN, WIRE_PROGRESS,

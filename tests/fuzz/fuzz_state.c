@@ -125,12 +125,13 @@ static bool one_state(const uint8_t *bytes, size_t len)
     struct scheduler *scheduler = NULL;
     uint8_t *again = NULL;
     size_t again_len;
-    unsigned which;
+    unsigned all = n_states(), which;
     bool ok;
 
+    FUZZ_HOLDS(all > 0);
     if (len == 0)
         return false;
-    if ((which = bytes[0] % n_states()) < n_strategies()) {
+    if ((which = bytes[0] % all) < n_strategies()) {
         strategy = new_strategy(which);
         ok = strategy != NULL && strategy_load(strategy, bytes + 1, len - 1) == FARM_OK;
         FUZZ_HOLDS(!ok || strategy_save(strategy, &again, &again_len) == FARM_OK);
