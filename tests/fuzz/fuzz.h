@@ -43,6 +43,8 @@ extern const struct fuzz_target fuzz_wire, fuzz_graph, fuzz_task, fuzz_result, f
         }                                                                                          \
     } while (0)
 
+/* One input; aborts when it takes more than FUZZ_HEAP_MAX, where a sanitizer can tell. Whether it was accepted. */
+bool fuzz_run(const struct fuzz_target *target, const uint8_t *bytes, size_t len);
 /* Copies bytes to out when they fit; for seeds. */
 size_t fuzz_copy(uint8_t *out, size_t room, const void *bytes, size_t len);
 /* As a text: with a NUL behind it, malloc'd. */

@@ -64,3 +64,54 @@ const char *fuzz_file(const char *name, const void *bytes, size_t len)
     close(fd);
     return at;
 }
+
+/* ---- what an input takes on the heap ------------------------------------------------------------------------ */
+
+#ifdef NASFARM_SANITIZED
+/* Of the sanitizers' runtime; GCC does not bring the header (sanitizer/allocator_interface.h). */
+size_t __sanitizer_get_allocated_size(const volatile void *at);
+int __sanitizer_install_malloc_and_free_hooks(void (*took)(const volatile void *at, size_t size),
+                                              void (*gave)(const volatile void *at));
+
+static size_t live, most;
+
+static void took(const volatile void *at, size_t size)
+{
+    (void)at;
+    live += size;
+    most = live > most ? live : most;
+}
+
+static void gave(const volatile void *at)
+{
+    if (at != NULL)
+        live -= __sanitizer_get_allocated_size(at);
+}
+
+static void watch_heap(void)
+{
+    static bool watches;
+
+    if (!watches)
+        __sanitizer_install_malloc_and_free_hooks(took, gave);
+    watches = true;
+}
+#else
+static size_t live, most;
+
+static void watch_heap(void)
+{
+}
+#endif
+
+bool fuzz_run(const struct fuzz_target *target, const uint8_t *bytes, size_t len)
+{
+    size_t before;
+    bool accepted;
+
+    watch_heap();
+    before = most = live;
+    accepted = target->one(bytes, len);
+    FUZZ_HOLDS(most - before <= FUZZ_HEAP_MAX);
+    return accepted;
+}

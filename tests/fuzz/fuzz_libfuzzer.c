@@ -33,6 +33,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     if (len <= FUZZ_INPUT_MAX)
-        target->one(bytes, len);
+        fuzz_run(target, bytes, len);
     return 0;
 }

@@ -25,41 +25,6 @@ struct seeds {
     unsigned n;
 };
 
-/* ---- what an input takes on the heap ------------------------------------------------------------------------ */
-
-#ifdef NASFARM_SANITIZED
-/* Of the sanitizers' runtime; GCC does not bring the header (sanitizer/allocator_interface.h). */
-size_t __sanitizer_get_allocated_size(const volatile void *at);
-int __sanitizer_install_malloc_and_free_hooks(void (*took)(const volatile void *at, size_t size),
-                                              void (*gave)(const volatile void *at));
-
-static size_t live, most;
-
-static void took(const volatile void *at, size_t size)
-{
-    (void)at;
-    live += size;
-    most = live > most ? live : most;
-}
-
-static void gave(const volatile void *at)
-{
-    if (at != NULL)
-        live -= __sanitizer_get_allocated_size(at);
-}
-
-static void watch_heap(void)
-{
-    __sanitizer_install_malloc_and_free_hooks(took, gave);
-}
-#else
-static size_t live, most;
-
-static void watch_heap(void)
-{
-}
-#endif
-
 /* ---- inputs that broke something stay ------------------------------------------------------------------------- */
 
 static const uint8_t *now_bytes;
@@ -80,16 +45,13 @@ static bool run(const struct fuzz_target *target, const uint8_t *bytes, size_t l
 {
     /* In memory of exactly this size: a sanitizer sees the first byte that is read behind it. */
     uint8_t *exact = malloc(len > 0 ? len : 1);
-    size_t before;
     bool accepted;
 
     FUZZ_HOLDS(exact != NULL);
     memcpy(exact, bytes, len);
     now_bytes = bytes;
     now_len = len;
-    before = most = live;
-    accepted = target->one(exact, len);
-    FUZZ_HOLDS(most - before <= FUZZ_HEAP_MAX);
+    accepted = fuzz_run(target, exact, len);
     free(exact);
     return accepted;
 }
@@ -319,7 +281,6 @@ int main(int argc, char **argv)
     if (!read_order(&order, argc, argv))
         return usage();
     signal(SIGABRT, keep);
-    watch_heap();
     for (const struct fuzz_target *const *t = fuzz_targets; *t != NULL && rc == 0; t++)
         if (order.target == NULL || order.target == *t)
             rc = obey(&order, *t, argc, argv);
