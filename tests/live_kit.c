@@ -148,7 +148,8 @@ void live_close(struct live *self)
     for (size_t i = 0; i < self->n; i++)
         if (self->pids[i] > 0)
             kit_kill(self->pids[i]);
-    kit_remove(self->folder);
+    if (self->folder[0] != '\0')
+        kit_remove(self->folder);
 }
 
 /* ---------------------------------------------------------------- the search */

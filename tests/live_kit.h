@@ -36,7 +36,7 @@ struct live {
  * broker that has just started waits for workers as long as it does by default. */
 void live_open(struct live *self, size_t workers, uint64_t trials, unsigned least_ms,
                unsigned most_ms);
-/* Kills whatever still lives, and removes the folder. */
+/* Kills whatever still lives, and removes the folder. One that was not opened is fine. */
 void live_close(struct live *self);
 
 /* SIGKILL, and the start of the next one. Aborts the test when it had ended by itself. */

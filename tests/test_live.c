@@ -36,6 +36,16 @@ static uint64_t number_from(const char *variable, uint64_t otherwise)
     return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static struct live live;
+
+/* Also after a failure. */
+static void clear_away(void)
+{
+    live_close(&live);
+    lan_close(&live.lan);
+    live = (struct live){.n = 0};
+}
+
 /* How long nothing may go on. */
 static int64_t resume_ms(void)
 {
@@ -48,9 +58,9 @@ struct pulse {
     int64_t since, longest_ms;
 };
 
-static void feel(struct pulse *self, const struct live *live, const char *story)
+static void feel(struct pulse *self, const char *story)
 {
-    uint64_t events = live_events(live);
+    uint64_t events = live_events(&live);
     int64_t still_ms = clock_ms() - self->since;
 
     self->longest_ms = still_ms > self->longest_ms ? still_ms : self->longest_ms;
@@ -61,14 +71,13 @@ static void feel(struct pulse *self, const struct live *live, const char *story)
 
 START_TEST(workers_that_die_all_the_time_lose_nothing)
 {
-    struct live live = {.pids = {0}};
     uint64_t kills = 0;
     double began, requeued;
 
     live_open(&live, LIVE_WORKERS, number_from("NASFARM_LIVE_TASKS", 150), 20, 100);
     began = (double)clock_ms();
     struct pulse pulse = {live_events(&live), clock_ms(), 0};
-    for (int64_t at = clock_ms(); !live_ended(&live); feel(&pulse, &live, "dying workers")) {
+    for (int64_t at = clock_ms(); !live_ended(&live); feel(&pulse, "dying workers")) {
         int64_t left = at - clock_ms();
 
         (void)poll(NULL, 0, left > 0 ? (int)(left < 10 ? left : 10) : 0);
@@ -86,20 +95,19 @@ START_TEST(workers_that_die_all_the_time_lose_nothing)
            "more than %.2f s\n",
            LIVE_WORKERS, KILL_EVERY_MS, kills, live.trials, ((double)clock_ms() - began) / 1e3,
            requeued, (double)pulse.longest_ms / 1e3);
-    live_close(&live);
 }
 END_TEST
 
 /* Another broker in its place, once there are so many events; milliseconds until the first result came through it. */
-static int64_t next_broker(struct live *live, uint64_t events)
+static int64_t next_broker(uint64_t events)
 {
     int64_t began;
 
-    (void)live_goes_on(live, events, resume_ms(), "before the broker's death");
-    live_kill(live, LIVE_BROKER);
+    (void)live_goes_on(&live, events, resume_ms(), "before the broker's death");
+    live_kill(&live, LIVE_BROKER);
     began = clock_ms();
-    while (live_number(live, LIVE_BROKER, "nasfarm_broker_tasks_done_total") < 1 &&
-           !live_ended(live)) {
+    while (live_number(&live, LIVE_BROKER, "nasfarm_broker_tasks_done_total") < 1 &&
+           !live_ended(&live)) {
         ck_assert_msg(clock_ms() - began < resume_ms(), "no result comes through the next broker");
         (void)poll(NULL, 0, 10);
     }
@@ -108,15 +116,14 @@ static int64_t next_broker(struct live *live, uint64_t events)
 
 START_TEST(brokers_that_die_lose_nothing_and_cost_no_work)
 {
-    struct live live = {.lease_ms =
-                            "10000"}; /* no worker is taken for dead because the machine is busy */
     uint64_t brokers = number_from("NASFARM_LIVE_BROKERS", 5);
     int64_t longest_ms = 0, ms;
     double evaluated, again;
 
+    live.lease_ms = "10000"; /* no worker is taken for dead because the machine is busy */
     live_open(&live, 4, 10 * brokers, 20, 100);
     for (uint64_t i = 0; i < brokers; i++) { /* a trial is two events: proposed, and its result */
-        ms = next_broker(&live, 20 * i);
+        ms = next_broker(20 * i);
         longest_ms = ms > longest_ms ? ms : longest_ms;
     }
     live_judge(&live, "dying brokers");
@@ -130,7 +137,6 @@ START_TEST(brokers_that_die_lose_nothing_and_cost_no_work)
         " tasks: 0 lost, 0 twice; resumed after %.2f s at the latest; %.0f evaluations (%.2f %%) "
         "were done twice\n",
         brokers, live.trials, (double)longest_ms / 1e3, again, 100 * again / (double)live.trials);
-    live_close(&live);
 }
 END_TEST
 
@@ -159,13 +165,13 @@ static bool look_at_stamps(const struct trial_record *trial, void *ctx)
     return true;
 }
 
-static struct stamps stamps_of(const struct live *live)
+static struct stamps look_at_all_stamps(void)
 {
     struct stamps stamps = {0};
     struct store *store = NULL;
     struct why why;
 
-    ck_assert_msg(store_open(&store, live->run, STORE_READ, NULL, &why) == FARM_OK, "%s", why.text);
+    ck_assert_msg(store_open(&store, live.run, STORE_READ, NULL, &why) == FARM_OK, "%s", why.text);
     ck_assert_int_eq(store_each_trial(store, 0, look_at_stamps, &stamps, &why), FARM_OK);
     store_close(&store);
     return stamps;
@@ -174,10 +180,11 @@ static struct stamps stamps_of(const struct live *live)
 START_TEST(a_wall_clock_that_jumps_by_hours_ends_no_lease)
 {
     uint64_t rounds = number_from("NASFARM_LIVE_ROUNDS", 1);
-    struct live live = {.fault = "clock:300", .lease_ms = "60000"};
     struct stamps stamps;
     double requeued;
 
+    live.fault = "clock:300";
+    live.lease_ms = "60000"; /* as above; an hour is more */
     live_open(&live, 4, 120 * rounds, 20, 100);
     while (!live_ended(&live))
         (void)poll(NULL, 0, 20);
@@ -186,30 +193,28 @@ START_TEST(a_wall_clock_that_jumps_by_hours_ends_no_lease)
     ck_assert_double_eq(requeued, 0);
     ck_assert_double_eq(live_workers_number(&live, "nasfarm_worker_results_total"),
                         (double)live.trials);
-    stamps = stamps_of(&live);
+    stamps = look_at_all_stamps();
     ck_assert_uint_gt(stamps.ahead, 0); /* else the library was not there */
     ck_assert_uint_gt(stamps.behind, 0);
     printf("live: wall clocks jump by an hour every 300 ms, over %" PRIu64
            " tasks: 0 leases ended, 0 lost, 0 twice; of %" PRIu64 " times in the store %" PRIu64
            " are an hour ahead, %" PRIu64 " behind, none is more\n",
            live.trials, stamps.n, stamps.ahead, stamps.behind);
-    live_close(&live);
 }
 END_TEST
 
 START_TEST(brokers_that_start_at_another_hour_lose_nothing)
 {
     uint64_t brokers = 4 * number_from("NASFARM_LIVE_ROUNDS", 1);
-    struct live live = {.fault = "clock:300"};
 
+    live.fault = "clock:300";
     live_open(&live, 4, 30 * brokers, 20, 100);
     for (uint64_t i = 0; i < brokers; i++)
-        (void)next_broker(&live, 60 * i);
+        (void)next_broker(60 * i);
     live_judge(&live, "brokers of other hours");
     printf("live: %" PRIu64 " brokers in a row, each at another hour, over %" PRIu64
            " tasks: 0 lost, 0 twice\n",
            brokers, live.trials);
-    live_close(&live);
 }
 END_TEST
 
@@ -218,50 +223,49 @@ END_TEST
 #define APART_MS 1300 /* longer than the lease */
 
 /* Nobody hears that node for a while; others: whether the search must go on meanwhile. Milliseconds until it goes on again. */
-static int64_t part(struct live *live, size_t node, bool others, const char *story)
+static int64_t part(size_t node, bool others, const char *story)
 {
     uint64_t before;
 
-    lan_cut(live->lan, node, true);
+    lan_cut(live.lan, node, true);
     (void)poll(NULL, 0, APART_MS);
-    before = live_events(live);
+    before = live_events(&live);
     if (others)
-        (void)live_goes_on(live, before, resume_ms(), story);
-    ck_assert_msg(!live_ended(live), "%s: over too early", story);
-    lan_cut(live->lan, node, false);
-    return live_goes_on(live, live_events(live), resume_ms(), story);
+        (void)live_goes_on(&live, before, resume_ms(), story);
+    ck_assert_msg(!live_ended(&live), "%s: over too early", story);
+    lan_cut(live.lan, node, false);
+    return live_goes_on(&live, live_events(&live), resume_ms(), story);
 }
 
 /* Waits until the broker has both workers again; milliseconds. */
-static int64_t all_here(struct live *live)
+static int64_t all_here(void)
 {
     int64_t began = clock_ms();
 
-    while (live_number(live, LIVE_BROKER, "nasfarm_broker_workers") < 2) {
+    while (live_number(&live, LIVE_BROKER, "nasfarm_broker_workers") < 2) {
         ck_assert_msg(clock_ms() - began < 6 * resume_ms(), "a worker does not come back");
         (void)poll(NULL, 0, 20);
     }
     return clock_ms() - began;
 }
 
-static void bad_weather(struct live *live, int64_t *longest_ms)
+static void bad_weather(int64_t *longest_ms)
 {
     int64_t end;
 
-    lan_weather(live->lan, 200, 5);
-    for (end = clock_ms() + APART_MS; clock_ms() < end && !live_ended(live);) {
-        int64_t ms = live_goes_on(live, live_events(live), 2 * resume_ms(), "bad weather");
+    lan_weather(live.lan, 200, 5);
+    for (end = clock_ms() + APART_MS; clock_ms() < end && !live_ended(&live);) {
+        int64_t ms = live_goes_on(&live, live_events(&live), 2 * resume_ms(), "bad weather");
 
         *longest_ms = ms > *longest_ms ? ms : *longest_ms;
     }
-    lan_weather(live->lan, 0, 0);
+    lan_weather(live.lan, 0, 0);
 }
 
 START_TEST(a_network_that_breaks_loses_nothing)
 {
     uint64_t rounds = number_from("NASFARM_LIVE_ROUNDS", 1), carried, lost;
     int64_t worker_ms = 0, back_ms = 0, controller_ms = 0, weather_ms = 0, ms;
-    struct live live = {.pids = {0}};
     double requeued;
     struct why why;
 
@@ -271,15 +275,13 @@ START_TEST(a_network_that_breaks_loses_nothing)
     }
     live_open(&live, 2, 80 * rounds, 300, 500);
     for (uint64_t i = 0; i < rounds; i++) {
-        worker_ms = (ms = part(&live, LIVE_FIRST_WORKER, true, "a worker apart")) > worker_ms
-                        ? ms
-                        : worker_ms;
-        back_ms = (ms = all_here(&live)) > back_ms ? ms : back_ms;
-        controller_ms =
-            (ms = part(&live, LIVE_CONTROLLER, false, "the controller apart")) > controller_ms
-                ? ms
-                : controller_ms;
-        bad_weather(&live, &weather_ms);
+        worker_ms =
+            (ms = part(LIVE_FIRST_WORKER, true, "a worker apart")) > worker_ms ? ms : worker_ms;
+        back_ms = (ms = all_here()) > back_ms ? ms : back_ms;
+        controller_ms = (ms = part(LIVE_CONTROLLER, false, "the controller apart")) > controller_ms
+                            ? ms
+                            : controller_ms;
+        bad_weather(&weather_ms);
     }
     requeued = live_number(&live, LIVE_BROKER, "nasfarm_broker_tasks_requeued_total");
     lan_count(live.lan, &carried, &lost);
@@ -294,8 +296,6 @@ START_TEST(a_network_that_breaks_loses_nothing)
         "%.2f s\n",
         rounds, APART_MS / 1e3, carried, lost, live.trials, requeued, (double)worker_ms / 1e3,
         (double)controller_ms / 1e3, (double)weather_ms / 1e3, (double)back_ms / 1e3);
-    live_close(&live);
-    lan_close(&live.lan);
 }
 END_TEST
 
@@ -303,6 +303,7 @@ static TCase *add_case(Suite *suite, const char *name)
 {
     TCase *tc = tcase_create(name);
 
+    tcase_add_checked_fixture(tc, NULL, clear_away);
     tcase_set_timeout(tc, 0); /* ctest's holds */
     suite_add_tcase(suite, tc);
     return tc;
