@@ -13,7 +13,7 @@ static size_t seed_settings(unsigned which, uint8_t *out, size_t room)
     static const char *const seeds[] = {
         "space: nasbench201\nstrategy: evolution\npopulation: 50\ntrials: 300\nlr: 0.05\nflip: "
         "yes\n",
-        "strategy: tpe\nstrategy-options: gamma=0.2\nschedule: asha,eta=3,min=1\nepochs: "
+        "strategy: tpe\nstrategy-options: top=0.2\nschedule: asha,eta=3,min=1\nepochs: "
         "27\nmax-params: 1M\n",
         "# a comment\ndata: 'digits'\nseed: 7\nmax-memory: 2MiB\n",
     };
@@ -44,11 +44,11 @@ static size_t seed_options(unsigned which, uint8_t *out, size_t room)
 {
     static const char *const seeds[] = {
         "evolution population=20,sample=5\nasha eta=3,min=1\ncosine",
-        "tpe gamma=0.15\nhyperband eta=3\nstep:10,0.5",
+        "tpe top=0.15\nhyperband eta=3\nstep:10,0.5",
         "nsga2 population=10\nhalving eta=3\nmilestones:3,6,0.1",
         "reinforce lr=0.01\nmedian grace=1\nexponential:0.9",
         "local-search \ncurve \nconstant",
-        "bananas ensemble=2,epochs=1\nasha-stop \ncosine:0.001",
+        "bananas initial=5,epochs=1\nasha-stop \ncosine:0.001",
     };
 
     return which < 6 ? fuzz_copy(out, room, seeds[which], strlen(seeds[which])) : 0;
