@@ -17,7 +17,8 @@ void ledger_config_init(struct ledger_config *self)
                                    .settle_ms = 2500,
                                    .max_losses = 5,
                                    .straggler = 4,
-                                   .max_held_bytes = UINT64_C(256) << 20};
+                                   .max_held_bytes = UINT64_C(256) << 20,
+                                   .max_queue_bytes = UINT64_C(256) << 20};
 }
 
 /* ---- finding peers and experiments -------------------------------------------------------------------- */

@@ -35,13 +35,16 @@ struct ledger_config {
                          slot when nothing else waits; 0: never */
     uint64_t
         max_held_bytes; /* results kept for an acknowledgement (beyond it only the worker keeps them) and
-                           blobs that tasks go on from (beyond it PUBLISH is BUSY); as much again for the tasks
-                           themselves, and for the results on the way to a controller that are not kept */
+                           blobs that tasks go on from (beyond it PUBLISH is BUSY); as much again for the results on
+                           the way to a controller that are not kept */
+    uint64_t
+        max_queue_bytes; /* tasks that wait, without those blobs (beyond it PUBLISH is BUSY). What runs is not counted:
+                            it has slots, and a bound below what those hold would leave them empty */
     uint64_t nonce; /* of this broker process */
     uint64_t
         first_lease; /* larger than any lease of an earlier broker: wall-clock milliseconds << 20 */
 };
-/* heartbeat 1 s, lease 10 s, settle 2 heartbeats + 0.5 s, no stall, queue 0, 5 losses, stragglers at 4 times, 256 MB, nonce and lease 0. */
+/* heartbeat 1 s, lease 10 s, settle 2 heartbeats + 0.5 s, no stall, queue 0, 5 losses, stragglers at 4 times, 256 MiB and 256 MiB, nonce and lease 0. */
 void ledger_config_init(struct ledger_config *self);
 
 /* All queues together hold at most so many tasks. */

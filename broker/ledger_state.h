@@ -75,7 +75,8 @@ struct task_entry {
     bool sent;          /* to the controller, over the connection it has now */
     int64_t sent_ms;    /* when it was, last; -1: it was not */
     size_t loose_bytes; /* of a result that was sent, but is not kept */
-    size_t task_bytes;  /* of the payload, while it is the task */
+    size_t
+        task_bytes; /* of the payload, while it is the task; counted while it is queued or settling */
     char result_of[LIMIT_NAME + 1];
     struct holds holds;
     struct hold first_hold; /* nearly always the only one */
@@ -95,6 +96,8 @@ struct experiment {
     size_t n_tasks, n_queued /* and settling */, n_leased, n_sent;
     int64_t sent_ms;          /* since when n_sent counts */
     size_t loose_bytes;       /* of results on the way that are not kept */
+    bool loose_full;          /* one found no room because of them */
+    int64_t loose_ms;         /* when one of them was sent first, or acknowledged last */
     uint32_t ran_ms[RAN_MAX]; /* how long the last ones took; a ring */
     size_t n_ran;             /* all that were ever counted */
     int64_t patience_ms; /* how long a task may run before it is a straggler, as of patience_of */
@@ -159,7 +162,7 @@ struct ledger {
     size_t n_ring, n_queued;
     struct crew crew;
     bool windows_dirty;
-    size_t held_bytes, task_bytes;
+    size_t held_bytes, queued_bytes;
 
     uint64_t done, failed_sends, requeued, malformed, duplicates, given_up;
     struct histogram dispatch, lease_time; /* in the queue; from the lease to the result */
@@ -209,6 +212,8 @@ void task_claim(struct ledger *self, struct peer *worker, const struct wire_leas
 void task_result(struct ledger *self, struct peer *worker, const struct wire_message *message);
 /* Passes on a held result to the controller: false when there is none, or it is not connected any more. */
 bool task_forward(struct ledger *self, struct task_entry *task);
+/* What was sent and is not kept counts no more: it may never be acknowledged. */
+void task_forget_loose(struct experiment *experiment);
 /* A new connection of the controller: all that was sent has to be sent again. */
 void task_unsend_all(struct experiment *experiment);
 void hold_drop(struct hold *hold);

@@ -60,7 +60,6 @@ static void drop_frames(struct ledger *self, struct task_entry *task)
     zmq_msg_init(&task->blob);
     task->has_payload = false;
     self->held_bytes -= task->held_bytes;
-    self->task_bytes -= task->task_bytes;
     task->held_bytes = task->task_bytes = 0;
 }
 
@@ -76,6 +75,7 @@ static void leave_queue(struct ledger *self, struct task_entry *task)
         TAILQ_REMOVE(&x->queue, task, at);
     x->n_queued--;
     self->n_queued--;
+    self->queued_bytes -= task->task_bytes;
     if (x->ringed && TAILQ_EMPTY(&x->queue)) {
         TAILQ_REMOVE(&self->ring, x, in_ring);
         x->ringed = false;
@@ -101,6 +101,8 @@ static void task_leave(struct ledger *self, struct task_entry *task)
         x->n_leased--;
         break;
     case TASK_HELD:
+        if (task->loose_bytes > 0)
+            x->loose_ms = self->now;
         x->loose_bytes -= task->loose_bytes;
         task->loose_bytes = 0;
         if (task->sent) {
@@ -128,6 +130,7 @@ void task_queue(struct ledger *self, struct task_entry *task, bool front)
         TAILQ_INSERT_TAIL(&x->queue, task, at);
     x->n_queued++;
     self->n_queued++;
+    self->queued_bytes += task->task_bytes;
     if (!x->ringed) {
         TAILQ_INSERT_TAIL(&self->ring, x, in_ring);
         x->ringed = true;
@@ -142,6 +145,7 @@ static void task_settle(struct ledger *self, struct task_entry *task)
     TAILQ_INSERT_TAIL(&task->experiment->settling, task, at);
     task->experiment->n_queued++;
     self->n_queued++;
+    self->queued_bytes += task->task_bytes;
 }
 
 void task_lease(struct ledger *self, struct task_entry *task, struct peer *worker, uint64_t lease)
@@ -276,14 +280,24 @@ bool task_forward(struct ledger *self, struct task_entry *task)
     return true;
 }
 
+void task_forget_loose(struct experiment *experiment)
+{
+    struct task_entry *task;
+
+    TAILQ_FOREACH(task, &experiment->sent, at)
+    task->loose_bytes = 0;
+    experiment->loose_bytes = 0;
+    experiment->loose_full = false;
+}
+
 void task_unsend_all(struct experiment *experiment)
 {
     struct task_entry *task, *next;
 
+    task_forget_loose(experiment);
+
     for (task = TAILQ_FIRST(&experiment->sent); task != NULL; task = next) {
         next = TAILQ_NEXT(task, at);
-        experiment->loose_bytes -= task->loose_bytes;
-        task->loose_bytes = 0;
         task->sent_ms = -1;
         if (!task->has_payload)
             continue; /* only a worker has it; it will be sent again */
@@ -318,9 +332,9 @@ static void blame(struct task_entry *task, const struct peer *worker)
 }
 
 /* One alone goes however large it is, or it never would. */
-static bool fits(const struct ledger *self, size_t have, size_t more)
+static bool fits(uint64_t most, size_t have, size_t more)
 {
-    return more == 0 || have == 0 || have + more <= self->config.max_held_bytes;
+    return more == 0 || have == 0 || have + more <= most;
 }
 
 /* The result of a task, from a worker or (quarantined) from here. Sent on at once while the controller keeps up. */
@@ -329,16 +343,19 @@ static void take_result(struct ledger *self, struct task_entry *task, const char
 {
     struct experiment *x = task->experiment;
     size_t loose;
-    bool sent;
+    bool sent, has_room;
 
     (void)snprintf(task->result_of, sizeof task->result_of, "%s", worker_name);
     task_leave(self, task);
     keep_frames(self, task, payload, blob);
     loose = task->has_payload ? 0 : zmq_msg_size(payload) + zmq_msg_size(blob);
-    sent = x->n_sent < MAX_UNACKED && fits(self, x->loose_bytes, loose) &&
-           send_result(self, task, payload, blob);
+    has_room = fits(self->config.max_held_bytes, x->loose_bytes, loose);
+    x->loose_full |= !has_room;
+    sent = x->n_sent < MAX_UNACKED && has_room && send_result(self, task, payload, blob);
     task_hold(self, task, sent || !task->has_payload);
-    if (sent) {
+    if (sent && loose > 0) {
+        if (x->loose_bytes == 0)
+            x->loose_ms = self->now;
         task->loose_bytes = loose;
         x->loose_bytes += loose;
     }
@@ -446,11 +463,12 @@ static bool queue_full(const struct ledger *self, const struct peer *controller)
     return self->settled && controller->experiment->n_queued >= most;
 }
 
-/* Blobs to resume from are held within the bounds of results; the tasks themselves have a bound of their own. */
+/* Blobs to resume from are held within the bounds of results, whether their task waits or runs; the tasks themselves have a
+ * bound of their own while they wait. */
 static bool has_room(const struct ledger *self, const struct wire_message *message)
 {
-    return fits(self, self->held_bytes, zmq_msg_size(&message->blob)) &&
-           fits(self, self->task_bytes, zmq_msg_size(&message->payload));
+    return fits(self->config.max_held_bytes, self->held_bytes, zmq_msg_size(&message->blob)) &&
+           fits(self->config.max_queue_bytes, self->queued_bytes, zmq_msg_size(&message->payload));
 }
 
 static bool keep_task(struct ledger *self, struct task_entry *task,
@@ -465,7 +483,6 @@ static bool keep_task(struct ledger *self, struct task_entry *task,
     task->held_bytes = zmq_msg_size(&message->blob);
     task->task_bytes = zmq_msg_size(&message->payload);
     self->held_bytes += task->held_bytes;
-    self->task_bytes += task->task_bytes;
     return true;
 }
 

@@ -100,6 +100,8 @@ static void forward_results(struct ledger *self)
          * not stop the others. */
         if (x->n_sent >= MAX_UNACKED && self->now - x->sent_ms > self->config.heartbeat_ms)
             x->n_sent = 0;
+        if (x->loose_full && self->now - x->loose_ms > self->config.heartbeat_ms)
+            task_forget_loose(x);
         while (x->n_sent < MAX_UNACKED && !TAILQ_EMPTY(&x->unsent) &&
                task_forward(self, TAILQ_FIRST(&x->unsent)))
             ;

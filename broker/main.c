@@ -33,6 +33,8 @@ enum {
     KEY_SETTLE,
     KEY_STALL,
     KEY_MAX_QUEUE,
+    KEY_MAX_QUEUE_MIB,
+    KEY_MAX_HELD_MIB,
     KEY_MAX_LOSSES,
     KEY_STRAGGLER,
     KEY_INSECURE,
@@ -62,6 +64,12 @@ static const struct argp_option argp_options[] = {
     {"stall", KEY_STALL, "MS", 0,
      "take back a task whose progress stands still for so long (0: never)", 0},
     {"max-queue", KEY_MAX_QUEUE, "N", 0, "tasks waiting per controller (twice its window)", 0},
+    {"max-queue-mib", KEY_MAX_QUEUE_MIB, "MIB", 0,
+     "memory for tasks that wait, all controllers together (256)", 0},
+    {"max-held-mib", KEY_MAX_HELD_MIB, "MIB", 0,
+     "memory for results that wait for their controller, and for paused trainings that tasks go on "
+     "from (256); beyond it only the workers keep results, and such tasks wait at the controller",
+     0},
     {"max-losses", KEY_MAX_LOSSES, "N", 0,
      "give a task up when so many workers were lost with it (5)", 0},
     {"straggler", KEY_STRAGGLER, "FACTOR", 0,
@@ -250,6 +258,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case KEY_STALL: c->stall_ms = number(state, "stall", arg, 0, 86400000); break;
     case KEY_MAX_QUEUE: c->max_queue = number(state, "max-queue", arg, 1, LEDGER_QUEUE_MAX); break;
+    case KEY_MAX_QUEUE_MIB:
+        c->max_queue_bytes = (uint64_t)number(state, "max-queue-mib", arg, 1, 1u << 20) << 20;
+        break;
+    case KEY_MAX_HELD_MIB:
+        c->max_held_bytes = (uint64_t)number(state, "max-held-mib", arg, 1, 1u << 20) << 20;
+        break;
     case KEY_MAX_LOSSES: c->max_losses = number(state, "max-losses", arg, 1, 1000000); break;
     case KEY_STRAGGLER: c->straggler = number(state, "straggler", arg, 0, 1000000); break;
     case KEY_INSECURE: o->insecure = true; break;

@@ -731,6 +731,70 @@ START_TEST(a_full_queue_says_busy_and_drops_nothing)
 }
 END_TEST
 
+/* Slots, not bytes, say how much may run: what has been handed out makes room for the next. */
+START_TEST(what_waits_is_bounded_in_bytes_and_what_runs_is_not)
+{
+    static const char *const lines[] = {
+        "c1: HELLO",
+        "> c1 WELCOME",
+        "w1: HELLO slots=3",
+        "> w1 WELCOME",
+        "c1: PUBLISH 1/1 size=600",
+        "> w1 TASK 1/1#1",
+        "c1: PUBLISH 1/2 size=600",
+        "> w1 TASK 1/2#2",
+        "c1: PUBLISH 1/3 size=2000", /* one is taken however large it is */
+        "> w1 TASK 1/3#3",
+        "c1: PUBLISH 1/4 size=600",
+        "c1: PUBLISH 1/5 size=600",
+        "> c1 BUSY 1/5",
+        "w1: DRAIN",
+        "w1: RETURN 1/1#1", /* what comes back is queued, past the bound too */
+        "c1: PUBLISH 1/5 size=1",
+        "> c1 BUSY 1/5",
+        "w2: HELLO slots=2",
+        "> w2 WELCOME",
+        "> w2 TASK 1/1#4",
+        "> w2 TASK 1/4#5",
+        "c1: PUBLISH 1/5 size=600",
+        NULL};
+    struct ledger_config config = usual();
+
+    config.max_queue_bytes = 1000;
+    play(&config, lines);
+}
+END_TEST
+
+/* Results of which only the workers have the bytes: one that the controller lost, or will not acknowledge, must not hold up
+ * the others. */
+START_TEST(an_unkept_result_that_is_not_acknowledged_stops_nobody_for_long)
+{
+    static const char *const lines[] = {"c1: HELLO",
+                                        "> c1 WELCOME",
+                                        "c1: PUBLISH 1/1",
+                                        "c1: PUBLISH 1/2",
+                                        "w1: HELLO slots=2",
+                                        "> w1 WELCOME",
+                                        "> w1 TASK 1/1#1",
+                                        "> w1 TASK 1/2#2",
+                                        "w1: RESULT 1/1#1 size=2000",
+                                        "> c1 RESULT 1/1#1 of w1",
+                                        "w1: RESULT 1/2#2 size=2000", /* no room on the way */
+                                        "+900",
+                                        "w1: RESULT 1/2#2 size=2000",
+                                        "+200",
+                                        "w1: RESULT 1/2#2 size=2000",
+                                        "> c1 RESULT 1/2#2 of w1",
+                                        "c1: ACK 1/2",
+                                        "> w1 ACK 1/2",
+                                        NULL};
+    struct ledger_config config = usual();
+
+    config.max_held_bytes = 1000;
+    play(&config, lines);
+}
+END_TEST
+
 START_TEST(an_evaluator_that_stands_still_is_taken_back)
 {
     static const char *const lines[] = {"c1: HELLO",
@@ -956,6 +1020,8 @@ int main(void)
     tcase_add_test(tcase, no_straggler_gets_a_backup_while_anything_waits_or_nobody_is_free);
     tcase_add_test(tcase, a_quarantined_result_past_the_room_for_results_arrives_whole);
     tcase_add_test(tcase, a_full_queue_says_busy_and_drops_nothing);
+    tcase_add_test(tcase, what_waits_is_bounded_in_bytes_and_what_runs_is_not);
+    tcase_add_test(tcase, an_unkept_result_that_is_not_acknowledged_stops_nobody_for_long);
     tcase_add_test(tcase, an_evaluator_that_stands_still_is_taken_back);
     tcase_add_test(tcase, a_training_to_go_on_from_stays_with_its_task);
     tcase_add_test(tcase, trainings_to_go_on_from_that_have_no_room_are_busy);
