@@ -6,6 +6,8 @@
  * a trial counts when its result is committed.
  *
  *   usage: bench_overhead [TRIALS [LARGE]]   (100000: per run; LARGE: store size of the growth run, 1000000; 0 skips it)
+ *          bench_overhead steady [MINUTES]   (10: at full rate, while memory and descriptors are looked at; exit status 1
+ *                                            when something has grown)
  */
 #include <signal.h>
 #include <stdio.h>
@@ -156,8 +158,82 @@ static void growth(uint64_t large)
     stop(&r);
 }
 
+/* ---- steady ---------------------------------------------------------------------------------------------------- */
+
+#define SAMPLES     50
+#define WARM_UP     10   /* of them: caches and buffers fill */
+#define GROWTH_MIB  8.0  /* broker, worker: what an allocator may do */
+#define TRIAL_BYTES 1024 /* the controller remembers every trial */
+
+struct looks {
+    double mib[PROCESSES][SAMPLES]; /* not the pages of the store's file */
+    size_t descriptors[PROCESSES][SAMPLES];
+    uint64_t done[SAMPLES];
+};
+
+static double largest(const double *mib, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++)
+        most = mib[i] > most ? mib[i] : most;
+    return most;
+}
+
+/* What the last fifth needs at most, beyond what the first fifth after the warm-up did. */
+static bool has_grown(const struct looks *l, int process, const char *name)
+{
+    const size_t fifth = (SAMPLES - WARM_UP) / 5;
+    double before = largest(l->mib[process] + WARM_UP, fifth),
+           after = largest(l->mib[process] + SAMPLES - fifth, fifth), may = GROWTH_MIB;
+    size_t files = l->descriptors[process][WARM_UP],
+           files_after = l->descriptors[process][SAMPLES - 1];
+
+    if (process == CONTROLLER)
+        may += (double)(l->done[SAMPLES - 1] - l->done[WARM_UP]) * TRIAL_BYTES / 1048576;
+    printf("%-10s %7.1f MiB, then %7.1f (may grow by %.1f); %zu descriptors, then %zu\n", name,
+           before, after, may, files, files_after);
+    return after - before > may || files_after > files + 2;
+}
+
+/* True: all ran to the end and nothing has grown. */
+static bool steady(double minutes)
+{
+    static const char *const names[PROCESSES] = {
+        [BROKER] = "broker", [WORKER] = "worker", [CONTROLLER] = "controller"};
+    static struct looks l;
+    struct run r;
+    struct store *store;
+    bool grown = false;
+    int status;
+
+    start(&r, 1000000000, false);
+    store = open_store(&r);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        (void)poll(NULL, 0, (int)(minutes * 60e3 / SAMPLES));
+        for (int p = 0; p < PROCESSES; p++) {
+            if (kit_ended(r.pids[p], &status)) {
+                fprintf(stderr, "the %s ended with status %d\n", names[p], status);
+                exit(1);
+            }
+            l.mib[p][i] = kit_memory_mib(r.pids[p], "RssAnon:");
+            l.descriptors[p][i] = kit_descriptors(r.pids[p]);
+        }
+        l.done[i] = store_n_done(store);
+    }
+    printf("%.1f minutes, %llu trials, %.0f a second\n", minutes,
+           (unsigned long long)l.done[SAMPLES - 1], (double)l.done[SAMPLES - 1] / minutes / 60);
+    for (int p = 0; p < PROCESSES; p++)
+        grown |= has_grown(&l, p, names[p]);
+    store_close(&store);
+    stop(&r);
+    return !grown;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "steady") == 0)
+        return steady(argc > 2 ? strtod(argv[2], NULL) : 10) ? 0 : 1;
     uint64_t trials = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
     uint64_t large = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     double durable[3], loose[3];
