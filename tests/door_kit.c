@@ -56,19 +56,11 @@ void door_set_up(void)
 void door_open_broker(void)
 {
     char key[512], allow[512], ready[512], *text;
-    const char *argv[] = {BIN_BROKER,
-                          "--listen",
-                          "tcp://127.0.0.1:*",
-                          "--heartbeat",
-                          "200",
-                          "--key",
-                          key,
-                          "--allow",
-                          allow,
-                          "--ready-file",
-                          ready,
-                          "--die-with-parent",
-                          NULL};
+    const char *argv[] = {
+        BIN_BROKER, "--listen", "tcp://127.0.0.1:*", "--heartbeat", "200",
+        "--key",    key,        "--max-queue-mib",   "32", /* a bound that a test can see */
+        "--allow",  allow,      "--ready-file",      ready,         "--die-with-parent",
+        NULL};
 
     (void)snprintf(key, sizeof key, "%s/broker_secret", door_folder);
     (void)snprintf(allow, sizeof allow, "%s/allow", door_folder);

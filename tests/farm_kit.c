@@ -207,6 +207,13 @@ int kit_free_port(void)
     return ntohs(at.sin_port);
 }
 
+uint64_t kit_number(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+
+    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
+}
+
 double kit_cpu_s(pid_t pid)
 {
     char path[64], *text, *after;

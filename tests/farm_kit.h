@@ -37,6 +37,8 @@ char *kit_read(const char *file);
 
 /* A TCP port of the loopback that nobody uses now. */
 int kit_free_port(void);
+/* What an environment variable says, 0x... too; otherwise, where it is not set. */
+uint64_t kit_number(const char *variable, uint64_t otherwise);
 double kit_now_s(void);      /* monotonic */
 double kit_cpu_s(pid_t pid); /* user and system time of a running process */
 /* A line of /proc/PID/status, "VmRSS:" or "VmHWM:", in MiB; 0: there is none. */

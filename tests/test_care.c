@@ -47,16 +47,9 @@ static void remove_folder(void)
     kit_remove(folder);
 }
 
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static uint64_t n_trials(void)
 {
-    return number_from("NASFARM_CARE_TRIALS", 24);
+    return kit_number("NASFARM_CARE_TRIALS", 24);
 }
 
 /* A search from its beginning to its end, and what it came to. */
@@ -233,7 +226,7 @@ static int look(const struct digest *want)
 START_TEST(a_flipped_bit_is_found_or_harms_nothing)
 {
     struct digest want = whole_search(dir);
-    uint64_t n = number_from("NASFARM_CARE_FLIPS", 150), found = 0, died = 0;
+    uint64_t n = kit_number("NASFARM_CARE_FLIPS", 150), found = 0, died = 0;
     struct rng rng;
 
     rng_seed(&rng, 3);
@@ -480,7 +473,7 @@ static uint64_t durable_results(const struct search_kit *kit)
 
 START_TEST(what_was_committed_survives_the_power)
 {
-    uint64_t orders = number_from("NASFARM_CARE_ORDERS", 400);
+    uint64_t orders = kit_number("NASFARM_CARE_ORDERS", 400);
     static struct commits commits;
     struct write_log log = {0};
     struct search_kit kit;

@@ -52,13 +52,6 @@ static char *file_of(const char *name)
     return path;
 }
 
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
-}
-
 /* ---------------------------------------------------------------- programs, and what is preloaded into them */
 
 /* fault: see fault_kit.h; NULL: none. */
@@ -241,8 +234,8 @@ static void close_farm(void)
 
 START_TEST(killed_at_each_call_that_writes_it_ends_as_if_it_had_not_been)
 {
-    uint64_t trials = number_from("NASFARM_FAULT_TRIALS", 24), kills = 0;
-    uint64_t step = number_from("NASFARM_FAULT_STEP", 17), n = 1 + this_farm * step;
+    uint64_t trials = kit_number("NASFARM_FAULT_TRIALS", 24), kills = 0;
+    uint64_t step = kit_number("NASFARM_FAULT_STEP", 17), n = 1 + this_farm * step;
     struct digest want = undisturbed(trials);
     size_t acknowledged = 0;
 
@@ -291,9 +284,9 @@ static uint64_t kill_at_random(struct rng *rng, uint64_t trials, uint64_t most_m
 
 START_TEST(killed_at_random_moments_it_ends_as_if_it_had_not_been)
 {
-    uint64_t trials = number_from("NASFARM_FAULT_TRIALS", 24), searches = 0, kills = 0;
-    uint64_t wanted = number_from("NASFARM_FAULT_KILLS", 8);
-    uint64_t seed = number_from("NASFARM_FAULT_SEED", 1);
+    uint64_t trials = kit_number("NASFARM_FAULT_TRIALS", 24), searches = 0, kills = 0;
+    uint64_t wanted = kit_number("NASFARM_FAULT_KILLS", 8);
+    uint64_t seed = kit_number("NASFARM_FAULT_SEED", 1);
     int64_t began = clock_ms();
     struct digest want = undisturbed(trials);
     uint64_t whole_ms = (uint64_t)(clock_ms() - began) + 1;
@@ -354,7 +347,7 @@ END_TEST
 
 static void now_and_then(const char *fault, const char *of_the_broker)
 {
-    uint64_t trials = number_from("NASFARM_FAULT_TRIALS", 24);
+    uint64_t trials = kit_number("NASFARM_FAULT_TRIALS", 24);
     struct digest want = undisturbed(trials);
     int status;
 
@@ -391,7 +384,7 @@ END_TEST
 /* The n-th allocation of the whole program fails: it does without, or ends with a sentence, and is started again. */
 START_TEST(a_controller_whose_memory_ends_says_so_and_loses_nothing)
 {
-    uint64_t trials = 8, step = number_from("NASFARM_FAULT_MEMORY", 29), n = 1, ends = 0, told = 0;
+    uint64_t trials = 8, step = kit_number("NASFARM_FAULT_MEMORY", 29), n = 1, ends = 0, told = 0;
     struct digest want = undisturbed(trials);
 
     for (bool reached = true; reached; n += step) {
@@ -440,7 +433,7 @@ static int wait_beside_a_broker(pid_t search, const char *story, bool *ended)
 
 START_TEST(a_broker_whose_memory_ends_says_so_and_loses_nothing)
 {
-    uint64_t trials = 8, step = number_from("NASFARM_FAULT_MEMORY", 29), ends = 0, told = 0;
+    uint64_t trials = 8, step = kit_number("NASFARM_FAULT_MEMORY", 29), ends = 0, told = 0;
     struct digest want = undisturbed(trials);
     bool reached = true;
 
@@ -567,7 +560,7 @@ static double one_point(pid_t search, const struct filling *filling, struct rng 
 /* A search that is not over before the last point; then it is told to stop. */
 static void fill_again_and_again(const struct filling *filling, const char *fault)
 {
-    uint64_t points = number_from("NASFARM_FAULT_POINTS", 4);
+    uint64_t points = kit_number("NASFARM_FAULT_POINTS", 4);
     double longest = 0, s;
     struct rng rng;
     struct replay_report report;
@@ -575,7 +568,7 @@ static void fill_again_and_again(const struct filling *filling, const char *faul
     unsigned pauses;
     int status;
 
-    rng_seed(&rng, number_from("NASFARM_FAULT_SEED", 1));
+    rng_seed(&rng, kit_number("NASFARM_FAULT_SEED", 1));
     begin_anew();
     search = start_search(fault, 1000000);
     while (done_now() < 20) {
@@ -597,7 +590,7 @@ static void fill_again_and_again(const struct filling *filling, const char *faul
     printf("faults: %s %" PRIu64 " times (%u pauses, seed %" PRIu64
            "), then freed: no crash, of %zu acknowledged results 0 lost, 0 twice; resumed after "
            "%.2f s at the latest\n",
-           filling->name, points, pauses, number_from("NASFARM_FAULT_SEED", 1), v.acknowledged,
+           filling->name, points, pauses, kit_number("NASFARM_FAULT_SEED", 1), v.acknowledged,
            longest);
 }
 
@@ -688,7 +681,7 @@ static int share_out(void)
 {
     int failed = 0, raw;
 
-    n_farms = number_from("NASFARM_FAULT_FARMS", 1);
+    n_farms = kit_number("NASFARM_FAULT_FARMS", 1);
     for (uint64_t i = 0; n_farms > 1 && i < n_farms; i++) {
         pid_t pid = fork();
 

@@ -102,13 +102,6 @@ static void check_replay(const struct farm_under_test *f)
     free(text);
 }
 
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 /* A process may end by itself only when it was not told to stay: then its log says why. */
 static void check_alive(struct farm_under_test *f, enum process which)
 {
@@ -125,8 +118,8 @@ static void check_alive(struct farm_under_test *f, enum process which)
 
 START_TEST(what_is_killed_loses_nothing_and_counts_nothing_twice)
 {
-    uint64_t kills = number_from("NASFARM_KILLS", 20),
-             seed = number_from("NASFARM_KILL_SEED", (uint64_t)clock_ns());
+    uint64_t kills = kit_number("NASFARM_KILLS", 20),
+             seed = kit_number("NASFARM_KILL_SEED", (uint64_t)clock_ns());
     uint64_t per_process[PROCESSES] = {0};
     struct farm_under_test f = {.resumed = false};
     struct witness w;

@@ -237,8 +237,7 @@ static void one(const char *strategy, const char *schedule)
 
 static uint64_t seed_of(void)
 {
-    const char *text = getenv("NASFARM_KILL_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
+    uint64_t seed = kit_number("NASFARM_KILL_SEED", (uint64_t)time(NULL));
 
     printf("NASFARM_KILL_SEED=%" PRIu64 "\n", seed);
     return seed;

@@ -49,16 +49,9 @@ static void remove_folder(void)
     kit_remove(folder);
 }
 
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static uint64_t step(uint64_t otherwise)
 {
-    return number_from("NASFARM_MEMORY_STEP", otherwise);
+    return kit_number("NASFARM_MEMORY_STEP", otherwise);
 }
 
 /* Tells the story with the nth allocation failing, the (nth + every)th, ... ; `burst` of them in a row. It may end well, or with
@@ -513,7 +506,7 @@ static void lose_memory_in(uint32_t party, const char *name, uint64_t every, uin
 {
     world_guest = &guest;
     victim = party;
-    for (uint64_t seed = 1; seed <= number_from("NASFARM_MEMORY_SEEDS", 3); seed++)
+    for (uint64_t seed = 1; seed <= kit_number("NASFARM_MEMORY_SEEDS", 3); seed++)
         each_allocation(name, every, burst, simulate, NULL, &seed);
     world_guest = NULL;
 }
