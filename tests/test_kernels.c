@@ -480,6 +480,12 @@ START_TEST(convolution_is_the_plain_loop)
         window_of(1, 4, 4, 20, 68, 3, 3, 2, 1, 1, 2, 0),
         window_of(1, 14, 14, 40, 18, 3, 3, 2, 1, 2, 1, 1),
         window_of(1, 2, 2, 18, 5, 3, 3, 2, 1, 1, -1, 3),
+        /* likewise: several images at once, several bands of one, an odd number of rows, no padding */
+        window_of(7, 8, 8, 16, 16, 3, 3, 2, 1, 1, 1, 1),
+        window_of(2, 32, 32, 24, 24, 3, 3, 2, 1, 1, 1, 1),
+        window_of(3, 14, 14, 12, 20, 3, 3, 2, 1, 1, 1, 1),
+        window_of(2, 2, 30, 8, 8, 3, 3, 2, 1, 1, 1, 1),
+        valid(window_of(2, 9, 13, 24, 24, 3, 3, 2, 1, 1, 0, 0)),
         /* depthwise: channels that fill no vector, several rows, a stride, a border cut off */
         window_of(2, 11, 10, 8, 8, 3, 3, 1, 1, 8, 1, 1),
         window_of(2, 15, 9, 12, 12, 5, 5, 1, 1, 12, 2, 2),

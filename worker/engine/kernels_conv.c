@@ -6,8 +6,8 @@
  * windows follow each other in even steps (struct view); with a stride only the windows at the sides are (struct middle);
  * 1x1 windows need no copy, and no telling images apart.
  * Input gradient: the convolution of dy with mirrored weights; with a stride, for each remainder of the rows and columns
- * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, or by 2 to kernels_by_2.c,
- * depthwise ones to kernels_depthwise.c; groups are done one by one over gathered channels.
+ * modulo the stride (kernels_reach.h). 3x3 windows with many channels go to kernels_winograd.c, or by 2 to kernels_by_2.c and
+ * kernels_by_2_weight.c, depthwise ones to kernels_depthwise.c; groups are done one by one over gathered channels.
  */
 #include "kernels_conv.h"
 #include "kernels_reach.h"
@@ -798,6 +798,8 @@ static int joined_images(const struct window *s)
 {
     int pixels = s->oh * s->ow, images = pixels < MANY_PIXELS ? MANY_PIXELS / pixels : 1;
 
+    if (ISA(by_2_fits_weight)(s))
+        return ISA(by_2_images)(s);
     if (is_pointwise(s) || is_in_place(s) || !is_in_columns(s))
         return 1;
     return images < MOST_IMAGES ? images : MOST_IMAGES;
@@ -830,8 +832,9 @@ static size_t last_panel_size(const struct window *s)
 
 static size_t joined_size(const struct window *s)
 {
-    return joined_images(s) == 1 ? view_size(s)
-                                 : round_up(columns_size(s) * (size_t)joined_images(s));
+    return joined_images(s) == 1 || ISA(by_2_fits_weight)(s)
+               ? view_size(s)
+               : round_up(columns_size(s) * (size_t)joined_images(s));
 }
 
 /* dy as products read it: (pixels, k), and the last panel when it is not whole. */
@@ -925,7 +928,9 @@ static void backward_weight(float *sums, const float *dy, const float *x, const 
         images = is_pointwise(s) ? one.w / (s->h * s->w) : smaller(joined_images(s), s->n - i);
         if (s->k % LANES != 0)
             last_panel(last, dy, images * s->oh * s->ow, s->k, split_of(s->k, s->c));
-        if (is_in_place(s)) {
+        if (ISA(by_2_fits_weight)(s)) {
+            ISA(by_2_sums)(sums, dy, last, x, s, images);
+        } else if (is_in_place(s)) {
             place_edges(image, x, s);
             add_middle(sums, &g, x, s, runs);
             add_edges(sums, &g, image, s, runs);

@@ -69,6 +69,13 @@ void ISA(by_2_pack_forward)(float *packed, const struct weights *weights, const 
 void ISA(by_2_forward)(float *y, const float *x, const float *packed, const float *bias,
                        const struct window *s, float *scratch);
 
+/* kernels_by_2_weight.c: the weight gradient of 3x3 windows at stride 2. Sums are as of any other window; last: the last panel of
+ * dy when it is not whole. So many images at once. */
+bool ISA(by_2_fits_weight)(const struct window *s);
+int ISA(by_2_images)(const struct window *s);
+void ISA(by_2_sums)(float *sums, const float *dy, const float *last, const float *x,
+                    const struct window *s, int images);
+
 /* kernels_winograd.c: 3x3 windows at stride 1 with enough channels. Whether a shape is done so depends on nothing but
  * its sides and channels, so that the bits are the same everywhere. */
 bool ISA(winograd_fits)(const struct window *s);
