@@ -289,29 +289,31 @@ struct patch {
     ptrdiff_t row, left_row;
 };
 
-INLINE void square(const int split, const struct patch *patch, ptrdiff_t pixel, int depth,
-                   const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, int cols,
-                   const float *bias)
+INLINE void square(const int split, int c, const struct patch *patch, const float *weights,
+                   float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, int cols, const float *bias)
 {
     const float *x = patch->x, *top = patch->top, *left = patch->left, *corner = patch->corner;
+    const float *ahead = x + (ptrdiff_t)(REACH - 1) * c; /* the next tile of the row */
     const ptrdiff_t row = patch->row, left_row = patch->left_row;
     vec sums[SIDE][SIDE];
 
     UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++) sums[i][j] =
         (vec){0};
-    for (int r = depth / split; r > 0; r--, weights += PRODUCTS * LANES) {
-        const float *from = x, *side = left;
+    for (int r = c / split; r > 0; r--, weights += PRODUCTS * LANES) {
+        const float *from = x, *side = left, *soon = ahead;
         vec w[PRODUCTS];
 
         UNROLL_ALL for (int i = 0; i < PRODUCTS; i++) w[i] = *(const vec *)(weights + i * LANES);
-        UNROLL_ALL for (int v = 0; v < REACH; v++, from += row, side += left_row)
+        UNROLL_ALL for (int v = 0; v < REACH; v++, from += row, side += left_row, soon += row)
         {
             HIDE(from);
             HIDE(side);
+            HIDE(soon);
+            __builtin_prefetch(soon);
             UNROLL_ALL for (int u = 0; u < REACH; u++)
             {
-                const float *at = v == 0 ? (u == 0 ? corner : top + u * pixel)
-                                         : (u == 0 ? side : from + u * pixel);
+                const float *at = v == 0 ? (u == 0 ? corner : top + (ptrdiff_t)u * c)
+                                         : (u == 0 ? side : from + (ptrdiff_t)u * c);
                 vec value = repeated(at, split);
 
                 UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
@@ -324,6 +326,7 @@ INLINE void square(const int split, const struct patch *patch, ptrdiff_t pixel, 
             }
         }
         x += split, top += split, left += split, corner += split;
+        ahead += (REACH - 1) * split;
     }
     if (split == 1 && cols == LANES) {
         vec start = {0};
@@ -347,16 +350,28 @@ INLINE void square(const int split, const struct patch *patch, ptrdiff_t pixel, 
     }
 }
 
-typedef void square_function(const struct patch *patch, ptrdiff_t pixel, int depth,
-                             const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row,
-                             int cols, const float *bias);
+typedef void square_function(int c, const struct patch *patch, const float *weights, float *y,
+                             ptrdiff_t y_pixel, ptrdiff_t y_row, int cols, const float *bias);
 
+/* Of the commonest numbers of channels every address is a row's and a constant. */
+#if LANES == 16
+#define SQUARE_OF(split, n)                                                                        \
+    case n:                                                                                        \
+        square(split, n, patch, weights, y, y_pixel, y_row, cols, bias);                           \
+        break;
+#else
+#define SQUARE_OF(split, n)
+#endif
 #define DEFINE_SQUARE(split)                                                                       \
-    static void square_##split(const struct patch *patch, ptrdiff_t pixel, int depth,              \
-                               const float *weights, float *y, ptrdiff_t y_pixel, ptrdiff_t y_row, \
-                               int cols, const float *bias)                                        \
+    static void square_##split(int c, const struct patch *patch, const float *weights, float *y,   \
+                               ptrdiff_t y_pixel, ptrdiff_t y_row, int cols, const float *bias)    \
     {                                                                                              \
-        square(split, patch, pixel, depth, weights, y, y_pixel, y_row, cols, bias);                \
+        switch (c) {                                                                               \
+            SQUARE_OF(split, 16)                                                                   \
+            SQUARE_OF(split, 24)                                                                   \
+            SQUARE_OF(split, 32)                                                                   \
+        default: square(split, c, patch, weights, y, y_pixel, y_row, cols, bias); break;           \
+        }                                                                                          \
     }
 DEFINE_SQUARE(1)
 DEFINE_SQUARE(2)
@@ -416,8 +431,8 @@ static void forward_tile(float *y, const struct patch *patch, const float *packe
         int cols = s->k - first < LANES ? s->k - first : LANES;
         int split = cols < LANES ? split_of(s->k, s->c) : 1;
 
-        squares[split / 2](patch, s->c, s->c, packed, y + first, s->k, (ptrdiff_t)s->ow * s->k,
-                           cols, bias != NULL ? bias + first : NULL);
+        squares[split / 2](s->c, patch, packed, y + first, s->k, (ptrdiff_t)s->ow * s->k, cols,
+                           bias != NULL ? bias + first : NULL);
         packed += (ptrdiff_t)PRODUCTS * s->c / split * LANES;
     }
 }
