@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@
 static struct fault_plan plan;
 static uint64_t n_calls;
 static const char *flag_file;
-static uint64_t every, every_send; /* 0: none */
-static uint64_t n_sends;
+static uint64_t every, every_net; /* 0: none */
+static uint64_t n_sends, n_receives, n_polls;
 static struct write_log *log_now;
 static const char *log_ending;
 
@@ -55,7 +56,7 @@ __attribute__((constructor)) static void take_plan_from_environment(void)
         every = strtoull(text + 5, &end, 10);
         plan.error = (int)strtol(end + (*end == ':'), NULL, 10);
     } else if (strncmp(text, "net:", 4) == 0) {
-        every_send = strtoull(text + 4, NULL, 10);
+        every_net = strtoull(text + 4, NULL, 10);
     }
     (void)unsetenv("NASFARM_FAULT");
     (void)unsetenv("LD_PRELOAD");
@@ -248,19 +249,39 @@ ssize_t writev(int fd, const struct iovec *iov, int n_iov)
     return done(sum, last);
 }
 
+/* Whether this is the turn of a call that is interrupted, or else takes one byte of *len (NULL: is always interrupted). */
+static bool interrupts(uint64_t *calls, size_t *len)
+{
+    uint64_t call = __atomic_add_fetch(calls, 1, __ATOMIC_RELAXED);
+
+    if (every_net == 0 || call % every_net != 0)
+        return false;
+    if (len != NULL && call / every_net % 2 == 1) {
+        *len = *len > 1 ? 1 : *len;
+        return false;
+    }
+    errno = EINTR;
+    return true;
+}
+
 ssize_t send(int fd, const void *bytes, size_t len, int flags)
 {
-    uint64_t call = __atomic_add_fetch(&n_sends, 1, __ATOMIC_RELAXED);
-
     (void)decide(fd, false);
-    if (every_send > 0 && call % every_send == 0) {
-        if (call / every_send % 2 == 0) {
-            errno = EINTR;
-            return -1;
-        }
-        len = len > 1 ? 1 : len;
-    }
-    return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+    return interrupts(&n_sends, &len) ? -1 : syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
+
+ssize_t recv(int fd, void *bytes, size_t len, int flags)
+{
+    return interrupts(&n_receives, &len) ? -1
+                                         : syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
+}
+
+/* One that does not wait cannot be interrupted. */
+int poll(struct pollfd *items, nfds_t n, int timeout_ms)
+{
+    if (timeout_ms != 0 && interrupts(&n_polls, NULL))
+        return -1;
+    return (int)syscall(SYS_poll, items, n, timeout_ms);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)

@@ -1,7 +1,7 @@
 /* fault_kit.h - this process's writing system calls, counted, and made to fail, to be cut short, to be its last, or noted.
  *
  * It is:     definitions of write(), pwrite(), writev(), fsync(), fdatasync(), ftruncate(), rename(), renameat2(),
- *            unlink(), statfs(), send() and sendmsg() that stand in front of the C library's: linked into a test, they serve
+ *            unlink(), statfs(), send(), sendmsg(), recv() and poll() that stand in front of the C library's: linked into a test, they serve
  *            LMDB, too. As the shared library nasfarm_fault they are preloaded into a program (test_faults.c), which the
  *            environment then tells what to do; its children are not told.
  * It is not: part of the product, or every write there is: what the C library writes by itself (stdio)
@@ -14,7 +14,8 @@
  *   each:K:ERROR every K-th call that writes to a regular file fails with that number, or writes a half, likewise
  *   memory:N     the N-th allocation of the program's own code gives NULL, and standard error says so (fault_memory.c)
  *   clock:MS     the wall clock jumps every so many milliseconds, by an hour, ahead and back (fault_clock.c)
- *   net:K        every K-th send to a socket is interrupted (EINTR), or takes the first byte alone, by turns
+ *   net:K        every K-th send to a socket, and every K-th receive, is interrupted (EINTR), or takes the first byte alone, by
+ *                turns; every K-th poll is interrupted
  */
 #ifndef NASFARM_FAULT_KIT_H
 #define NASFARM_FAULT_KIT_H

@@ -372,7 +372,7 @@ START_TEST(a_disk_that_refuses_now_and_then_ends_nothing)
 }
 END_TEST
 
-START_TEST(sends_that_are_interrupted_or_short_change_nothing)
+START_TEST(messages_that_are_interrupted_or_come_in_pieces_change_nothing)
 {
     now_and_then("net:3", "net:3");
 }
@@ -727,7 +727,7 @@ int main(void)
         tcase_add_test(tc, killed_at_random_moments_it_ends_as_if_it_had_not_been);
     tc = add_case(suite, "fail");
     tcase_add_test(tc, a_disk_that_refuses_now_and_then_ends_nothing);
-    tcase_add_test(tc, sends_that_are_interrupted_or_short_change_nothing);
+    tcase_add_test(tc, messages_that_are_interrupted_or_come_in_pieces_change_nothing);
 #ifdef NASFARM_SANITIZED
     printf("faults: SKIPPED: memory that ends in whole programs: a sanitizer has an allocator of "
            "its own\n");
