@@ -379,6 +379,48 @@ START_TEST(a_failure_on_a_higher_rung_takes_nothing_away)
 }
 END_TEST
 
+/* Rung 0 leaves 0, 1 and 2 as its last, and 4 and 5 fail; 0, 3 and 2 come to rung 1, and are now the population: of three
+ * again, from 0 to 2, and with the same fitness in the middle. */
+START_TEST(the_stored_population_is_that_of_the_rung_that_parents_come_from)
+{
+    static const struct {
+        uint64_t trial;
+        double fitness; /* NAN: it failed */
+    } done[2][6] = {{{3, 0.8}, {0, 0.9}, {1, 0.5}, {2, 0.7}, {4, NAN}, {5, NAN}},
+                    {{0, 0.6}, {3, 0.5}, {2, 0.4}}};
+    struct experiment_config config =
+        make_config("evolution", "population=3,sample=3", "asha", "eta=2,max=2");
+    struct replay_report report;
+    struct experiment *e;
+    struct farm f = {.n = 0};
+    bool waits, fresh;
+
+    config.trials = 6;
+    config.recipe.epochs = 2;
+    e = create(&config);
+    for (uint32_t rung = 0; rung < 2; rung++) {
+        size_t n = rung == 0 ? 6 : 3;
+
+        (void)propose(e, &f, 20, &waits);
+        ck_assert_uint_eq(f.n, n);
+        f.n = 0;
+        for (size_t i = 0; i < n; i++) {
+            struct result result = result_of(1, 1);
+
+            result.outcome = isnan(done[rung][i].fitness) ? OUTCOME_DIVERGED : OUTCOME_OK;
+            result.fitness = done[rung][i].fitness;
+            ok(experiment_record(e, &(struct wire_key){config.id, done[rung][i].trial, rung},
+                                 &result, "w1", NULL, 0, &fresh, &why));
+            ck_assert(fresh);
+            ok(experiment_commit(e, &why));
+        }
+    }
+    experiment_close(&e);
+    ok(experiment_replay(dir, &report, &why));
+    ck_assert_uint_eq(report.population, 3);
+}
+END_TEST
+
 /* The store's configuration says `now` where it said `before`. */
 static void change_config(const char *before, const char *now)
 {
@@ -440,6 +482,7 @@ int main(void)
     tcase_add_test(tc, a_paused_training_that_was_not_kept_begins_anew);
     tcase_add_test(tc, a_list_of_the_best_has_every_trial_once);
     tcase_add_test(tc, a_failure_on_a_higher_rung_takes_nothing_away);
+    tcase_add_test(tc, the_stored_population_is_that_of_the_rung_that_parents_come_from);
     tcase_add_test(tc, a_journal_of_before_goes_on_by_the_rules_that_it_was_written_by);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
