@@ -44,6 +44,7 @@ farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=
 farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
 farm_soak(kill_every test_kill_every $<TARGET_FILE:test_kill_every> --all)
 farm_soak(steady bench_overhead $<TARGET_FILE:bench_overhead> steady 10)
+farm_soak(resume bench_overhead $<TARGET_FILE:bench_overhead> resume 1000000)
 farm_soak(hostile test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=1000000 NASFARM_HOSTILE_FLOOD_S=30
     $<TARGET_FILE:test_hostile>)
 farm_soak(half_open test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=20000 NASFARM_HOSTILE_HALF_OPEN=10000

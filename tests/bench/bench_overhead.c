@@ -8,7 +8,11 @@
  *   usage: bench_overhead [TRIALS [LARGE]]   (100000: per run; LARGE: store size of the growth run, 1000000; 0 skips it)
  *          bench_overhead steady [MINUTES]   (10: at full rate, while memory and descriptors are looked at; exit status 1
  *                                            when something has grown)
+ *          bench_overhead resume [TRIALS [STRATEGY]]   (1000000, evolution: how long a search of so many stored results, whose
+ *                                            controller was killed, takes from `nasfarm resume` to its next durable result;
+ *                                            exit status 1 past 5 s)
  */
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +25,7 @@
 enum process { BROKER, WORKER, CONTROLLER, PROCESSES };
 
 struct run {
-    char folder[256], store[300], log[300];
+    char folder[256], store[300], log[300], endpoint[64];
     pid_t pids[PROCESSES];
 };
 
@@ -30,11 +34,11 @@ struct sample {
     uint64_t done;
 };
 
-static void start(struct run *r, uint64_t trials, bool no_sync)
+static void start(struct run *r, const char *strategy, uint64_t trials, bool no_sync)
 {
-    char endpoint[64], number[32];
+    char *endpoint = r->endpoint, number[32];
 
-    (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", kit_free_port());
+    (void)snprintf(endpoint, sizeof r->endpoint, "tcp://127.0.0.1:%d", kit_free_port());
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)trials);
     const char *broker[] = {BIN_BROKER, "--listen", endpoint, NULL};
     const char *worker[] = {BIN_WORKER, "--broker", endpoint,      "--slots",   "64",
@@ -44,7 +48,7 @@ static void start(struct run *r, uint64_t trials, bool no_sync)
                             "--data",     "digits",   "--space",
                             "amoebanet",  "--cells",  "1",
                             "--stages",   "1",        "--strategy",
-                            "random",     "--trials", number,
+                            strategy,     "--trials", number,
                             "--no-final", "--quiet",  no_sync ? "--no-sync" : NULL,
                             NULL};
 
@@ -125,7 +129,7 @@ static double one_run(const char *what, uint64_t trials, bool no_sync)
     struct store *store;
     double rate = 0;
 
-    start(&r, trials, no_sync);
+    start(&r, "random", trials, no_sync);
     store = open_store(&r);
     if (wait_done(&r, store, trials / 20, &a) && wait_done(&r, store, trials - trials / 20, &b))
         rate = print_window(what, &a, &b);
@@ -142,7 +146,7 @@ static void growth(uint64_t large)
     struct sample a, b, c, d;
     struct store *store;
 
-    start(&r, large + window, false);
+    start(&r, "random", large + window, false);
     store = open_store(&r);
     if (wait_done(&r, store, 1000, &a) && wait_done(&r, store, 1000 + window, &b)) {
         double small_rate = print_window("at 1,000 stored", &a, &b), large_rate;
@@ -207,7 +211,7 @@ static bool steady(double minutes)
     bool grown = false;
     int status;
 
-    start(&r, 1000000000, false);
+    start(&r, "random", 1000000000, false);
     store = open_store(&r);
     for (size_t i = 0; i < SAMPLES; i++) {
         (void)poll(NULL, 0, (int)(minutes * 60e3 / SAMPLES));
@@ -230,8 +234,47 @@ static bool steady(double minutes)
     return !grown;
 }
 
+/* ---- resume ---------------------------------------------------------------------------------------------------- */
+
+#define RESUME_S 5.0
+
+/* True: it went on in time. */
+static bool resume(const char *strategy, uint64_t trials)
+{
+    struct run r;
+    struct sample at;
+    struct store *store;
+    double began_s, took_s = INFINITY;
+    uint64_t stored;
+
+    start(&r, strategy, 1000000000, true);
+    store = open_store(&r);
+    if (wait_done(&r, store, trials, &at)) {
+        const char *argv[] = {BIN_NASFARM, "resume",  "--broker",   r.endpoint,
+                              r.store,     "--quiet", "--no-final", NULL};
+
+        kit_kill(r.pids[CONTROLLER]);
+        stored = store_n_done(store);
+        began_s = kit_now_s();
+        r.pids[CONTROLLER] = kit_start(argv, r.log);
+        if (wait_done(&r, store, stored + 1, &at))
+            took_s = at.at_s - began_s;
+        printf("%s, %llu stored results, killed: resumed, and the next result durable, after %.2f "
+               "s, %.2f s of the controller's processor time\n",
+               strategy, (unsigned long long)stored, took_s, at.cpu_s[CONTROLLER]);
+    }
+    store_close(&store);
+    stop(&r);
+    return took_s <= RESUME_S;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "resume") == 0)
+        return resume(argc > 3 ? argv[3] : "evolution",
+                      argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000)
+                   ? 0
+                   : 1;
     if (argc > 1 && strcmp(argv[1], "steady") == 0)
         return steady(argc > 2 ? strtod(argv[2], NULL) : 10) ? 0 : 1;
     uint64_t trials = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
