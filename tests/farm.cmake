@@ -53,7 +53,7 @@ farm_soak(crowd bench_crowd $<TARGET_FILE:bench_crowd> 10000 10)
 
 # `make bench`
 add_executable(bench_overhead bench/bench_overhead.c)
-target_link_libraries(bench_overhead PRIVATE farm_kit store)
+target_link_libraries(bench_overhead PRIVATE farm_kit experiment store m)
 target_compile_definitions(bench_overhead PRIVATE ${farm_programs})
 add_dependencies(bench_overhead nasfarm nasfarm-broker nasfarm-worker)
 add_custom_target(bench

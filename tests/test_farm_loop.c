@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -194,6 +195,17 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* The flag is set as in the program: by a signal handler in the loop's own thread. SIGUSR1: once, SIGUSR2: twice. */
+static void on_signal(int signal)
+{
+    stop = signal == SIGUSR1 ? 1 : 2;
+}
+
+static void tell_to_stop(int signal)
+{
+    ck_assert_int_eq(pthread_kill(thread, signal), 0);
+}
+
 static void start_farm(void)
 {
     struct why why;
@@ -376,6 +388,8 @@ static void begin(void)
     strcpy(options.name, "test");
     options.experiment = EXPERIMENT;
     options.stop = &stop;
+    signal(SIGUSR1, on_signal);
+    signal(SIGUSR2, on_signal);
     options.pause_ms = 20;
     wire_message_init(&last, WIRE_STATUS);
     zmq_msg_init(&peer);
@@ -461,7 +475,7 @@ START_TEST(nothing_is_published_acknowledged_or_told_while_the_disk_is_full)
     pthread_mutex_unlock(&experiment->lock);
     expect_ack(0);
     expect_publish(1, false);
-    stop = 2;
+    tell_to_stop(SIGUSR2);
     expect(WIRE_GOODBYE);
     join();
     ck_assert_int_eq(end, FARM_END_STOPPED);
@@ -512,7 +526,7 @@ START_TEST(one_stop_ends_a_search_whose_disk_is_full)
     pthread_mutex_unlock(&experiment->lock);
     say_result(0, OUTCOME_OK);
     expect_nothing(50);
-    stop = 1;
+    tell_to_stop(SIGUSR1);
     expect(WIRE_GOODBYE); /* and no ACK before */
     join();
     ck_assert_int_eq(end, FARM_END_STOPPED);
@@ -529,7 +543,7 @@ START_TEST(no_more_than_the_window_is_ever_out)
     say_result(1, OUTCOME_OK);
     expect_ack(1);
     expect_publish(2, false);
-    stop = 2;
+    tell_to_stop(SIGUSR2);
     expect(WIRE_GOODBYE);
     join();
 }
@@ -596,7 +610,7 @@ START_TEST(a_second_copy_of_a_result_is_acknowledged_and_dropped)
     expect_publish(1, false);
     say_result(0, OUTCOME_DIVERGED);
     expect_ack(0);
-    stop = 2;
+    tell_to_stop(SIGUSR2);
     expect(WIRE_GOODBYE);
     join();
     ck_assert_int_eq(experiment->outcome[0], OUTCOME_OK);
@@ -611,7 +625,7 @@ START_TEST(a_result_of_another_experiment_is_not_acknowledged)
     say_result_of(EXPERIMENT + 1, 0, 0, 1, OUTCOME_OK);
     say_result(0, OUTCOME_OK);
     expect_ack(0);
-    stop = 2;
+    tell_to_stop(SIGUSR2);
     expect_publish(1, false);
     expect(WIRE_GOODBYE);
     join();
@@ -683,7 +697,7 @@ START_TEST(what_an_earlier_run_left_pending_is_published_again)
     greet(4);
     expect_publish(1, true);
     expect_publish(2, false);
-    stop = 2;
+    tell_to_stop(SIGUSR2);
     expect(WIRE_GOODBYE);
     join();
 }
@@ -770,7 +784,7 @@ START_TEST(a_drain_takes_back_what_has_not_begun_and_waits_for_the_rest)
     greet(2);
     expect_publish(0, false);
     expect_publish(1, false);
-    stop = 1;
+    tell_to_stop(SIGUSR1);
     expect(WIRE_CANCEL);
     ck_assert_uint_eq(last.u.leases.n, 2);
     ck_assert(!last.u.leases.leases[0].running);

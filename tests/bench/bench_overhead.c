@@ -18,8 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
+#include <unistd.h>
 
+#include "experiment.h"
 #include "farm_kit.h"
+#include "rng.h"
 #include "store.h"
 
 enum process { BROKER, WORKER, CONTROLLER, PROCESSES };
@@ -236,7 +239,87 @@ static bool steady(double minutes)
 
 /* ---- resume ---------------------------------------------------------------------------------------------------- */
 
-#define RESUME_S 5.0
+#define RESUME_S   5.0
+#define UNDER_WAY  64
+#define FARM_META  "run" /* run.c: what a resume does with the farm */
+#define PER_COMMIT 2000
+
+static void must(int rc, const struct why *why)
+{
+    if (rc == FARM_OK)
+        return;
+    fprintf(stderr, "bench_overhead: %s\n", why->text);
+    exit(1);
+}
+
+static struct result made_up(struct rng *rng)
+{
+    struct result result = {.outcome = OUTCOME_OK,
+                            .test_accuracy = NAN,
+                            .test_loss = NAN,
+                            .n_validation = 360,
+                            .epochs = 1,
+                            .isa = "none"};
+
+    result.fitness = (double)rng_below(rng, 1000) / 1000;
+    result.loss = 1 - result.fitness;
+    return result;
+}
+
+/* What a controller does, without the farm, until it is killed: the last trials are under way, and there is no snapshot of
+ * the end. */
+static void search_alone(const char *dir, struct experiment_config *config, const char *farm,
+                         uint64_t trials)
+{
+    struct store_options options = {.no_sync = true, .first_meta = FARM_META, .first_text = farm};
+    struct wire_key under_way[UNDER_WAY];
+    struct experiment *e;
+    struct rng rng;
+    struct why why;
+    bool fresh;
+
+    config->trials = 1000000000;
+    rng_seed(&rng, 1);
+    must(experiment_create(&e, dir, config, &options, &why), &why);
+    for (uint64_t i = 0; i < trials + UNDER_WAY; i++) {
+        struct wire_key *slot = &under_way[i % UNDER_WAY];
+        struct result result = made_up(&rng);
+        struct proposal p;
+
+        if (i >= UNDER_WAY)
+            must(experiment_record(e, slot, &result, "alone", NULL, 0, &fresh, &why), &why);
+        must(experiment_propose(e, &p, &why), &why);
+        *slot = p.key;
+        free(p.task);
+        free(p.resume);
+        if (i % PER_COMMIT == 0)
+            must(experiment_commit(e, &why), &why);
+    }
+    must(experiment_commit(e, &why), &why);
+    _exit(0);
+}
+
+/* A store of so many results, of the search that the farm's own controller has begun. */
+static void make_store(struct run *r, const char *dir, uint64_t trials)
+{
+    struct store *store = open_store(r);
+    struct experiment_config config;
+    struct why why;
+    char *farm;
+    pid_t pid;
+
+    must(experiment_config_from_json(&config, store_config(store), &why), &why);
+    must(store_get_meta(store, FARM_META, &farm),
+         &(struct why){"the store does not say how its farm is used"});
+    store_close(&store);
+    kit_kill(r->pids[CONTROLLER]);
+    (void)fflush(stdout);
+    if ((pid = fork()) == 0)
+        search_alone(dir, &config, farm, trials);
+    if (pid < 0 || kit_wait(pid, 1e6) != 0)
+        exit(1);
+    free(farm);
+}
 
 /* True: it went on in time. */
 static bool resume(const char *strategy, uint64_t trials)
@@ -244,24 +327,26 @@ static bool resume(const char *strategy, uint64_t trials)
     struct run r;
     struct sample at;
     struct store *store;
+    char large[sizeof r.store];
     double began_s, took_s = INFINITY;
     uint64_t stored;
 
-    start(&r, strategy, 1000000000, true);
+    start(&r, strategy, 1000000000, false);
+    (void)snprintf(large, sizeof large, "%s/large", r.folder);
+    make_store(&r, large, trials);
+    memcpy(r.store, large, sizeof r.store);
+    const char *argv[] = {BIN_NASFARM, "resume",  "--broker",   r.endpoint,
+                          r.store,     "--quiet", "--no-final", NULL};
     store = open_store(&r);
-    if (wait_done(&r, store, trials, &at)) {
-        const char *argv[] = {BIN_NASFARM, "resume",  "--broker",   r.endpoint,
-                              r.store,     "--quiet", "--no-final", NULL};
-
-        kit_kill(r.pids[CONTROLLER]);
-        stored = store_n_done(store);
-        began_s = kit_now_s();
-        r.pids[CONTROLLER] = kit_start(argv, r.log);
-        if (wait_done(&r, store, stored + 1, &at))
-            took_s = at.at_s - began_s;
+    stored = store_n_done(store);
+    began_s = kit_now_s();
+    r.pids[CONTROLLER] = kit_start(argv, r.log);
+    if (wait_done(&r, store, stored + 1, &at)) {
+        took_s = at.at_s - began_s;
         printf("%s, %llu stored results, killed: resumed, and the next result durable, after %.2f "
-               "s, %.2f s of the controller's processor time\n",
-               strategy, (unsigned long long)stored, took_s, at.cpu_s[CONTROLLER]);
+               "s, %.2f s of the controller's processor time; store %.0f MB\n",
+               strategy, (unsigned long long)stored, took_s, at.cpu_s[CONTROLLER],
+               (double)store_bytes(store) / 1e6);
     }
     store_close(&store);
     stop(&r);
