@@ -48,6 +48,14 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
                                     const struct window *s);
 void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s);
 
+/* kernels_depthwise_3x3.c: depthwise 3x3 windows of whole and half vectors of channels, with the usual padding; weights and sums as
+ * of any other. y = (add: +=) ... */
+bool ISA(depthwise_3x3_fits)(const struct window *s);
+void ISA(depthwise_3x3)(float *y, bool add, const float *x, const float *packed, const float *bias,
+                        const struct window *s);
+void ISA(depthwise_3x3_weight)(float *sums, const float *dy, const float *x,
+                               const struct window *s);
+
 /* kernels_spread.c: the input gradient of depthwise 3x3 windows at stride 2, of whole and half vectors of channels; packed
  * weights as for it alone. */
 bool ISA(spread_fits)(const struct window *s);

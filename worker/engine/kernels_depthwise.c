@@ -7,7 +7,8 @@
  * weight gradients, stay in registers as far as there are any. What lies outside of the image is left out, not multiplied.
  * Dilation: outputs `dilation / gcd(stride, dilation)` apart make a window without any (struct axis), so each such class
  * is walked by itself. Input gradient: without a stride it is a convolution with mirrored weights; with one, a vector of
- * dy is added to all of dx that it reaches; of most 3x3 windows at stride 2 it is kernels_spread.c's.
+ * dy is added to all of dx that it reaches. Most 3x3 windows are kernels_depthwise_3x3.c's, and the input gradient of those at
+ * stride 2 is kernels_spread.c's.
  */
 #include "kernels_conv.h"
 #include "kernels_lanes.h"
@@ -181,29 +182,19 @@ INLINE void move_up(struct lane_sums *v, const int live, const int height, vec b
     UNROLL for (int t = 0; t < height; t++) v->sum[0][t] = bias;
 }
 
-/* Of `vecs` vectors at once only the last one may be a part of one. */
-INLINE enum width width_of(const int u, const int vecs, const enum width last)
-{
-    return u + 1 < vecs ? ALL : last;
-}
-
-/* Forward, `vecs` vectors at once. */
-INLINE void slide(const int taps, const int stride, const int height, const int vecs,
-                  const enum width w, const struct strip *all, int c0)
+/* Forward. */
+INLINE void slide(const int taps, const int stride, const int height, const enum width w,
+                  const struct strip *all, int c0)
 {
     KEEP(all);
     const int live = (taps + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
     struct lanes lanes = lanes_of(s->c - c0);
-    struct lane_sums v[2];
-    vec bias[2] = {{0}};
+    struct lane_sums v;
+    vec bias = {0};
 
-    UNROLL for (int u = 0; u < vecs; u++)
-    {
-        if (s->bias != NULL)
-            bias[u] = get(width_of(u, vecs, w), s->bias + c0 + u * LANES, lanes);
-        begin(&v[u], taps, live, height, s->packed + ((ptrdiff_t)c0 + u * LANES) * taps * taps,
-              bias[u]);
-    }
+    if (s->bias != NULL)
+        bias = get(w, s->bias + c0, lanes);
+    begin(&v, taps, live, height, s->packed + (ptrdiff_t)c0 * taps * taps, bias);
     for (int m = 0; m < s->columns + live - 1; m++) {
         UNROLL for (int q = 0; q < stride; q++)
         {
@@ -211,23 +202,19 @@ INLINE void slide(const int taps, const int stride, const int height, const int 
             ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
             if (!FEW(taps))
-                HIDE(v[0].packed);
+                HIDE(v.packed);
             if (column < s->lo || column >= s->hi)
                 continue;
             UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
-                UNROLL for (int u = 0; u < vecs; u++)
-                    add_row(&v[u], taps, stride, height, q, r,
-                            get(width_of(u, vecs, w), s->in[r] + at + u * LANES, lanes));
+                add_row(&v, taps, stride, height, q, r, get(w, s->in[r] + at, lanes));
         }
         if (m >= live - 1) {
             ptrdiff_t at = s->out_at + (m - live + 1) * s->out_step + c0;
 
             UNROLL for (int t = 0; t < height; t++) if (t < s->rows)
-                UNROLL for (int u = 0; u < vecs; u++)
-                    set(width_of(u, vecs, w), s->out + (at + t * s->out_row + u * LANES),
-                        v[u].sum[live - 1][t], s->add, lanes);
+                set(w, s->out + (at + t * s->out_row), v.sum[live - 1][t], s->add, lanes);
         }
-        UNROLL for (int u = 0; u < vecs; u++) move_up(&v[u], live, height, bias[u]);
+        move_up(&v, live, height, bias);
     }
 }
 
@@ -269,36 +256,30 @@ INLINE void next_column(struct lane_taps *v, const struct strip *s, const int li
 
 /* Weight gradient; `across` taps of each row are summed. */
 INLINE void gather(const int taps, const int across, const int stride, const int height,
-                   const int vecs, const enum width w, const struct strip *all, int c0)
+                   const enum width w, const struct strip *all, int c0)
 {
     KEEP(all);
     const int live = (across + stride - 1) / stride, in_rows = (height - 1) * stride + taps;
     float *sums = s->sums + (ptrdiff_t)c0 * s->taps;
-    const ptrdiff_t next = (ptrdiff_t)s->taps * LANES;
     struct lanes lanes = lanes_of(s->c - c0);
-    struct lane_taps v[2] = {{.dy = {{{0}}}}};
+    struct lane_taps v = {.dy = {{{0}}}};
 
-    UNROLL for (int u = 0; u < vecs; u++) UNROLL for (int i = 0; i < taps; i++)
-        UNROLL for (int j = 0; j < across; j++) v[u]
-            .sum[i * across + j] = LOAD(sums + u * next + (i * s->across + j) * LANES);
+    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++)
+        v.sum[i * across + j] = LOAD(sums + (i * s->across + j) * LANES);
     for (int m = 0; m < s->columns + live - 1; m++) {
-        UNROLL for (int u = 0; u < vecs; u++)
-            next_column(&v[u], s, live, height, width_of(u, vecs, w), m, c0 + u * LANES, lanes);
+        next_column(&v, s, live, height, w, m, c0, lanes);
         UNROLL for (int q = 0; q < stride; q++)
         {
             int column = m * stride + q;
             ptrdiff_t at = s->in_at + column * s->in_step + c0;
 
             if (column >= s->lo && column < s->hi)
-                UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL)
-                    UNROLL for (int u = 0; u < vecs; u++)
-                        add_products(&v[u], taps, across, stride, height, q, r,
-                                     get(width_of(u, vecs, w), s->in[r] + at + u * LANES, lanes));
+                UNROLL for (int r = 0; r < in_rows; r++) if (s->in[r] != NULL) add_products(
+                    &v, taps, across, stride, height, q, r, get(w, s->in[r] + at, lanes));
         }
     }
-    UNROLL for (int u = 0; u < vecs; u++) UNROLL for (int i = 0; i < taps; i++)
-            UNROLL for (int j = 0; j < across; j++) *
-        (vec *)(sums + u * next + (i * s->across + j) * LANES) = v[u].sum[i * across + j];
+    UNROLL for (int i = 0; i < taps; i++) UNROLL for (int j = 0; j < across; j++) *
+        (vec *)(sums + (i * s->across + j) * LANES) = v.sum[i * across + j];
 }
 
 /* x, of dy's row r, is added to dx's row t by tap t - 2 (r - back): sum[j] are the pixels that are tap j of its column. */
@@ -452,7 +433,7 @@ static void skip_taps(struct strip *s, int n)
     }
 #define SUM(taps, n, stride)                                                                       \
     do {                                                                                           \
-        EACH_VECTOR(gather, taps, n, stride, GATHER_##taps, 1);                                    \
+        EACH_VECTOR(gather, taps, n, stride, GATHER_##taps);                                       \
         skip_taps(s, n);                                                                           \
     } while (0)
 #define SUM_3_1(n) SUM(3, n, 1)
@@ -464,7 +445,7 @@ static void skip_taps(struct strip *s, int n)
 #define DEFINE_SLIDE(taps, stride)                                                                 \
     static void slide_##taps##_##stride(const struct strip *s)                                     \
     {                                                                                              \
-        EACH_VECTOR(slide, taps, stride, SLIDE_##taps, 1);                                         \
+        EACH_VECTOR(slide, taps, stride, SLIDE_##taps);                                            \
     }
 #define DEFINE_SPREAD(taps)                                                                        \
     static void spread_##taps(const struct strip *s)                                               \
@@ -486,24 +467,6 @@ DEFINE(7)
 DEFINE_ANY(slide)
 DEFINE_ANY(gather)
 DEFINE_ANY(spread)
-
-#if LANES == 16
-/* Where a pixel is an even number of cache lines, every second, or third, of them would come from the same part of the
- * second-level cache: twice as slow. So two vectors at once, of fewer rows; and a vector and the half that follows it, whose
- * lines are the same. At stride 1 there is enough to do meanwhile. */
-#define DEFINE_PAIRS(name, ...)                                                                    \
-    static void name##_pairs(const struct strip *s)                                                \
-    {                                                                                              \
-        int c0 = 0;                                                                                \
-                                                                                                   \
-        for (; c0 + 2 * LANES <= s->c; c0 += 2 * LANES)                                            \
-            name(3, __VA_ARGS__, 2, ALL, s, c0);                                                   \
-        if (c0 < s->c)                                                                             \
-            name(3, __VA_ARGS__, 2, HALF, s, c0);                                                  \
-    }
-DEFINE_PAIRS(slide, 2, 2)
-DEFINE_PAIRS(gather, 3, 2, 2)
-#endif
 
 /* Made for one window, for so many rows of output at once. */
 struct walk {
@@ -527,20 +490,12 @@ static const struct walk walks[3][3][2] = {
 };
 
 /* NULL: none was made for these. */
-static const struct walk *walk_of(enum pass pass, const struct axis *y, const struct axis *x, int c)
+static const struct walk *walk_of(enum pass pass, const struct axis *y, const struct axis *x)
 {
     int taps = y->taps;
 
     if (taps != x->taps || y->stride > 2 || taps < 3 || taps > 7 || taps % 2 == 0)
         return NULL;
-#if LANES == 16
-    static const struct walk pairs[2] = {[SLIDE] = {slide_pairs, 2}, [GATHER] = {gather_pairs, 2}};
-
-    if (pass != SPREAD && taps == 3 && y->stride == 2 &&
-        (c % (2 * LANES) == 0 || c % (2 * LANES) == LANES + LANES / 2))
-        return &pairs[pass];
-#endif
-    (void)c;
     return &walks[pass][(taps - 3) / 2][y->stride - 1];
 }
 
@@ -738,7 +693,7 @@ void ISA(depthwise_finish)(float *dw, const float *sums, const struct window *s)
 /* Forward of one class of one image, or an input gradient that is mirrored. */
 static void slide_image(struct job *j, float *out, bool add, const float *in, const float *packed)
 {
-    const struct walk *walk = walk_of(SLIDE, &j->y, &j->x, j->strip.c);
+    const struct walk *walk = walk_of(SLIDE, &j->y, &j->x);
 
     j->strip.out = out;
     j->strip.add = add;
@@ -751,7 +706,7 @@ static void slide_image(struct job *j, float *out, bool add, const float *in, co
 
 static void spread_image(struct job *j, float *out, bool add, const float *in, const float *packed)
 {
-    const struct walk *walk = walk_of(SPREAD, &j->y, &j->x, j->strip.c);
+    const struct walk *walk = walk_of(SPREAD, &j->y, &j->x);
 
     j->strip.out = out;
     j->strip.add = add;
@@ -787,6 +742,10 @@ static int last_image(const struct window *s, int first)
 void ISA(depthwise_forward)(float *y, const float *x, const float *packed, const float *bias,
                             const struct window *s)
 {
+    if (ISA(depthwise_3x3_fits)(s)) {
+        ISA(depthwise_3x3)(y, false, x, packed, bias, s);
+        return;
+    }
     for (int first = 0, end; first < s->n; first = end) {
         end = last_image(s, first);
         EACH_CLASS(s)
@@ -825,7 +784,7 @@ static bool writes_all(const struct window *s)
     struct axis rows = rows_of(s, 0), columns = columns_of(s, 0);
 
     return gcd(s->stride, s->dilation) == 1 &&
-           (is_mirrored(s) || walk_of(SPREAD, &rows, &columns, s->c) != NULL);
+           (is_mirrored(s) || walk_of(SPREAD, &rows, &columns) != NULL);
 }
 
 void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const float *packed,
@@ -835,6 +794,10 @@ void ISA(depthwise_backward_input)(float *dx, bool add, const float *dy, const f
 
     if (ISA(spread_fits)(s)) {
         ISA(spread)(dx, add, dy, packed, s);
+        return;
+    }
+    if (s->stride == 1 && ISA(depthwise_3x3_fits)(s)) {
+        ISA(depthwise_3x3)(dx, add, dy, packed, NULL, s);
         return;
     }
     for (int first = 0, end; first < s->n; first = end) {
@@ -859,12 +822,16 @@ void ISA(depthwise_backward_weight)(float *sums, const float *dy, const float *x
 {
     int images = s->dilation / gcd(s->stride, s->dilation) == 1 ? s->n : 1;
 
+    if (ISA(depthwise_3x3_fits)(s)) {
+        ISA(depthwise_3x3_weight)(sums, dy, x, s);
+        return;
+    }
     for (int first = 0; first < s->n; first += images)
         EACH_CLASS(s)
         {
             struct axis rows = rows_of(s, a), columns = columns_of(s, b);
             struct job j = job_of(&rows, &columns, s->w, s->ow, s->c);
-            const struct walk *walk = walk_of(GATHER, &rows, &columns, s->c);
+            const struct walk *walk = walk_of(GATHER, &rows, &columns);
 
             j.strip.sums = sums;
             for (int i = first; i < first + images; i++) {
