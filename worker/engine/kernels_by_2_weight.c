@@ -111,6 +111,10 @@ INLINE void walk(const int split, const struct walk *w)
         (vec *)(w->sums + i * w->tap + c * LANES) = sums[c][i];
 }
 
+typedef void walk_function(const struct walk *w);
+
+/* Elsewhere there are too few registers. */
+#if LANES == 16
 #define DEFINE(split)                                                                              \
     static void walk_##split(const struct walk *w)                                                 \
     {                                                                                              \
@@ -120,11 +124,15 @@ DEFINE(1)
 DEFINE(2)
 DEFINE(4)
 
+/* [split / 2] */
+static walk_function *const walks[] = {walk_1, walk_2, walk_4};
+#else
+static walk_function *const walks[3];
+#endif
+
 /* All input channels of one panel of output channels; returns where the next one's sums begin. */
 static float *walk_panel(float *sums, struct walk w, int channels, int split)
 {
-    static void (*const walks[])(const struct walk *) = {walk_1, walk_2, walk_4};
-
     w.tap = (ptrdiff_t)channels / split * LANES;
     for (int c = 0; c < channels; c += CHANNELS * split) {
         w.sums = sums;

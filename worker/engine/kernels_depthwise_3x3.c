@@ -266,7 +266,8 @@ INLINE void run(const enum pass pass, const int stride, const int vecs, const en
         put_sums(vecs, &k, s->sums);
 }
 
-/* Every form is a function of its own, so that its sums are registers. */
+/* Every form is a function of its own, so that its sums are registers. Elsewhere there are too few of these. */
+#if LANES == 16
 #define DEFINE(pass, stride, name, vecs, width)                                                    \
     static void pass##_##stride##_##name(const struct rows *s)                                     \
     {                                                                                              \
@@ -286,6 +287,12 @@ DEFINE_ALL(FORWARD, 1)
 DEFINE_ALL(FORWARD, 2)
 DEFINE_ALL(WEIGHT, 1)
 DEFINE_ALL(WEIGHT, 2)
+#else
+#define ALL_OF(pass, stride)                                                                       \
+    {                                                                                              \
+        NULL                                                                                       \
+    }
+#endif
 
 /* [pass][stride - 1][halves of vectors] */
 static void (*const runs[2][2][5])(const struct rows *) = {
