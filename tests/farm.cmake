@@ -45,9 +45,10 @@ farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 1000
 farm_soak(kill_every test_kill_every $<TARGET_FILE:test_kill_every> --all)
 farm_soak(steady bench_overhead $<TARGET_FILE:bench_overhead> steady 10)
 farm_soak(resume bench_overhead $<TARGET_FILE:bench_overhead> resume 1000000)
-farm_soak(hostile test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=1000000 NASFARM_HOSTILE_FLOOD_S=30
+farm_soak(hostile test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=1000000 NASFARM_HOSTILE_HALF_OPEN=50
+    NASFARM_HOSTILE_FLOOD_S=30
     $<TARGET_FILE:test_hostile>)
-farm_soak(half_open test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=20000 NASFARM_HOSTILE_HALF_OPEN=10000
+farm_soak(half_open test_hostile ${CMAKE_COMMAND} -E env NASFARM_HOSTILE_STREAMS=5000 NASFARM_HOSTILE_HALF_OPEN=10000
     CK_RUN_CASE=strangers $<TARGET_FILE:test_hostile>)
 farm_soak(crowd bench_crowd $<TARGET_FILE:bench_crowd> 10000 10)
 
