@@ -32,6 +32,10 @@ struct walk {
     ptrdiff_t tap; /* floats from one tap's sums to the next's */
 };
 
+typedef void walk_function(const struct walk *w);
+
+#if LANES == 16 /* elsewhere there are too few registers */
+
 /* A column of x is tap `tap` of dy's column `now`, and (both) tap 2 of the one before. */
 INLINE void add_column(const int split, const int T, const bool top, const int tap, const bool both,
                        vec sums[CHANNELS][TAPS], const float *x, ptrdiff_t x_row, const vec *now,
@@ -111,10 +115,6 @@ INLINE void walk(const int split, const struct walk *w)
         (vec *)(w->sums + i * w->tap + c * LANES) = sums[c][i];
 }
 
-typedef void walk_function(const struct walk *w);
-
-/* Elsewhere there are too few registers. */
-#if LANES == 16
 #define DEFINE(split)                                                                              \
     static void walk_##split(const struct walk *w)                                                 \
     {                                                                                              \
@@ -126,6 +126,7 @@ DEFINE(4)
 
 /* [split / 2] */
 static walk_function *const walks[] = {walk_1, walk_2, walk_4};
+
 #else
 static walk_function *const walks[3];
 #endif

@@ -31,6 +31,8 @@ struct rows {
     float *sums; /* weight gradient */
 };
 
+#if LANES == 16 /* elsewhere there are too few registers */
+
 /* ---- one column ------------------------------------------------------------------------------------------------- */
 
 /* Of `vecs` vectors only the last one may be half. */
@@ -266,8 +268,7 @@ INLINE void run(const enum pass pass, const int stride, const int vecs, const en
         put_sums(vecs, &k, s->sums);
 }
 
-/* Every form is a function of its own, so that its sums are registers. Elsewhere there are too few of these. */
-#if LANES == 16
+/* Every form is a function of its own, so that its sums are registers. */
 #define DEFINE(pass, stride, name, vecs, width)                                                    \
     static void pass##_##stride##_##name(const struct rows *s)                                     \
     {                                                                                              \
@@ -287,6 +288,7 @@ DEFINE_ALL(FORWARD, 1)
 DEFINE_ALL(FORWARD, 2)
 DEFINE_ALL(WEIGHT, 1)
 DEFINE_ALL(WEIGHT, 2)
+
 #else
 #define ALL_OF(pass, stride)                                                                       \
     {                                                                                              \
