@@ -97,7 +97,7 @@ add_custom_target(bench-torch
     DEPENDS train_step USES_TERMINAL)
 
 # The farm as people use it.
-farm_test(farm farm_kit store PkgConfig::JANSSON)
+farm_test(farm farm_kit store monitor PkgConfig::JANSSON)
 target_compile_definitions(test_farm PRIVATE ${farm_programs})
 add_dependencies(test_farm nasfarm nasfarm-broker nasfarm-worker)
 set_tests_properties(farm PROPERTIES TIMEOUT 240 RUN_SERIAL ON)

@@ -52,6 +52,7 @@ for name, pod in pods.items():
         assert ("ConfigMap", source["configMapRef"]["name"]) in named, source
     options = container["command"] + container.get("args", [])
     assert name != "worker" or "--drain-timeout" in options, options
+    assert name != "controller" or {"--continue", "--stay"} <= set(options), options  # whatever ends is started again
     if "--drain-timeout" in options:
         assert int(options[options.index("--drain-timeout") + 1]) < spec["terminationGracePeriodSeconds"]
 for o in objects:

@@ -3,3 +3,12 @@ add_test(NAME pages COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/pages.sh $<TARGET_FILE:n
     $<TARGET_FILE:nasfarm-worker> ${CMAKE_BINARY_DIR}/docker/package)
 add_test(NAME package COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/package.sh ${CMAKE_BINARY_DIR})
 set_tests_properties(pages package PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
+
+# On a system of its own, in a container with systemd; a program with sanitizers in it is nobody's to install.
+set(package_installed ${CMAKE_CURRENT_SOURCE_DIR}/package_installed.sh ${CMAKE_BINARY_DIR})
+if(NOT NASFARM_SANITIZE)
+    add_test(NAME package_installed COMMAND ${package_installed})
+    set_tests_properties(package_installed PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
+endif()
+farm_soak(package_installed pages sh -c "\"$@\" || [ $? -eq 77 ]" soak ${package_installed})
+set_target_properties(soak_package_installed PROPERTIES VERBATIM ON)

@@ -27,6 +27,8 @@ give_back() {
     until_true 30 gone "${jobs[@]}"
     rm -rf "$shared"
 }
+# Slurm must take it: a job that is over already is none that was cancelled while it worked.
+cancel() { scancel "$@" 2>"$dir/scancel.log" || explain "Slurm does not cancel $*"; }
 gone() { for job; do [ -z "$(squeue -h -j "$job" 2>/dev/null)" ] || return 1; done; }
 explain() { # what the jobs said, before it is removed
     tail -n 5 "$shared"/*.log >&2 || true
@@ -43,7 +45,7 @@ submit() { # submit SCRIPT OPTIONS-OF-SBATCH -- ARGUMENTS: sets $job
 }
 # A job that is requeued waits two minutes, in case its node is to blame; we know better.
 requeue() {
-    scontrol requeue "$1"
+    scontrol requeue "$1" 2>"$dir/requeue.log" || explain "Slurm does not queue job $1 again"
     until_true 30 restart "$1" || explain "job $1 is not queued again"
 }
 restart() { scontrol show job "$1" | grep -q 'JobState=PENDING' && scontrol update "jobid=$1" starttime=now; }
@@ -82,13 +84,13 @@ until_true 60 joined "$elements" || explain "not all elements of the array have 
 echo "an array of $elements workers of $cpus slots has joined from $(nodes_of "$first") nodes"
 
 until_true 120 trials_done "$dir/run" $((trials / 6)) || explain "no trials are recorded"
-scancel "${first}_1"
+cancel "${first}_1"
 requeue "${first}_2"
 until_true 60 joined $((elements - 1)) || explain "the requeued element has not come back alone"
 echo "one element was cancelled, one was requeued and is back"
 
 until_true 120 trials_done "$dir/run" $((trials / 3)) || explain "the search stands still"
-scancel "$first"
+cancel "$first"
 until_true 60 gone "$first" || explain "the array does not end"
 requeue "$broker_job"
 submit worker.sbatch --array="1-$elements" -- --data digits --exec "$shared/evaluate"
@@ -99,7 +101,7 @@ wait $search || explain "the search failed"
 
 whole "$dir/run" $trials || explain "the search is not whole"
 grep -q 'draining' "$shared/nasfarm-worker-${first}_1.log" || explain "the cancelled element did not drain"
-scancel "$second"
+cancel "$second"
 until_true 60 gone "$second" || explain "the idle array does not end"
 # A warning is none: that the broker is silent for a while is what was done to it.
 ! grep -hE 'nasfarm-worker.* error: |Killed' "$shared"/nasfarm-worker-*.log || explain "a worker had an error"

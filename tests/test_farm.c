@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "farm_kit.h"
+#include "monitor.h"
 #include "store.h"
 
 #define DEADLINE_S 60.0
@@ -386,6 +387,36 @@ START_TEST(a_search_that_is_terminated_drains_and_exits_0)
 }
 END_TEST
 
+/* A search that is to stay until told to stop, first at its end, then started again with nothing left to do. */
+static void stays(const char *const *argv, const char *address)
+{
+    pid_t search = start("search.log", argv);
+    struct why why;
+    int status;
+
+    ck_assert(kit_wait_for(in_folder("search.log"), "staying until told to stop", DEADLINE_S));
+    ck_assert_msg(monitor_ask(address, "/readyz", 5000, &why) == FARM_OK, "%s", why.text);
+    ck_assert_msg(monitor_ask(address, "/metrics", 5000, &why) == FARM_OK, "%s", why.text);
+    ck_assert(!kit_ended(search, &status));
+    stop(search, SIGTERM, 0, "search.log");
+}
+
+START_TEST(a_search_that_is_over_stays_when_it_is_told_to)
+{
+    char *dir = in_folder("run"), *address = text_of("127.0.0.1:%d", kit_free_port());
+
+    stays(ARGV(BIN_NASFARM, "search", "--out", dir, "--evaluator", "synthetic:1-5", "--trials",
+               "20", "--stay", "--metrics", address),
+          address);
+    check_all_recorded_once(dir, 20);
+    kit_remove(in_folder("search.log"));
+    stays(ARGV(BIN_NASFARM, "search", "--continue", "--out", dir, "--evaluator", "synthetic:1-5",
+               "--trials", "20", "--stay", "--metrics", address),
+          address);
+    check_all_recorded_once(dir, 20);
+}
+END_TEST
+
 START_TEST(slots_are_busy_although_durations_differ_tenfold)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -575,6 +606,7 @@ int main(void)
     story(suite, one_interrupt_drains_and_what_ran_is_recorded);
     story(suite, a_second_interrupt_stops_at_once_and_the_search_goes_on_later);
     story(suite, a_search_that_is_terminated_drains_and_exits_0);
+    story(suite, a_search_that_is_over_stays_when_it_is_told_to);
     story(suite, slots_are_busy_although_durations_differ_tenfold);
     story(suite, a_store_in_use_is_refused_with_the_pid_of_who_uses_it);
     story(suite, what_is_no_store_or_of_another_version_gets_a_sentence);

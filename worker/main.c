@@ -324,6 +324,8 @@ int main(int argc, char **argv)
         (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
         (void)execv("/proc/self/exe", argv);
     }
+    (void)prctl(PR_SET_NAME,
+                "nasfarm-worker"); /* started as /proc/self/exe, it is "exe" to ps and pkill */
     argp_err_exit_status = EXIT_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, &a);
     log_open("nasfarm-worker", a.verbose ? LOG_DEBUG : LOG_INFO);

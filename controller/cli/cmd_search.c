@@ -165,9 +165,10 @@ int cmd_search(int argc, char **argv)
 
 int cmd_resume(int argc, char **argv)
 {
-    static const char *const only[] = {
-        "trials",  "data", "no-final", "broker",  "workers", "slots",      "evaluator", "exec",
-        "no-sync", "json", "quiet",    "metrics", "key",     "server-key", "insecure",  NULL};
+    static const char *const only[] = {"trials", "data",      "no-final", "broker",     "workers",
+                                       "slots",  "evaluator", "exec",     "no-sync",    "json",
+                                       "quiet",  "metrics",   "key",      "server-key", "insecure",
+                                       "stay",   NULL};
     const struct argp of_settings = {.options = settings_argp(only), .parser = settings_parse};
     const struct argp_child children[] = {{&of_settings, 0, NULL, 0}, {0}};
     const struct argp argp = {

@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -32,6 +34,7 @@
 #define WAIT_LOCAL_MS  300000 /* for local workers to have read their data */
 #define LOCAL_CHECK_MS 200
 #define STOP_GRACE_MS  3000
+#define STAY_TURN_MS   1000 /* a signal that comes just before poll() waits so long */
 #define META_RUN       "run"
 #define FINAL_WEIGHTS  "final.weights"
 
@@ -216,15 +219,18 @@ static const char *or_null(const char *text)
 
 static void write_metrics(struct metrics *out, void *ctx)
 {
+    static const struct farm_view nobody = {.busy_share = NAN};
     struct run *self = ctx;
-    gauges_metrics(&self->gauges, farm_view(farm_loop_farm(self->farm)), self->experiment, out);
+    const struct farm_view *view =
+        self->farm != NULL ? farm_view(farm_loop_farm(self->farm)) : &nobody;
+    gauges_metrics(&self->gauges, view, self->experiment, out);
 }
 
 static int is_ready(void *ctx, struct why *why)
 {
     struct run *self = ctx;
-    if (farm_view(farm_loop_farm(self->farm))->connected)
-        return FARM_OK;
+    if (self->farm == NULL || farm_view(farm_loop_farm(self->farm))->connected)
+        return FARM_OK; /* without a farm: it is over, and waits for nobody */
     return why_set(why, FARM_ENET, "no broker answers");
 }
 
@@ -473,6 +479,35 @@ static int say_stopped(const struct run *self, enum farm_end end)
     return end == FARM_END_DRAINED ? CLI_OK : 128 + SIGTERM;
 }
 
+/* The search is over, but where whatever ends is started again, it must not: it leaves the farm, and serves its pages until
+ * it is told to go. */
+static int stay(struct run *self, struct why *why)
+{
+    int64_t ms = 0;
+    farm_loop_destroy(&self->farm);
+    local_stop(&self->local, STOP_GRACE_MS);
+    int rc = self->monitor == NULL ? open_monitor(self, why) : FARM_OK;
+    if (rc == FARM_OK && stop_requests == 0)
+        log_info("the search is over; staying until told to stop (--stay)");
+    while (rc == FARM_OK && stop_requests == 0) {
+        struct pollfd item = {monitor_fd(self->monitor), POLLIN, 0}; /* -1: ignored */
+        (void)poll(&item, 1, (int)ms);
+        ms = monitor_turn(self->monitor, STAY_TURN_MS);
+    }
+    return rc;
+}
+
+/* Of a search that came to its end with exit code `code`. */
+static int over(struct run *self, int code)
+{
+    struct why why = {""};
+    if (!self->show.stay)
+        return code;
+    fflush(stdout);
+    int rc = stay(self, &why);
+    return rc == FARM_OK ? code : cli_fail(rc, &why);
+}
+
 /* Runs the open experiment on the open farm, and shows what came of it. */
 static int run(struct run *self)
 {
@@ -486,7 +521,7 @@ static int run(struct run *self)
     if (end != FARM_END_DONE)
         return say_stopped(self, end);
     rc = show_found(self, &why);
-    return rc == FARM_OK ? CLI_OK : cli_fail(rc, &why);
+    return over(self, rc == FARM_OK ? CLI_OK : cli_fail(rc, &why));
 }
 
 /* ------------------------------------------------------------------ search */
@@ -683,10 +718,10 @@ static struct peer_keys keys_of(const struct settings *settings)
 
 static int start(const char *dir, const struct settings *settings, bool trains)
 {
-    struct run self = {
-        .dir = dir,
-        .show = {settings->json, settings->quiet, metrics_address(settings), keys_of(settings)},
-        .trains = trains};
+    struct run self = {.dir = dir,
+                       .show = {settings->json, settings->quiet, metrics_address(settings),
+                                keys_of(settings), settings->stay},
+                       .trains = trains};
     struct why why = {""};
     copy_text(self.config.broker, sizeof self.config.broker, settings->broker);
     copy_text(self.config.evaluator, sizeof self.config.evaluator, settings->evaluator);
@@ -824,9 +859,9 @@ static int prepare_resume(struct run *self, const struct settings *s, bool *noth
 
 int run_resume(const char *dir, const struct settings *settings)
 {
-    struct run self = {
-        .dir = dir,
-        .show = {settings->json, settings->quiet, metrics_address(settings), keys_of(settings)}};
+    struct run self = {.dir = dir,
+                       .show = {settings->json, settings->quiet, metrics_address(settings),
+                                keys_of(settings), settings->stay}};
     struct why why = {""};
     bool nothing_left = false;
     int code = CLI_FAILED;
@@ -846,6 +881,8 @@ int run_resume(const char *dir, const struct settings *settings)
         code = stop_requests > 0 && rc == FARM_EBUSY ? CLI_INTERRUPTED : cli_fail(rc, &why);
     else
         code = nothing_left ? CLI_OK : run(&self);
+    if (nothing_left)
+        code = over(&self, code);
     close_all(&self);
     return code;
 }

@@ -24,6 +24,7 @@ struct run_show {
     bool json, quiet;
     const char *metrics;   /* ADDRESS:PORT to serve pages at; NULL: nowhere */
     struct peer_keys keys; /* for a broker elsewhere; of this machine, so not kept with the run */
+    bool stay;             /* when the search is over, until told to stop */
 };
 
 /* Where nobody named the run: after its data and what is searched or trained, and a number when that is taken. Fills

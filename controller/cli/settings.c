@@ -244,6 +244,10 @@ const struct setting settings_table[] = {
      "serve /metrics (for Prometheus), /healthz and /readyz there over HTTP (default: "
      "$NASFARM_METRICS, or nowhere)",
      GROUP_SHOW},
+    {"stay", "yes|no", SETTING_FLAG, AT(stay), 0, 0, 1, "no",
+     "when the search is over, stay and serve --metrics until told to stop: for places where what "
+     "ends is started again",
+     GROUP_SHOW},
     {"json", "yes|no", SETTING_FLAG, AT(json), 0, 0, 1, "no",
      "one JSON object a line on standard output", GROUP_SHOW},
     {"quiet", "yes|no", SETTING_FLAG, AT(quiet), 0, 0, 1, "no", "no progress", GROUP_SHOW},

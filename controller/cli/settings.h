@@ -30,7 +30,7 @@ struct settings {
     double max_latency;      /* us */
     uint32_t workers, slots; /* 0: one process; a slot per usable CPU */
     char broker[256], key[512], server_key[512], exec[512], evaluator[512], metrics[128];
-    bool insecure, go_on, no_final, json, quiet, no_sync, train_known_again;
+    bool insecure, go_on, no_final, stay, json, quiet, no_sync, train_known_again;
     uint32_t redraws, attempts;
     bool given[128]; /* by index in settings_table: set by a file or the command line */
 };
