@@ -90,9 +90,10 @@ until_true 120 ended "$controller" || explain "a short search does not end"
 whole /store/short $TRIALS || explain "the search is not whole"
 echo "a search: $TRIALS trials on the built-in digits, to the end"
 
-# --- how fast a container is there: of some starts, the quickest, as other programs may run here
+# --- how fast a container is there: of some starts, the quickest; of more where other programs are in its way
 quickest=100000
-for _ in 1 2 3; do
+for try in {1..12}; do
+    [ $try -le 3 ] || [ $quickest -gt 300 ] || break
     quietly docker restart "$worker"
     began=$(state "$worker" StartedAt)
     until_true 30 welcome "$began" || explain "a worker does not find the broker"

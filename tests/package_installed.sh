@@ -92,7 +92,7 @@ inside systemctl enable --now nasfarm-broker nasfarm-worker 2>"$dir/systemctl.lo
 inside systemctl enable --now $search 2>"$dir/systemctl.log" || explain "the search does not start"
 grows() { # grows WHAT: ten trials more are recorded
     local n
-    n=$(recorded $run)
+    n=$(recorded $run || true) # nothing, before the search has a store
     until_true 60 trials_done $run $((${n:-0} + 10)) || explain "nothing is recorded after $1"
 }
 grows "the start"

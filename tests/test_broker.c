@@ -378,6 +378,32 @@ START_TEST(another_protocol_version_is_refused_with_both_versions)
 }
 END_TEST
 
+/* What must agree is the protocol: the program's own version is for people. */
+START_TEST(a_worker_of_another_version_of_the_program_is_served)
+{
+    static const char *const versions[] = {"0.0.1", "17.3", ""};
+    struct broker_process b = start_broker("tcp://127.0.0.1:*");
+
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        void *worker = peer_open(b.endpoint);
+        struct wire_message m;
+
+        wire_message_init(&m, WIRE_HELLO);
+        m.u.hello.role = WIRE_WORKER;
+        (void)snprintf(m.u.hello.name, sizeof m.u.hello.name, "w%zu", i);
+        (void)snprintf(m.u.hello.version, sizeof m.u.hello.version, "%s", versions[i]);
+        m.u.hello.incarnation = 1;
+        m.u.hello.slots = m.u.hello.ahead = 1;
+        send_now(worker, &m);
+        m = expect(worker, WIRE_WELCOME);
+        ck_assert_str_eq(m.u.welcome.version, NASFARM_VERSION);
+        wire_message_release(&m);
+        zmq_close(worker);
+    }
+    ck_assert_int_eq(end(&b.process, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(who_is_not_known_is_asked_for_a_hello)
 {
     struct broker_process b = start_broker("tcp://127.0.0.1:*");
@@ -523,6 +549,7 @@ int main(void)
                         (int)(sizeof written / sizeof written[0]));
     tcase_add_loop_test(tcase, sigterm_and_sigint_end_it_with_0_also_while_peers_are_here, 0, 2);
     tcase_add_test(tcase, another_protocol_version_is_refused_with_both_versions);
+    tcase_add_test(tcase, a_worker_of_another_version_of_the_program_is_served);
     tcase_add_test(tcase, who_is_not_known_is_asked_for_a_hello);
     tcase_add_test(tcase, garbage_is_counted_and_harms_nobody);
     tcase_add_test(tcase, a_broker_killed_in_between_loses_nothing_and_runs_nothing_twice);

@@ -517,6 +517,35 @@ START_TEST(a_real_search_gives_a_network_to_take_away)
 }
 END_TEST
 
+/* A worker whose memory is too small for a training says so at once, and the trial goes to another one; where there is no
+ * other, that is its result. */
+START_TEST(a_training_that_one_worker_has_no_memory_for_goes_to_another)
+{
+    char *dir = in_folder("run"), *alone = in_folder("alone"), *endpoint = new_endpoint();
+    pid_t broker = start_broker(endpoint), large;
+    pid_t little = start("little.log", ARGV(BIN_WORKER, "--broker", endpoint, "--slots", "2",
+                                            "--data", "digits", "--memory", "1"));
+
+    has(said(1,
+             ARGV(BIN_NASFARM, "search", "--broker", endpoint, "--out", alone, "--channels", "16",
+                  "--trials", "2", "--train-images", "256", "--epochs", "1", "--no-final")),
+        "no trial succeeded");
+    has(said(0, ARGV(BIN_NASFARM, "list", alone, "--failed")), "the limit is 1 MiB");
+    large = start("large.log",
+                  ARGV(BIN_WORKER, "--broker", endpoint, "--slots", "1", "--data", "digits"));
+    ck_assert(kit_wait_for(in_folder("large.log"), "at the broker", DEADLINE_S));
+    has(said(0, ARGV(BIN_NASFARM, "search", "--broker", endpoint, "--out", dir, "--channels", "16",
+                     "--trials", "6", "--train-images", "256", "--epochs", "1", "--no-final")),
+        "trying it once more");
+    json_t *status = json_said(ARGV(BIN_NASFARM, "status", dir, "--json"));
+    ck_assert_int_eq(number_of(status, "failed"), 0);
+    check_all_recorded_once(dir, 6);
+    stop(little, SIGTERM, 0, "little.log");
+    stop(large, SIGTERM, 0, "large.log");
+    stop(broker, SIGTERM, 0, "broker.log");
+}
+END_TEST
+
 START_TEST(a_killed_search_takes_its_processes_with_it_and_resumes)
 {
     char *dir = in_folder("run");
@@ -612,6 +641,7 @@ int main(void)
     story(suite, what_is_no_store_or_of_another_version_gets_a_sentence);
     story(suite, a_command_that_fails_every_time_leaves_failed_trials_with_the_reason);
     story(suite, a_real_search_gives_a_network_to_take_away);
+    story(suite, a_training_that_one_worker_has_no_memory_for_goes_to_another);
     story(suite, a_killed_search_takes_its_processes_with_it_and_resumes);
     story(suite, one_slot_and_one_seed_give_one_journal);
     story(suite, a_network_has_the_same_fitness_however_many_slots_there_are);

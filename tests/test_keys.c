@@ -288,6 +288,27 @@ START_TEST(files_that_are_no_keys_are_refused_with_the_remedy)
 }
 END_TEST
 
+START_TEST(a_secret_that_belongs_to_another_user_is_refused)
+{
+    struct certificate c;
+    struct why why = {""};
+    FILE *f;
+
+    if (geteuid() != 0) { /* nobody else can give a file away */
+        fprintf(stderr, "NOT TESTED: a key of another user (not root here)\n");
+        return;
+    }
+    ck_assert_ptr_nonnull(f = fopen(door_path("k"), "w"));
+    ck_assert_int_ge(fputs(files[0].text, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(chmod(door_path("k"), 0600), 0);
+    ck_assert_int_eq(chown(door_path("k"), 1234, 1234), 0);
+    ck_assert_int_eq(certificate_load(&c, door_path("k"), true, &why), FARM_EINPUT);
+    ck_assert_msg(strstr(why.text, "belongs to user 1234, not to this one (0): chown it") != NULL,
+                  "%s", why.text);
+}
+END_TEST
+
 START_TEST(only_this_machine_is_spoken_to_in_the_clear)
 {
     static const struct {
@@ -339,6 +360,7 @@ int main(void)
     tcase_add_test(file, a_certificate_is_read_as_it_was_written_and_never_overwritten);
     tcase_add_loop_test(file, files_that_are_no_keys_are_refused_with_the_remedy, 0,
                         (int)(sizeof files / sizeof files[0]));
+    tcase_add_test(file, a_secret_that_belongs_to_another_user_is_refused);
     tcase_add_test(file, only_this_machine_is_spoken_to_in_the_clear);
     suite_add_tcase(suite, file);
     runner = srunner_create(suite);
