@@ -93,7 +93,7 @@ echo "a search: $TRIALS trials on the built-in digits, to the end"
 # --- how fast a container is there: of some starts, the quickest; of more where other programs are in its way
 quickest=100000
 for try in {1..12}; do
-    [ $try -le 3 ] || [ $quickest -gt 300 ] || break
+    [ "$try" -le 3 ] || [ $quickest -gt 300 ] || break
     quietly docker restart "$worker"
     began=$(state "$worker" StartedAt)
     until_true 30 welcome "$began" || explain "a worker does not find the broker"
@@ -101,7 +101,11 @@ for try in {1..12}; do
     [ $ms -ge $quickest ] || quickest=$ms
 done
 echo "from the container's start to the broker's WELCOME: $quickest ms"
-[ $quickest -le 300 ] || explain "that is more than 300 ms"
+if [ $quickest -gt 300 ]; then
+    read -r load _ </proc/loadavg
+    awk -v load="$load" -v cpus="$(nproc)" 'BEGIN {exit !(load > 2 * cpus)}' || explain "that is more than 300 ms"
+    echo "NOT JUDGED: more than 300 ms, but the load is $load here"
+fi
 
 # --- keys
 volumes=$(docker inspect -f '{{range .Mounts}}{{.Name}}:{{.RW}} {{end}}' "$worker")

@@ -49,11 +49,13 @@ explain() {
 # apt WORD...: of Debian's own messages only what goes wrong is of interest.
 apt() { inside env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends "$@" >"$dir/apt.log" 2>&1; }
 install() { apt install /root/nasfarm.deb || fail "apt does not install it"; }
-# What a system consists of: files but for those of programs that run, users and groups. What apt fetched for others is not ours.
+# What a system consists of: files, users and groups; not what programs write as they run, nor what apt keeps for others.
 system() {
-    inside find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /run -o -path /root -o -path /var/cache -o -path /var/log \
-        -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \) -prune -o -print | sort
-    inside cut -d : -f 1 /etc/passwd /etc/group | sort
+    {
+        inside find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /run -o -path /root -o -path /var/tmp -o -path /var/cache \
+            -o -path /var/log -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \) -prune -o -print
+        inside cut -d : -f 1 /etc/passwd /etc/group
+    } | sort
 }
 
 # ---- installed, used, and gone
@@ -146,6 +148,7 @@ grep -q '/var/lib/nasfarm' "$dir/apt.log" || fail "nobody says that searches sta
 inside test -s $run/data.mdb || fail "somebody's search is gone"
 inside rm -r /etc/nasfarm /var/lib/nasfarm
 system >"$dir/after"
-[ "$(comm -13 "$dir/before" "$dir/after" | xargs)" = "nasfarm nasfarm" ] || { comm -13 "$dir/before" "$dir/after" >&2; fail "purged, it leaves more than the owner of searches"; }
+left=$(comm -13 "$dir/before" "$dir/after" | xargs)
+[ "$left" = "nasfarm nasfarm" ] || fail "purged, it leaves more than the user and the group of searches: $left"
 echo "removed while it ran, and purged: the search stays, and its owner"
 echo "1 passed, 0 failed"
