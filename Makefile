@@ -34,7 +34,7 @@ check: setup ## all tests, under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build --preset debug -j $(JOBS) -- --quiet
 	ctest --preset debug -j $(JOBS)
 
-soak: build ## the long tests: hundreds of kills, all modules of NAS-Bench-101, ten million fuzzed inputs
+soak: build ## the long tests: thousands of kills, all modules of NAS-Bench-101, ten million fuzzed inputs
 	cmake --build --preset release --target soak
 	tests/fuzz/soak.sh 550000 || [ $$? -eq 77 ]
 
