@@ -33,6 +33,7 @@ static const struct field top_fields[] = {
     {"paused_bytes", U64, C(paused_bytes), 0},
     {"start_from", TEXT, C(start_from), sizeof((struct experiment_config *)NULL)->start_from},
     {"start_list", DEFINITION, C(start_list), SPACE_DEFINITION_MAX + 1.0},
+    {"recheck", TEXT, C(recheck), sizeof((struct experiment_config *)NULL)->recheck},
     {"prefilter", TEXT, C(prefilter), sizeof((struct experiment_config *)NULL)->prefilter},
     {"trials", U64, C(trials), 0},
     {"objective", TEXT, C(objective), sizeof((struct experiment_config *)NULL)->objective},

@@ -30,6 +30,8 @@ void experiment_free(struct experiment **self)
     free(e->members);
     prefilter_release(&e->prefilter);
     free(e->passed);
+    check_set_release(&e->checks);
+    trust_release(&e->trust);
     free(e);
     *self = NULL;
 }
@@ -79,6 +81,8 @@ int experiment_reset(struct experiment *self, struct why *why)
         self->n_passed = 0;
         rc = prefilter_init(&self->prefilter, c->prefilter, why);
     }
+    if (rc == FARM_OK)
+        rc = recheck_init(&self->recheck, c->recheck, why);
     if (rc == FARM_OK)
         rc = objectives_parse(&self->objectives, c->objective, c->max_latency_us, why);
     if (rc == FARM_OK)
@@ -512,7 +516,7 @@ static int make_task(struct experiment *self, const struct graph *graph,
         (void)snprintf(task.recipe.proxy, sizeof task.recipe.proxy, "%s", self->prefilter.proxy);
         task.recipe.measure_latency = false;
     } else {
-        up_to_rung(self, rung, &task.recipe);
+        up_to_rung(self, wire_rung_checked(rung), &task.recipe);
     }
     memcpy(task.data, self->config.data.name, sizeof task.data);
     task.graph = packed;
@@ -523,7 +527,8 @@ static int make_task(struct experiment *self, const struct graph *graph,
         free(notation);
         return why_prefix(why, rc, "trial %" PRIu64, trial);
     }
-    if (rc == FARM_OK && rung != WIRE_RUNG_FINAL && rung != WIRE_RUNG_PROXY && !has_one_rung(self))
+    if (rc == FARM_OK && rung < WIRE_RUNG_CHECK &&
+        !has_one_rung(self)) /* of a check: from the start */
         rc = add_resume(self, &task, out);
     if (rc == FARM_OK)
         rc = task_pack(&task, &out->task, &out->task_len);
@@ -626,26 +631,33 @@ void tally_result(struct tally *self, const struct event *event, bool again)
     self->best_rung = event->rung;
 }
 
-int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event)
+int tell_strategy(struct experiment *self, const struct genome *genome, bool again,
+                  const struct event *event)
 {
     bool many = strategy_takes_objectives(self->strategy);
     bool ok = event->outcome == OUTCOME_OK && (many || event->violation <= 0);
     struct observation observation = {.trial = event->trial,
-                                      .genome = t->record.genome,
-                                      .again = t->again,
+                                      .genome = genome,
+                                      .again = again,
                                       .ok = ok,
                                       .fitness = event->fitness,
                                       .budget =
                                           scheduler_ladder(self->scheduler)->budget[event->rung],
                                       .violation = event->violation,
                                       .n_objectives = many ? event->n_objectives : 0};
-    int rc;
 
     memcpy(observation.objective, event->objective, sizeof observation.objective);
-    if ((rc = strategy_tell(self->strategy, &observation)) != FARM_OK)
-        return rc;
-    return scheduler_tell(self->scheduler, event->trial, event->rung, ok && event->violation <= 0,
-                          event->fitness);
+    return strategy_tell(self->strategy, &observation);
+}
+
+int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event)
+{
+    bool ok = event->outcome == OUTCOME_OK && event->violation <= 0;
+    int rc = tell_strategy(self, t->record.genome, t->again, event);
+
+    return rc == FARM_OK
+               ? scheduler_tell(self->scheduler, event->trial, event->rung, ok, event->fitness)
+               : rc;
 }
 
 /* One that fails on a higher rung keeps the result that it had. */
@@ -661,14 +673,14 @@ static void fill_record(struct pending_trial *t, const struct result *result, co
     record->finished_ms = clock_wall_ms();
     record->result = *result;
     record->rung = t->rung;
+    record->check = TRIAL_UNCHECKED;
     (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
 }
 
-/* What the search wants of the result, into the event. A result without it is a failure, and says so. */
-static void judge(const struct experiment *self, const struct pending_trial *t,
+void judge_result(const struct experiment *self, const struct trial_record *trial,
                   struct result *result, struct event *event)
 {
-    struct trial_record record = t->record;
+    struct trial_record record = *trial;
     struct why why;
 
     record.result = *result;
@@ -697,15 +709,17 @@ static int finish(struct experiment *self, struct pending_trial *t, const struct
     struct result judged = *result;
     int rc;
 
-    judge(self, t, &judged, &event);
+    judge_result(self, &t->record, &judged, &event);
     fill_record(t, &judged, worker, known_from);
     if ((rc = store_append_event(self->store, &event)) != FARM_OK ||
         (rc = store_put_trial(self->store, &t->record)) != FARM_OK ||
         (rc = tell_both(self, t, &event)) != FARM_OK)
         return rc;
     tally_result(&self->tally, &event, t->again);
+    if (event.outcome == OUTCOME_OK && known_from == UINT64_MAX)
+        rc = recheck_consider(self, &t->record, self->tally.best_trial == t->record.trial);
     pending_remove(&self->pending, t);
-    return FARM_OK;
+    return rc;
 }
 
 /* Takes over the result of an equal graph that was evaluated. */
@@ -896,6 +910,22 @@ static int keep_paused(struct experiment *self, const struct wire_key *key,
     return paused_set_drop(&self->paused, self->store, key->trial);
 }
 
+static int record_opinion(struct experiment *self, const struct wire_key *key,
+                          const struct result *result, const char *worker, bool *fresh,
+                          struct why *why)
+{
+    struct result normal = *result;
+    int rc;
+
+    if (!check_is_pending(self, key))
+        return FARM_OK; /* a second copy, or one that nobody needs any more */
+    if ((rc = begin_writing(self, why)) != FARM_OK)
+        return rc;
+    normalise(&normal);
+    rc = record_check(self, key, &normal, worker, fresh);
+    return rc == FARM_OK ? rc : breaks(self, rc, why);
+}
+
 int experiment_record(struct experiment *self, const struct wire_key *key,
                       const struct result *result, const char *worker, const void *blob,
                       size_t blob_len, bool *fresh, struct why *why)
@@ -906,6 +936,8 @@ int experiment_record(struct experiment *self, const struct wire_key *key,
     int rc;
 
     *fresh = false;
+    if (key->experiment == self->config.id && wire_rung_is_check(key->rung))
+        return record_opinion(self, key, result, worker, fresh, why);
     if (key->experiment != self->config.id ||
         (score ? self->prefilter.proxy[0] == '\0'
                : key->rung >= scheduler_ladder(self->scheduler)->n && !final) ||
@@ -1058,12 +1090,17 @@ int experiment_each_pending(struct experiment *self, bool (*visit)(struct propos
             break;
     }
     free(all);
+    for (size_t i = 0; rc == FARM_OK && i < self->checks.n; i++) {
+        rc = check_task(self, &self->checks.checks[i], &proposal, why);
+        if (rc == FARM_OK && !visit(&proposal, ctx))
+            break;
+    }
     return rc;
 }
 
 size_t experiment_n_pending(const struct experiment *self)
 {
-    return self->pending.n_leaders;
+    return self->pending.n_leaders + self->checks.n;
 }
 
 bool experiment_is_pending(const struct experiment *self, const struct wire_key *key)
@@ -1074,6 +1111,8 @@ bool experiment_is_pending(const struct experiment *self, const struct wire_key 
         return false;
     if (key->rung == WIRE_RUNG_FINAL)
         return !self->final_done && key->trial == self->tally.best_trial;
+    if (wire_rung_is_check(key->rung))
+        return check_is_pending(self, key);
     return t != NULL && t->leader == NULL && key->rung == task_rung(t);
 }
 
@@ -1131,5 +1170,8 @@ void experiment_summary(const struct experiment *self, struct experiment_summary
                                        .best_fitness = t->best_fitness,
                                        .population = n,
                                        .population_mean = n > 0 ? sum / (double)n : NAN,
-                                       .final_done = self->final_done};
+                                       .final_done = self->final_done,
+                                       .checks = self->counted};
+    out->checks.open = self->checks.n;
+    out->checks.untrusted = self->trust.n_out;
 }

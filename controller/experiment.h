@@ -27,6 +27,7 @@ struct experiment_config {
     char scheduler[32], scheduler_options[256]; /* "": full */
     uint64_t paused_bytes; /* of paused trainings that are kept, in all; 0: as many as there are */
     char prefilter[32];    /* prefilter.h; "": every trial is trained */
+    char recheck[32];      /* recheck.h; "": no result is checked by another worker */
     uint64_t trials;       /* how many to propose in all (known genomes included) */
     struct recipe recipe;  /* of every search evaluation */
     struct recipe final_recipe;                          /* of the best one, at the end */
@@ -99,11 +100,33 @@ int experiment_each_pending(struct experiment *self, bool (*visit)(struct propos
 size_t experiment_n_pending(const struct experiment *self); /* to be evaluated */
 bool experiment_is_pending(const struct experiment *self, const struct wire_key *key);
 
+/* Checks (recheck.h): some results are evaluated once more by another worker, as tasks with keys of their own; they count as
+ * pending, and their results are recorded as others are. A trial whose result is refuted gets another one: the journal and
+ * the strategy are told, the schedule is not. */
+
+/* How many workers the farm has (none at the start): no check is begun without two that are trusted. */
+void experiment_see_workers(struct experiment *self, uint32_t n);
+/* A check that was not proposed yet, to be published after the commit. FARM_ENOTFOUND, without a sentence: there is none. */
+int experiment_propose_check(struct experiment *self, struct proposal *out, struct why *why);
+/* Who is not to have the task of this key, if there are others: workers that have a say in it already. */
+void experiment_avoided(const struct experiment *self, const struct wire_key *key,
+                        struct wire_names *out);
+/* False: its results do not count any more, and it is to get no more tasks. */
+bool experiment_trusts(const struct experiment *self, const char *worker);
+/* All of those, as far as there is room. */
+void experiment_untrusted(const struct experiment *self, struct wire_names *out);
+
 /* The final task of the fittest trial so far: FARM_ENOTFOUND when no trial succeeded; FARM_EBUSY when it is recorded. */
 int experiment_final(struct experiment *self, struct proposal *out, struct why *why);
 
 /* The recorded final training: which trial, and its result. Needs only a reading store. FARM_ENOTFOUND: none yet. */
 int experiment_final_result(struct store *store, uint64_t *trial, struct result *out);
+
+/* Since this experiment was opened, but for the first two. */
+struct recheck_counts {
+    uint64_t open, untrusted; /* checks; workers */
+    uint64_t confirmed, refuted, disputed, unanswered;
+};
 
 struct experiment_summary {
     uint64_t proposed, done, ok, failed,
@@ -118,6 +141,7 @@ struct experiment_summary {
     size_t population;
     double population_mean; /* NaN: none */
     bool final_done;
+    struct recheck_counts checks;
 };
 void experiment_summary(const struct experiment *self, struct experiment_summary *out);
 

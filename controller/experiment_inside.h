@@ -1,13 +1,15 @@
-/* experiment_inside.h - what experiment.c and fold.c share, and nobody else sees. */
+/* experiment_inside.h - what experiment.c, its parts and fold.c share, and nobody else sees. */
 #ifndef NASFARM_EXPERIMENT_INSIDE_H
 #define NASFARM_EXPERIMENT_INSIDE_H
 
+#include "check_set.h"
 #include "experiment.h"
 #include "objectives.h"
 #include "paused_set.h"
 #include "pending.h"
 #include "prefilter.h"
 #include "scheduler.h"
+#include "trust.h"
 
 /* Known networks are drawn again only in the first of so many, so that a search under tight constraints finds an end. */
 #define REDRAW_TRIES    1000u
@@ -52,6 +54,12 @@ struct experiment {
     size_t n_passed, passed_room;
     struct scheduler *scheduler;
     struct paused_set paused;
+    struct recheck recheck;
+    struct check_set checks;
+    struct trust trust;
+    struct recheck_counts counted;
+    bool has_others; /* there are workers to ask */
+    bool said_alone, said_untrusted;
     struct genome *asked; /* the last proposal */
     struct pending pending;
     struct tally tally;
@@ -100,8 +108,27 @@ int task_of(struct experiment *self, const struct trial_record *record, uint32_t
 int record_search(struct experiment *self, struct pending_trial *t, const struct result *result,
                   const char *worker);
 
-/* Strategy and scheduler are told a result. */
+/* The strategy is told a result; and the scheduler, too. */
+int tell_strategy(struct experiment *self, const struct genome *genome, bool again,
+                  const struct event *event);
 int tell_both(struct experiment *self, const struct pending_trial *t, const struct event *event);
+
+/* What the search wants of the record's result, into the event. A result without it is a failure, and says so. */
+void judge_result(const struct experiment *self, const struct trial_record *record,
+                  struct result *result, struct event *event);
+
+/* ---- experiment_recheck.c */
+/* A trial has this result: it may be one to be checked. */
+int recheck_consider(struct experiment *self, const struct trial_record *record, bool is_best);
+/* One more opinion. *fresh: it was asked for. */
+int record_check(struct experiment *self, const struct wire_key *key, const struct result *result,
+                 const char *worker, bool *fresh);
+/* The task of an open check. */
+int check_task(struct experiment *self, struct check *check, struct proposal *out, struct why *why);
+bool check_is_pending(const struct experiment *self, const struct wire_key *key);
+/* What an event says, to the tally and the strategy. */
+int apply_correction(struct experiment *self, const struct genome *genome,
+                     const struct event *event);
 
 /* ---- experiment_score.c */
 /* A proxy has answered: the trial is trained, or this is its end. */

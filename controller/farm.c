@@ -319,6 +319,8 @@ static void on_window(struct farm *self, const struct wire_window *window)
     self->view.n_data = window->n_data;
     memcpy(self->data, window->data, window->n_data * sizeof self->data[0]);
     self->hold = false;
+    if (self->experiment != NULL)
+        experiment_see_workers(self->experiment, window->workers);
 }
 
 /* Not taken: queued again, until the broker says that there is room. A drain's cancelled tasks come back this way, too,
@@ -354,11 +356,30 @@ static bool worth_another_try(const struct inflight_task *inflight, enum outcome
     return worth;
 }
 
+/* Of a worker that is not trusted: somebody else is to do it again. */
+static int refuse_result(struct farm *self, const struct wire_lease *lease)
+{
+    struct inflight_task *task = inflight_find(self->inflight, &lease->key);
+    self->view.refused++;
+    if (task == NULL || task->failed_lease == lease->lease) /* told twice */
+        return add_ack(self, lease);
+    task->failed_lease = lease->lease;
+    task->again = false;
+    if (self->draining) /* stays pending */
+        inflight_remove(self->inflight, task);
+    else
+        inflight_requeue(self->inflight, task);
+    return add_ack(self, lease);
+}
+
 static int on_result(struct farm *self, struct wire_message *message, struct why *why)
 {
     const struct wire_lease *lease = &message->u.result.lease;
     struct result result;
     struct why bad;
+    experiment_see_workers(self->experiment, self->view.workers);
+    if (!experiment_trusts(self->experiment, message->u.result.worker))
+        return refuse_result(self, lease);
     int rc = result_unpack(&result, zmq_msg_data(&message->payload),
                            zmq_msg_size(&message->payload), &bad);
     if (rc == FARM_ENOMEM) {
@@ -486,9 +507,23 @@ static bool no_new_trials(const struct farm *self)
     return summary.proposed >= experiment_config(self->experiment)->trials;
 }
 
+/* Results that are to be checked: few, and before anything new. */
+static int ask_checks(struct farm *self, struct why *why)
+{
+    struct proposal proposal;
+    int rc;
+    while ((rc = experiment_propose_check(self->experiment, &proposal, why)) == FARM_OK)
+        if ((rc = queue_proposal(self, &proposal, false)) != FARM_OK)
+            return why_set(why, rc, "no memory for a task");
+    return rc == FARM_ENOTFOUND ? FARM_OK : rc;
+}
+
 /* Proposes while the window has room. What is proposed waits in the queue for the turn's commit. */
 static int ask(struct farm *self, struct why *why)
 {
+    int checks = ask_checks(self, why);
+    if (checks != FARM_OK)
+        return checks;
     /* A trial that waited for a twin's result is to be evaluated after all when the twin failed. */
     size_t final = self->finishing && !self->finished ? 1 : 0;
     if (experiment_n_pending(self->experiment) + final > inflight_n(self->inflight)) {
@@ -641,6 +676,8 @@ static void publish(struct farm *self, int64_t now)
         message.u.publish.key = task->key;
         message.u.publish.again = task->again;
         wire_names_add(&message.u.publish.avoid, task->failed_on);
+        experiment_avoided(self->experiment, &task->key, &message.u.publish.avoid);
+        experiment_untrusted(self->experiment, &message.u.publish.never);
         zmq_msg_copy(&message.payload, &task->payload);
         zmq_msg_copy(&message.blob, &task->blob);
         int rc = self->send(self->ctx, &message);

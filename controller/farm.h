@@ -27,6 +27,7 @@ struct farm_view {
         window;         /* as the broker last said, all controllers together */
     size_t outstanding; /* tasks of this experiment that are out */
     uint64_t fresh, duplicates, retried, malformed;
+    uint64_t refused; /* results of workers that are not trusted any more */
     double
         busy_share; /* of slot-time, while there was work to give: 0..1, NaN before; exact at the end */
     double slot_s; /* slot-seconds behind it */

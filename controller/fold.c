@@ -239,8 +239,9 @@ struct fold {
 
 static int differs(struct fold *f, const struct event *e, const char *what)
 {
-    static const char *const kinds[] = {"?", "proposal",  "result", "final", "exhaustion",
-                                        "?", "promotion", "?",      "?",     "score"};
+    static const char *const kinds[] = {"?",          "proposal", "result",    "final",
+                                        "exhaustion", "?",        "promotion", "?",
+                                        "?",          "score",    "correction"};
 
     return why_set(&f->why, FARM_ECORRUPT,
                    "event %" PRIu64 " of the journal (%s, trial %" PRIu64 "): %s", e->seq,
@@ -362,6 +363,26 @@ static int fold_score(struct fold *f, const struct event *e)
     return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
 }
 
+/* Which is the best one now depends on all results there are: the search looked, and the journal says. */
+static int fold_correction(struct fold *f, const struct event *e)
+{
+    struct experiment *self = f->self;
+    struct trial_record record;
+    int rc;
+
+    if (e->trial >= self->tally.proposed ||
+        (e->best_trial >= self->tally.proposed && e->best_trial != UINT64_MAX))
+        return differs(f, e, "there is no such trial");
+    if (e->rung >= scheduler_ladder(self->scheduler)->n ||
+        (e->outcome == OUTCOME_OK && !isfinite(e->fitness)))
+        return differs(f, e, "no result that there can be");
+    if ((rc = store_get_trial(self->store, e->trial, &record)) != FARM_OK)
+        return differs(f, e, "the trial's record cannot be read");
+    rc = apply_correction(self, record.genome, e);
+    trial_record_release(&record);
+    return rc == FARM_OK ? rc : out_of_memory(f, e, rc);
+}
+
 static int fold_exhausted(struct fold *f, const struct event *e)
 {
     uint64_t parent;
@@ -390,6 +411,7 @@ static int fold_event(struct fold *f, const struct event *e)
     case EVENT_EXHAUSTED: return fold_exhausted(f, e);
     case EVENT_PROMOTED: return fold_promotion(f, e);
     case EVENT_SCORED: return fold_score(f, e);
+    case EVENT_CORRECTED: return fold_correction(f, e);
     }
     return differs(f, e, "of no known kind");
 }
@@ -491,6 +513,10 @@ int fold_open(struct experiment *self, struct why *why)
     if (rc == FARM_OK)
         rc = paused_set_open(&self->paused, self->store);
     if (rc == FARM_OK)
+        rc = check_set_open(&self->checks, self->store);
+    if (rc == FARM_OK)
+        rc = trust_open(&self->trust, self->store);
+    if (rc == FARM_OK)
         rc = experiment_final_result(self->store, &trial, &final);
     self->final_done = rc == FARM_OK;
     return rc == FARM_OK || rc == FARM_ENOTFOUND
@@ -515,6 +541,10 @@ static void add_to_digest(struct digest *digest, const struct event *e, uint8_t 
     put_word(&at, e->kind == EVENT_PROPOSED ? e->redraws : (uint64_t)e->outcome);
     put_word(&at, e->kind == EVENT_PROPOSED ? 0 : fitness);
     put_word(&at, e->rung);
+    if (e->kind == EVENT_CORRECTED) {
+        put_word(&at, e->best_trial);
+        put_word(&at, e->best_rung);
+    }
     if (e->n_objectives > 0 || e->violation > 0) {
         memcpy(at, e->objective, sizeof e->objective);
         memcpy(at + sizeof e->objective, &e->violation, sizeof e->violation);
@@ -568,6 +598,9 @@ static int compare_record(struct fold *f, const struct event *e)
     if (e->kind == EVENT_RESULT && record.rung != e->rung)
         same =
             true; /* the trial went on, and the record is of a higher rung; or it failed on this one */
+    else if (e->kind == EVENT_RESULT &&
+             (record.check == TRIAL_CORRECTED || record.check == TRIAL_DISPUTED))
+        same = true; /* the record has what a later event says */
     else if (e->kind == EVENT_PROPOSED)
         same = genome_equal(record.genome, e->genome) && record.parent == e->parent;
     else
@@ -598,7 +631,7 @@ static int compare_snapshot(struct fold *f)
 static bool visit_replayed(const struct event *e, void *ctx)
 {
     struct fold *f = ctx;
-    uint8_t *buffer = malloc(88 + sizeof e->objective + sizeof e->violation +
+    uint8_t *buffer = malloc(104 + sizeof e->objective + sizeof e->violation +
                              (e->genome != NULL ? genome_pack_max(e->genome->n) : 0));
 
     if (buffer == NULL) {

@@ -130,8 +130,9 @@ struct result {
     char isa
         [32]; /* instruction set of the kernels: "avx512", "avx2", "sse2", "exec", ...; "sse2+avx2" of a training
                      that was paused on one and went on on the other */
-    /* Program, library, and the kind of processor that the library chose kernels for: "nasfarm 0.1.0, OpenBLAS 0.3.26
-     * Haswell". Where isa and made_by are equal, the same task gives the same bits. "": not told. */
+    /* Program and compiler, library and the kind of processor that it chose kernels for, C library: "nasfarm 0.1.0 (gcc 12),
+     * OpenBLAS 0.3.26 Haswell, glibc 2.36". Where isa and made_by are equal, the same task gives the same bits. "": not
+     * told. */
     char made_by[96];
     uint32_t blob_crc32; /* of the weights or the paused training that came along; 0: none */
 };

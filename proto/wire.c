@@ -57,6 +57,16 @@ bool wire_key_equal(const struct wire_key *a, const struct wire_key *b)
     return a->experiment == b->experiment && a->trial == b->trial && a->rung == b->rung;
 }
 
+bool wire_rung_is_check(uint32_t rung)
+{
+    return rung >= WIRE_RUNG_CHECK && rung < WIRE_RUNG_CHECK + 0x4000u;
+}
+
+uint32_t wire_rung_checked(uint32_t rung)
+{
+    return wire_rung_is_check(rung) ? rung & 0xffu : rung;
+}
+
 bool wire_names_has(const struct wire_names *self, const char *name)
 {
     for (size_t i = 0; i < self->n; i++)

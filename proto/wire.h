@@ -63,6 +63,12 @@ struct wire_key {
 #define WIRE_RUNG_FINAL 0xffffu /* the rung of the final training and test */
 #define WIRE_RUNG_PROXY                                                                            \
     0xfffeu /* of what comes before the first: a zero-cost proxy that decides whether to train */
+/* 0x8000 + 256 * n + rung, n below 64: the n-th time that the evaluation which led to a rung is done once more, by another
+ * worker, so that the two can be compared. */
+#define WIRE_RUNG_CHECK 0x8000u
+bool wire_rung_is_check(uint32_t rung);
+/* Of such a one what it is a copy of; any other is its own. */
+uint32_t wire_rung_checked(uint32_t rung);
 
 /* A key under a lease. lease is the fencing token: the broker draws it, it only grows (also over
  * restarts of the broker, whose clock it starts from), and a message with an older one is stale. */

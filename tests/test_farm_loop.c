@@ -78,6 +78,38 @@ int experiment_propose(struct experiment *self, struct proposal *out, struct why
     return rc;
 }
 
+/* One worker may be none that is trusted; nothing is checked. */
+static const char *untrusted = "";
+
+int experiment_propose_check(struct experiment *self, struct proposal *out, struct why *why)
+{
+    (void)self, (void)out, (void)why;
+    return FARM_ENOTFOUND;
+}
+
+void experiment_avoided(const struct experiment *self, const struct wire_key *key,
+                        struct wire_names *out)
+{
+    (void)self, (void)key, (void)out;
+}
+
+void experiment_see_workers(struct experiment *self, uint32_t n)
+{
+    (void)self, (void)n;
+}
+
+bool experiment_trusts(const struct experiment *self, const char *worker)
+{
+    (void)self;
+    return strcmp(worker, untrusted) != 0;
+}
+
+void experiment_untrusted(const struct experiment *self, struct wire_names *out)
+{
+    (void)self;
+    wire_names_add(out, untrusted);
+}
+
 int experiment_record(struct experiment *self, const struct wire_key *key,
                       const struct result *result, const char *worker, const void *blob,
                       size_t blob_len, bool *fresh, struct why *why)
@@ -734,6 +766,26 @@ START_TEST(what_may_be_the_workers_doing_gets_one_more_try_elsewhere_and_else_no
 }
 END_TEST
 
+START_TEST(a_result_of_a_worker_that_is_not_trusted_is_refused_and_the_task_goes_to_others)
+{
+    experiment->config.trials = 1;
+    untrusted = "w";
+    start_farm();
+    greet(1);
+    expect_publish(0, false);
+    ck_assert_uint_eq(last.u.publish.never.n, 1);
+    ck_assert_str_eq(last.u.publish.never.name[0], "w");
+    say_result(0, OUTCOME_OK);
+    expect_ack(0); /* it may forget it */
+    expect_publish(0, false);
+    untrusted = "";
+    say_result_of(EXPERIMENT, 0, 0, 2, OUTCOME_OK);
+    expect_ack(0);
+    expect(WIRE_GOODBYE);
+    join();
+}
+END_TEST
+
 START_TEST(the_same_failure_told_twice_counts_once)
 {
     experiment->config.trials = 1;
@@ -883,6 +935,8 @@ int main(void)
                         (int)(sizeof blame / sizeof blame[0]));
     tcase_add_test(tcase, the_same_failure_told_twice_counts_once);
     tcase_add_test(tcase, a_result_that_cannot_be_read_is_a_crash);
+    tcase_add_test(tcase,
+                   a_result_of_a_worker_that_is_not_trusted_is_refused_and_the_task_goes_to_others);
     tcase_add_test(tcase, a_drain_takes_back_what_has_not_begun_and_waits_for_the_rest);
     tcase_add_test(tcase, the_final_training_is_published_once_all_else_is_recorded);
     tcase_add_test(tcase, a_broker_of_another_version_ends_the_run_with_its_sentence);

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__GLIBC__)
+#include <gnu/libc-version.h>
+#endif
+
 #include "checksum.h"
 #include "clock.h"
 #include "data/batch.h"
@@ -580,6 +584,32 @@ static int score(struct evaluation *self, struct why *why)
     return rc;
 }
 
+/* What else decides over last bits: how products and sums were fused, and the C library's exp() and log(). */
+#define STRING_OF(x) #x
+#define STRING(x)    STRING_OF(x)
+#if defined(__clang__)
+#define COMPILER_NAME "clang " STRING(__clang_major__)
+#else
+#define COMPILER_NAME "gcc " STRING(__GNUC__)
+#endif
+#if defined(__OPTIMIZE__)
+#define COMPILER COMPILER_NAME
+#else
+#define COMPILER COMPILER_NAME " -O0"
+#endif
+
+static const char *c_library(void)
+{
+#if defined(__GLIBC__)
+    static char text[32];
+
+    (void)snprintf(text, sizeof text, "glibc %s", gnu_get_libc_version());
+    return text;
+#else
+    return "another libc";
+#endif
+}
+
 void evaluate_task(const struct task *task, const struct dataset *data,
                    const struct evaluate_hooks *hooks, struct result *out, uint8_t **blob,
                    size_t *blob_len)
@@ -599,8 +629,8 @@ void evaluate_task(const struct task *task, const struct dataset *data,
                            .test_accuracy = NAN,
                            .test_loss = NAN};
     (void)snprintf(out->isa, sizeof out->isa, "%s", kernels_get()->isa);
-    (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION ", %s",
-                   kernels_library());
+    (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION " (%s), %s, %s",
+                   COMPILER, kernels_library(), c_library());
     if (task->recipe.proxy[0] != '\0')
         (void)score(&self, &why);
     else if ((rc = prepare(&self, &why)) != FARM_OK)

@@ -43,9 +43,10 @@ int exec_task_json(char **out, const struct wire_key *key, const struct task *ta
     (void)snprintf(fingerprint, sizeof fingerprint, "0x%016" PRIx64, task->data_fingerprint);
     root = json_pack("{s:i, s:s, s:I, s:I, s:s, s:s, s:{s:s, s:s}, s:s*, s:o, s:o}", "protocol", 1,
                      "experiment", experiment, "trial", (json_int_t)key->trial, "rung",
-                     (json_int_t)key->rung, "seed", seed, "split_seed", split, "data", "name",
-                     task->data, "fingerprint", fingerprint, "architecture", task->architecture,
-                     "recipe", recipe_json(&task->recipe), "graph", graph_json(graph));
+                     (json_int_t)wire_rung_checked(key->rung), "seed", seed, "split_seed", split,
+                     "data", "name", task->data, "fingerprint", fingerprint, "architecture",
+                     task->architecture, "recipe", recipe_json(&task->recipe), "graph",
+                     graph_json(graph));
     text = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     if (text == NULL || asprintf(out, "%s\n", text) < 0) /* a whole line, for who reads lines */
         *out = NULL;

@@ -29,14 +29,15 @@
 #include "scheduler.h"
 #include "warm_start.h"
 
-#define WAIT_SLICE_MS  10000  /* between two sentences about what is being waited for */
-#define WAIT_BROKER_MS 30000  /* for a broker that never answered */
-#define WAIT_LOCAL_MS  300000 /* for local workers to have read their data */
-#define LOCAL_CHECK_MS 200
-#define STOP_GRACE_MS  3000
-#define STAY_TURN_MS   1000 /* a signal that comes just before poll() waits so long */
-#define META_RUN       "run"
-#define FINAL_WEIGHTS  "final.weights"
+#define WAIT_SLICE_MS   10000  /* between two sentences about what is being waited for */
+#define WAIT_BROKER_MS  30000  /* for a broker that never answered */
+#define WAIT_LOCAL_MS   300000 /* for local workers to have read their data */
+#define LOCAL_CHECK_MS  200
+#define STOP_GRACE_MS   3000
+#define STAY_TURN_MS    1000 /* a signal that comes just before poll() waits so long */
+#define META_RUN        "run"
+#define FINAL_WEIGHTS   "final.weights"
+#define RECHECK_DEFAULT "1%" /* of a farm that others started */
 
 struct run {
     const char *dir;
@@ -202,7 +203,8 @@ static void on_result(const struct wire_key *key, const struct result *result, c
                       void *ctx)
 {
     struct run *self = ctx;
-    gauges_result(&self->gauges, result);
+    if (!wire_rung_is_check(key->rung))
+        gauges_result(&self->gauges, result);
     live_result(self->live, key, result, worker);
 }
 
@@ -556,6 +558,11 @@ static void fill_config(struct experiment_config *out, const struct settings *s,
     out->final_recipe = s->final;
     copy_text(out->objective, sizeof out->objective, s->objective);
     copy_text(out->prefilter, sizeof out->prefilter, s->prefilter);
+    /* A farm of one's own is one machine, and as a rule one worker. */
+    copy_text(out->recheck, sizeof out->recheck,
+              s->recheck[0] != '\0'            ? s->recheck
+              : self->config.broker[0] != '\0' ? RECHECK_DEFAULT
+                                               : "off");
     out->max_latency_us = s->max_latency;
     out->max_params = s->max_params;
     out->max_macs = s->max_macs;

@@ -11,6 +11,7 @@
 #include "files.h"
 #include "objectives.h"
 #include "prefilter.h"
+#include "recheck.h"
 
 enum {
     GROUP_RUN = 1,
@@ -127,6 +128,14 @@ const struct setting settings_table[] = {
      "among the best of all so "
      "far, e.g. naswot:10%; --trials counts the others, too",
      GROUP_STRATEGY},
+    {"recheck", "SHARE%[:NOISE]", SETTING_TEXT, TEXT(recheck), NULL,
+     "evaluate this share of the results, and those that are the best so far, once more on another "
+     "worker; "
+     "a worker that two others refute is not trusted any more (docs/reliability.md). NOISE: what "
+     "honest "
+     "accuracies may differ by where they need not be the same to the bit. off: trust everybody "
+     "(default: 1% with --broker, else off)",
+     GROUP_RUN},
     {"proxy", "NAME", SETTING_TEXT, TEXT(recipe.proxy), "",
      "do not train trials: their fitness is a zero-cost proxy of the first batch: naswot, "
      "jacob_cov, synflow, snip, plain, grad_norm, grasp, zen, params or macs",
@@ -460,6 +469,14 @@ static int check_prefilter(const struct settings *self, struct why *why)
     return rc;
 }
 
+static int check_recheck(const struct settings *self, struct why *why)
+{
+    struct recheck recheck;
+    int rc = recheck_init(&recheck, self->recheck, why);
+
+    return rc == FARM_OK ? rc : why_prefix(why, rc, "--recheck");
+}
+
 int settings_finish(struct settings *self, struct why *why)
 {
     int rc;
@@ -485,7 +502,7 @@ int settings_finish(struct settings *self, struct why *why)
     if (self->recipe.proxy[0] != '\0' && strcmp(self->schedule, "full") != 0)
         return why_set(why, FARM_EINPUT,
                        "--proxy scores untrained networks: --schedule has no epochs to give out");
-    if ((rc = check_prefilter(self, why)) != FARM_OK)
+    if ((rc = check_prefilter(self, why)) != FARM_OK || (rc = check_recheck(self, why)) != FARM_OK)
         return rc;
     if ((rc = recipe_check(&self->recipe, why)) != FARM_OK ||
         (rc = check_optimizer(&self->recipe, why)) != FARM_OK)

@@ -25,7 +25,7 @@ struct settings {
     uint64_t max_paused;
     uint64_t trials, seed;
     struct recipe recipe, final; /* final: final_given() tells which were set */
-    char objective[192], constraint[192], prefilter[32];
+    char objective[192], constraint[192], prefilter[32], recheck[32];
     uint64_t max_params, max_macs, max_memory;
     double max_latency;      /* us */
     uint32_t workers, slots; /* 0: one process; a slot per usable CPU */

@@ -15,6 +15,18 @@ static void print_accuracy(FILE *out, const char *what, double p, uint32_t n)
     fprintf(out, "\n");
 }
 
+static const char *check_sentence(enum trial_check check)
+{
+    switch (check) {
+    case TRIAL_UNCHECKED: break;
+    case TRIAL_CONFIRMED: return "confirmed by another worker";
+    case TRIAL_CORRECTED: return "corrected: two other workers refuted the first result";
+    case TRIAL_DISPUTED: return "disputed: two workers differ; the lower one counts";
+    case TRIAL_SUSPECT: return "suspect: its worker is not trusted any more";
+    }
+    return "";
+}
+
 static void print_evaluation(FILE *out, const struct trial_record *r)
 {
     if (r->state != TRIAL_DONE) {
@@ -39,6 +51,8 @@ static void print_evaluation(FILE *out, const struct trial_record *r)
                 r->result.eval_s, r->worker);
     if (r->result.made_by[0] != '\0')
         fprintf(out, "  %-18s %s, %s\n", "made by", r->result.made_by, r->result.isa);
+    if (r->check != TRIAL_UNCHECKED)
+        fprintf(out, "  %-18s %s\n", "checked", check_sentence(r->check));
 }
 
 /* Of the final training, else of the trial's own. */
@@ -133,6 +147,8 @@ json_t *found_json(const struct space *space, const struct trial_record *r,
         json_object_set_new(out, "worker", json_string(r->worker));
         json_object_set_new(out, "isa", json_string(r->result.isa));
         json_object_set_new(out, "made_by", json_string(r->result.made_by));
+        if (r->check != TRIAL_UNCHECKED)
+            json_object_set_new(out, "check", json_string(trial_check_name(r->check)));
     }
     if (timed(r, final) != NULL) {
         json_object_set_new(out, "latency_us", json_real(timed(r, final)->latency_us));

@@ -39,10 +39,23 @@ static void put_farm(const struct farm_view *view, struct metrics *out)
                   view->busy_share);
     metrics_counter(out, "nasfarm_duplicates_total", "Results that had come before; dropped.",
                     (double)view->duplicates);
+    metrics_counter(out, "nasfarm_results_refused_total",
+                    "Results of workers that are not trusted any more.", (double)view->refused);
     metrics_counter(out, "nasfarm_retries_total", "Evaluations tried once more.",
                     (double)view->retried);
     metrics_counter(out, "nasfarm_messages_refused_total", "Messages that could not be read.",
                     (double)view->malformed);
+}
+
+static void put_checks(const struct recheck_counts *checks, struct metrics *out)
+{
+    static const char name[] = "nasfarm_checks_total";
+    metrics_family(out, name, METRICS_COUNTER,
+                   "Results that were evaluated again since this process started, by verdict.");
+    metrics_value(out, name, "verdict=\"confirmed\"", (double)checks->confirmed);
+    metrics_value(out, name, "verdict=\"refuted\"", (double)checks->refuted);
+    metrics_value(out, name, "verdict=\"disputed\"", (double)checks->disputed);
+    metrics_value(out, name, "verdict=\"unanswered\"", (double)checks->unanswered);
 }
 
 static void put_search(struct experiment *experiment, struct metrics *out)
@@ -65,6 +78,12 @@ static void put_search(struct experiment *experiment, struct metrics *out)
     metrics_gauge(out, "nasfarm_fitness_mean", "Of the population.", s.population_mean);
     metrics_gauge(out, "nasfarm_population", "Individuals in the population.",
                   (double)s.population);
+    metrics_gauge(out, "nasfarm_workers_untrusted",
+                  "Workers whose results are refused, because others refuted them.",
+                  (double)s.checks.untrusted);
+    metrics_gauge(out, "nasfarm_checks_open", "Results that another worker is evaluating again.",
+                  (double)s.checks.open);
+    put_checks(&s.checks, out);
     metrics_gauge(out, "nasfarm_store_bytes", "Of the store, as far as its pages are used.",
                   (double)store_bytes(experiment_store(experiment)));
     metrics_histogram(out, "nasfarm_commit_seconds",

@@ -235,7 +235,10 @@ void live_result(struct live *self, const struct wire_key *key, const struct res
     bool final = key->rung == WIRE_RUNG_FINAL;
     if (self->style == LIVE_JSON)
         print_json(json_pack(
-            "{s:s,s:I,s:s,s:o,s:o,s:s,s:s,s:o,s:i,s:s,s:s}", "event", final ? "final" : "result",
+            "{s:s,s:I,s:s,s:o,s:o,s:s,s:s,s:o,s:i,s:s,s:s}", "event",
+            final                           ? "final"
+            : wire_rung_is_check(key->rung) ? "check"
+                                            : "result",
             "trial", (json_int_t)key->trial, "outcome", outcome_name(result->outcome), "fitness",
             number(result->fitness), "test_accuracy", number(result->test_accuracy), "reason",
             result->reason, "worker", worker, "seconds", number(result->eval_s), "epochs",
@@ -272,13 +275,15 @@ void live_close(struct live *self, const struct farm_view *view)
         hide(self);
     self->line[0] = '\0';
     if (self->style == LIVE_JSON) {
-        print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I}", "event", "end", "done",
-                             (json_int_t)durable, "failed", (json_int_t)summary.failed, "known",
-                             (json_int_t)summary.known, "redrawn", (json_int_t)summary.redrawn,
-                             "seconds", number(s), "per_second",
-                             number((double)done / fmax(s, 1e-3)), "busy_share",
-                             number(view->busy_share), "duplicates", (json_int_t)view->duplicates,
-                             "retried", (json_int_t)view->retried));
+        print_json(json_pack(
+            "{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "end", "done",
+            (json_int_t)durable, "failed", (json_int_t)summary.failed, "known",
+            (json_int_t)summary.known, "redrawn", (json_int_t)summary.redrawn, "seconds", number(s),
+            "per_second", number((double)done / fmax(s, 1e-3)), "busy_share",
+            number(view->busy_share), "duplicates", (json_int_t)view->duplicates, "retried",
+            (json_int_t)view->retried, "confirmed", (json_int_t)summary.checks.confirmed, "refuted",
+            (json_int_t)(summary.checks.refuted + summary.checks.disputed), "untrusted",
+            (json_int_t)summary.checks.untrusted, "refused", (json_int_t)view->refused));
         return;
     }
     text_duration(s, took, sizeof took);
@@ -293,6 +298,12 @@ void live_close(struct live *self, const struct farm_view *view)
         printf(", %" PRIu64 " not trained (--prefilter)", summary.filtered);
     if (summary.failed > 0)
         printf(", %" PRIu64 " failed", summary.failed);
+    if (summary.checks.confirmed > 0)
+        printf(", %" PRIu64 " results confirmed by another worker", summary.checks.confirmed);
+    if (summary.checks.refuted + summary.checks.disputed > 0)
+        printf(", %" PRIu64 " refuted", summary.checks.refuted + summary.checks.disputed);
+    if (summary.checks.untrusted > 0)
+        printf(", %" PRIu64 " workers not trusted", summary.checks.untrusted);
     if (!isnan(view->busy_share))
         printf("; slots were busy %.2f %% of the time", 100 * view->busy_share);
     if (self->final_began_ms > 0)

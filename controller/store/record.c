@@ -5,6 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *trial_check_name(enum trial_check check)
+{
+    switch (check) {
+    case TRIAL_UNCHECKED: return "";
+    case TRIAL_CONFIRMED: return "confirmed";
+    case TRIAL_CORRECTED: return "corrected";
+    case TRIAL_DISPUTED: return "disputed";
+    case TRIAL_SUSPECT: return "suspect";
+    }
+    return "";
+}
+
 void bytes_release(struct bytes *self)
 {
     free(self->at);
@@ -116,8 +128,33 @@ static void put_genome(struct bytes *out, const struct genome *genome)
 #define RECORD_RUNG_RESULT 7
 #define RECORD_OBJECTIVES  8
 
+static void put_objectives(struct bytes *out, const struct event *event)
+{
+    put_double(out, event->violation);
+    put_whole(out, event->n_objectives);
+    for (uint32_t i = 0; i < event->n_objectives; i++)
+        put_double(out, event->objective[i]);
+}
+
+static void put_correction(struct bytes *out, const struct event *event)
+{
+    put_u8(out, event->kind);
+    put_whole(out, event->trial);
+    put_whole(out, event->rung);
+    put_u8(out, event->outcome);
+    put_double(out, event->fitness);
+    put_trial_or_none(out, event->best_trial);
+    put_whole(out, event->best_rung);
+    put_double(out, event->best_fitness);
+    put_objectives(out, event);
+}
+
 void record_put_event(struct bytes *out, const struct event *event)
 {
+    if (event->kind == EVENT_CORRECTED) {
+        put_correction(out, event);
+        return;
+    }
     bool redrawn = event->kind == EVENT_PROPOSED && event->redraws > 0;
     bool many = event->kind == EVENT_RESULT && (event->n_objectives > 0 || event->violation > 0);
     bool of_rung = event->kind == EVENT_RESULT && (event->rung > 0 || many);
@@ -141,12 +178,8 @@ void record_put_event(struct bytes *out, const struct event *event)
     put_u8(out, event->outcome);
     put_double(out, event->fitness);
     put_trial_or_none(out, event->known_from);
-    if (many) {
-        put_double(out, event->violation);
-        put_whole(out, event->n_objectives);
-        for (uint32_t i = 0; i < event->n_objectives; i++)
-            put_double(out, event->objective[i]);
-    }
+    if (many)
+        put_objectives(out, event);
 }
 
 void record_put_proposal(struct bytes *out, const struct trial_record *trial)
@@ -184,14 +217,17 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
     put_text(out, trial->worker, sizeof trial->worker - 1);
     put_text(out, r->reason, sizeof r->reason - 1);
     /* Else it ends here, as it did before there were latencies, rungs and makers. */
-    if (r->latency_us > 0 || trial->rung > 0 || r->made_by[0] != '\0') {
+    const bool made = r->made_by[0] != '\0' || trial->check != TRIAL_UNCHECKED;
+    if (r->latency_us > 0 || trial->rung > 0 || made) {
         put_double(out, r->latency_us);
         put_double(out, r->latency_spread_us);
     }
-    if (trial->rung > 0 || r->made_by[0] != '\0')
+    if (trial->rung > 0 || made)
         put_whole(out, trial->rung);
-    if (r->made_by[0] != '\0')
+    if (made)
         put_text(out, r->made_by, sizeof r->made_by - 1);
+    if (trial->check != TRIAL_UNCHECKED)
+        put_u8(out, trial->check);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -296,6 +332,18 @@ static void take_objectives(struct cursor *in, struct event *out)
     out->n_objectives = in->failed ? 0 : (uint32_t)n;
 }
 
+static int take_correction(struct cursor *in, struct event *out)
+{
+    out->rung = (uint32_t)take_whole(in);
+    out->outcome = take_u8(in);
+    out->fitness = take_double(in);
+    out->best_trial = take_whole(in) - 1;
+    out->best_rung = (uint32_t)take_whole(in);
+    out->best_fitness = take_double(in);
+    take_objectives(in, out);
+    return finish(in);
+}
+
 int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
 {
     struct cursor in = {.at = bytes, .end = bytes + len};
@@ -306,6 +354,8 @@ int record_get_event(struct event *out, const uint8_t *bytes, size_t len)
                 : kind == RECORD_RUNG_RESULT || kind == RECORD_OBJECTIVES ? EVENT_RESULT
                                                                           : (enum event_kind)kind;
     out->trial = take_whole(&in);
+    if (out->kind == EVENT_CORRECTED)
+        return take_correction(&in, out);
     if (kind == RECORD_REDRAWN)
         out->redraws = (uint32_t)take_whole(&in);
     if (kind == RECORD_RUNG_RESULT || kind == RECORD_OBJECTIVES || kind == EVENT_PROMOTED)
@@ -375,6 +425,9 @@ int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len
         out->rung = (uint32_t)take_whole(&in);
     if (!in.failed && in.at < in.end)
         take_text(&in, r->made_by, sizeof r->made_by);
+    if (!in.failed && in.at < in.end)
+        out->check = take_u8(&in);
+    in.failed |= out->check > TRIAL_SUSPECT;
     return finish(&in);
 }
 

@@ -31,7 +31,16 @@ struct trial_record {
     struct result result;             /* once TRIAL_DONE */
     uint32_t rung; /* that the result is of: 0 where trials are trained to the end at once */
     char worker[LIMIT_NAME + 1];
+    enum trial_check {
+        TRIAL_UNCHECKED,
+        TRIAL_CONFIRMED, /* another worker found the same */
+        TRIAL_CORRECTED, /* two others found another result, which stands here now */
+        TRIAL_DISPUTED, /* another worker found another result, and nobody could decide: the lower one */
+        TRIAL_SUSPECT, /* of a worker that is not trusted any more; not checked yet */
+    } check;
 };
+/* "confirmed", ...; "" for one that is not checked. */
+const char *trial_check_name(enum trial_check check);
 void trial_record_release(struct trial_record *self);
 
 enum event_kind {
@@ -44,6 +53,7 @@ enum event_kind {
     EVENT_PROMOTED = 6, /* a trial goes on to another rung */
     EVENT_SCORED =
         9, /* a proxy has scored a trial (prefilter.h); a RESULT follows at once when it is not trained */
+    EVENT_CORRECTED = 10, /* the result of a trial was wrong: this is what it has now */
 };
 #define EVENT_OBJECTIVES 6
 /* One entry of the journal: what the search's state is a fold of. */
@@ -54,11 +64,14 @@ struct event {
     uint64_t parent;       /* PROPOSED */
     struct genome *genome; /* PROPOSED; read: free() */
     uint32_t redraws; /* PROPOSED: proposals of known networks that were thrown away for this one */
-    uint32_t rung;    /* RESULT, PROMOTED */
-    enum outcome outcome; /* RESULT, FINAL */
+    uint32_t rung;    /* RESULT, PROMOTED, CORRECTED */
+    enum outcome outcome; /* RESULT, FINAL, CORRECTED */
     double fitness;       /* RESULT: validation accuracy; FINAL: test accuracy; SCORED: the score */
     uint64_t known_from;  /* RESULT */
-    /* RESULT, where a search wants more than one number (strategy.h's struct observation); else 0 */
+    uint64_t best_trial; /* CORRECTED: the best one now, or UINT64_MAX; its rung, and its fitness */
+    uint32_t best_rung;
+    double best_fitness;
+    /* RESULT, CORRECTED, where a search wants more than one number (strategy.h's struct observation); else 0 */
     double violation;
     uint32_t n_objectives;
     double objective[EVENT_OBJECTIVES];

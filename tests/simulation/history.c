@@ -384,7 +384,8 @@ static bool take_event(const struct event *e, void *ctx)
     case EVENT_FINAL: take_result(self, e); break;
     case EVENT_PROMOTED: self->n_promoted++; break;
     case EVENT_EXHAUSTED: self->exhausted = true; break;
-    case EVENT_SCORED: break; /* no simulated search has a prefilter */
+    case EVENT_SCORED: /* no simulated search has a prefilter, or checks its results */
+    case EVENT_CORRECTED: break;
     }
     return true;
 }
