@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define PREFIX "check."
-#define WORDS  3                 /* in front: rung, asked, opinions */
+#define WORDS  4                 /* in front: rung, asked, hands, opinions */
 #define NAME   (LIMIT_NAME + 1u) /* of each opinion; then the length of its result, in a word */
 
 void check_set_release(struct check_set *self)
@@ -67,7 +67,8 @@ int check_set_save(struct store *store, const struct check *check)
     if (rc == FARM_OK && (at = bytes = malloc(size)) == NULL)
         rc = FARM_ENOMEM;
     if (rc == FARM_OK) {
-        at = put_word(put_word(put_word(bytes, check->rung), check->asked), check->n);
+        at = put_word(put_word(bytes, check->rung), check->asked);
+        at = put_word(put_word(at, check->hands), check->n);
         for (size_t i = 0; i < check->n; i++) {
             memcpy(at, check->opinions[i].worker, NAME);
             at = put_word(at + NAME, len[i]);
@@ -88,6 +89,7 @@ static int read_opinions(struct check *check, const uint8_t *at, const uint8_t *
     for (size_t i = 0; i < check->n; i++) {
         struct opinion *o = &check->opinions[i];
         uint64_t len;
+        int rc;
 
         if ((size_t)(end - at) < NAME + 8 ||
             (len = word(at + NAME)) > (size_t)(end - at) - NAME - 8)
@@ -95,8 +97,8 @@ static int read_opinions(struct check *check, const uint8_t *at, const uint8_t *
         memcpy(o->worker, at, NAME);
         o->worker[LIMIT_NAME] = '\0';
         at += NAME + 8;
-        if (result_unpack(&o->result, at, len, NULL) != FARM_OK)
-            return FARM_ECORRUPT;
+        if ((rc = result_unpack(&o->result, at, len, NULL)) != FARM_OK)
+            return rc == FARM_ENOMEM ? rc : FARM_ECORRUPT;
         at += len;
     }
     return at == end ? FARM_OK : FARM_ECORRUPT;
@@ -122,7 +124,8 @@ static int read_check(struct opening *o, const char *name)
     if (rc == FARM_OK) {
         check->rung = (uint32_t)word(bytes);
         check->asked = (uint32_t)word(bytes + 8) % CHECKS_ASKED;
-        check->n = word(bytes + 16);
+        check->hands = word(bytes + 16);
+        check->n = word(bytes + 24);
         rc = check->n >= 1 && check->n <= OPINIONS_MAX
                  ? read_opinions(check, bytes + 8 * WORDS, bytes + len)
                  : FARM_ECORRUPT;
@@ -165,6 +168,7 @@ int check_set_add(struct check_set *self, struct store *store, const struct tria
     if (check == NULL)
         return FARM_ENOMEM;
     check->rung = record->rung;
+    check->hands = record->hands;
     check->n = 1;
     memcpy(check->opinions[0].worker, record->worker, sizeof record->worker);
     check->opinions[0].result = record->result;

@@ -14,6 +14,7 @@ struct check {
     uint64_t trial;
     uint32_t rung;  /* that the checked result is of */
     uint32_t asked; /* number of the evaluation that is out, or is to go out: part of its key */
+    uint64_t hands; /* the record's: others have a share in the first opinion */
     bool out;       /* it was proposed; not durable */
     size_t n;       /* at least 1 */
     struct opinion opinions[OPINIONS_MAX];

@@ -674,6 +674,8 @@ static void fill_record(struct pending_trial *t, const struct result *result, co
     record->result = *result;
     record->rung = t->rung;
     record->check = TRIAL_UNCHECKED;
+    if (t->again && strcmp(record->worker, worker) != 0)
+        record->hands |= worker_bit(record->worker);
     (void)snprintf(record->worker, sizeof record->worker, "%s", worker);
 }
 

@@ -11,11 +11,17 @@
 
 /* ---------------------------------------------------------------- which */
 
+/* Or part of its training was the work of a worker that is not trusted any more. */
+static bool is_due(const struct experiment *self, const struct trial_record *record, bool is_best)
+{
+    return self->recheck.on &&
+           (is_best || recheck_draws(&self->recheck, self->config.seed, record->trial) ||
+            (record->hands & self->trust.bits_out) != 0);
+}
+
 int recheck_consider(struct experiment *self, const struct trial_record *record, bool is_best)
 {
-    if (!self->recheck.on ||
-        !(is_best || recheck_draws(&self->recheck, self->config.seed, record->trial)) ||
-        check_set_find(&self->checks, record->trial) != NULL)
+    if (!is_due(self, record, is_best) || check_set_find(&self->checks, record->trial) != NULL)
         return FARM_OK;
     if (self->has_others)
         return check_set_add(&self->checks, self->store, record);
@@ -109,6 +115,7 @@ static int put_record(struct experiment *self, const struct trial_record *record
     if (t != NULL) {
         t->record.result = record->result;
         t->record.check = record->check;
+        t->record.hands = record->hands;
         memcpy(t->record.worker, record->worker, sizeof t->record.worker);
     }
     return store_put_trial(self->store, record);
@@ -156,6 +163,9 @@ int apply_correction(struct experiment *self, const struct genome *genome,
 {
     struct event told = *event;
 
+    self->tally.best_trial = event->best_trial;
+    self->tally.best_rung = event->best_rung;
+    self->tally.best_fitness = event->best_fitness;
     if (event->outcome != OUTCOME_OK) {
         self->tally.ok--;
         self->tally.failed++;
@@ -164,9 +174,6 @@ int apply_correction(struct experiment *self, const struct genome *genome,
         told.outcome = OUTCOME_OK; /* a strategy keeps what it knows of one that fails later */
         told.fitness = 0;
     }
-    self->tally.best_trial = event->best_trial;
-    self->tally.best_rung = event->best_rung;
-    self->tally.best_fitness = event->best_fitness;
     return tell_strategy(self, genome, true, &told);
 }
 
@@ -187,6 +194,10 @@ static int correct_one(struct experiment *self, struct trial_record *record,
 
     record->result = opinion->result;
     record->check = mark;
+    /* A check is trained from the start; but what is out goes on from what was refuted. */
+    record->hands = pending_find(&self->pending, record->trial) != NULL
+                        ? record->hands | worker_bit(record->worker)
+                        : 0;
     memcpy(record->worker, opinion->worker, sizeof record->worker);
     judge_result(self, record, &record->result, &event);
     if (event.outcome != OUTCOME_OK)
@@ -265,28 +276,39 @@ static int close_trial(struct experiment *self, const struct check *check, enum 
         if (stands == 0) {
             record.check = mark;
             rc = put_record(self, &record);
-        } else if ((rc = correct_one(self, &record, opinion, mark)) == FARM_OK) {
-            rc = correct_twins(self, check->trial, opinion, mark);
+        } else if ((rc = correct_one(self, &record, opinion, mark)) == FARM_OK &&
+                   (rc = correct_twins(self, check->trial, opinion, mark)) == FARM_OK) {
+            rc = paused_set_drop(&self->paused, self->store, check->trial);
         }
     }
     trial_record_release(&record);
     return rc;
 }
 
-/* Another one may be the best now, and may never have been checked. */
-static int consider_best(struct experiment *self)
+/* A result that nobody has looked at yet may be due now; what has just been answered is not asked again. */
+static int consider_again(struct experiment *self, uint64_t trial, const struct check *closed)
 {
     struct trial_record record;
     int rc;
 
-    if (self->tally.best_trial == UINT64_MAX)
+    if (trial == UINT64_MAX)
         return FARM_OK;
-    if ((rc = store_get_trial(self->store, self->tally.best_trial, &record)) != FARM_OK)
+    if ((rc = store_get_trial(self->store, trial, &record)) != FARM_OK)
         return rc;
-    if (record.check == TRIAL_UNCHECKED && record.known_from == UINT64_MAX)
-        rc = recheck_consider(self, &record, true);
+    if (record.check == TRIAL_UNCHECKED && record.known_from == UINT64_MAX &&
+        record.state == TRIAL_DONE && record.result.outcome == OUTCOME_OK &&
+        (trial != closed->trial || record.rung != closed->rung))
+        rc = recheck_consider(self, &record, trial == self->tally.best_trial);
     trial_record_release(&record);
     return rc;
+}
+
+/* The trial may have gone on meanwhile, and another one may be the best now. */
+static int consider_after(struct experiment *self, const struct check *closed)
+{
+    int rc = consider_again(self, closed->trial, closed);
+
+    return rc == FARM_OK ? consider_again(self, self->tally.best_trial, closed) : rc;
 }
 
 /* ---------------------------------------------------------------- a worker is not trusted any more */
@@ -296,13 +318,19 @@ struct suspects {
     struct twin_search found;
 };
 
+/* What it had a part in may have been confirmed by the same fault. */
+static bool is_suspect(const struct trial_record *record, const char *worker)
+{
+    return (record->hands & worker_bit(worker)) != 0 ||
+           (record->check == TRIAL_UNCHECKED && strcmp(record->worker, worker) == 0);
+}
+
 static bool visit_for_suspects(const struct trial_record *record, void *ctx)
 {
     struct suspects *s = ctx;
 
     if (record->state == TRIAL_DONE && record->result.outcome == OUTCOME_OK &&
-        record->check == TRIAL_UNCHECKED && record->known_from == UINT64_MAX &&
-        strcmp(record->worker, s->worker) == 0)
+        record->known_from == UINT64_MAX && is_suspect(record, s->worker))
         s->found.rc = add_trial(&s->found, record->trial);
     return s->found.rc == FARM_OK;
 }
@@ -334,8 +362,7 @@ static int suspect_all(struct experiment *self, const char *worker)
     for (size_t i = 0; i < s.found.n && rc == FARM_OK; i++)
         rc = suspect_one(self, s.found.twins[i]);
     if (rc == FARM_OK && s.found.n > 0)
-        log_warn("%zu results of worker %s that nobody has confirmed are evaluated again",
-                 s.found.n, worker);
+        log_warn("%zu results that worker %s had a part in are evaluated again", s.found.n, worker);
     free(s.found.twins);
     return rc;
 }
@@ -397,7 +424,8 @@ static int say_disputed(const struct check *check)
     return FARM_OK;
 }
 
-/* *closed: the check is gone, and the last one has its place. */
+/* Who is refuted has a strike, unless it only went on with what others had begun: the fault may be theirs.
+ * *closed: the check is gone, and the last one has its place. */
 static int settle(struct experiment *self, size_t i, bool *closed)
 {
     static const enum trial_check marks[] = {[VERDICT_CONFIRMED] = TRIAL_CONFIRMED,
@@ -409,8 +437,9 @@ static int settle(struct experiment *self, size_t i, bool *closed)
 
     forget_untrusted(self, &self->checks.checks[i]);
     check = self->checks.checks[i];
-    j = recheck_judge(&self->recheck, check.opinions, check.n,
-                      trust_allows(&self->trust, check.opinions[0].worker));
+    j = recheck_judge(&self->recheck, check.opinions, check.n, check.hands,
+                      trust_allows(&self->trust, check.opinions[0].worker) &&
+                          (check.hands & self->trust.bits_out) == 0);
     *closed = j.verdict != VERDICT_OPEN;
     if (!*closed)
         return FARM_OK;
@@ -423,9 +452,9 @@ static int settle(struct experiment *self, size_t i, bool *closed)
         rc = say_disputed(&check);
     if (rc == FARM_OK && j.verdict != VERDICT_ALONE)
         rc = close_trial(self, &check, marks[j.verdict], j.stands);
-    if (rc == FARM_OK && j.wrong < OPINIONS_MAX)
+    if (rc == FARM_OK && j.wrong < OPINIONS_MAX && (j.wrong > 0 || check.hands == 0))
         rc = strike(self, &check, &j);
-    return rc == FARM_OK ? consider_best(self) : rc;
+    return rc == FARM_OK ? consider_after(self, &check) : rc;
 }
 
 /* One that is not trusted any more may settle others. */

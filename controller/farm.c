@@ -357,13 +357,15 @@ static bool worth_another_try(const struct inflight_task *inflight, enum outcome
 }
 
 /* Of a worker that is not trusted: somebody else is to do it again. */
-static int refuse_result(struct farm *self, const struct wire_lease *lease)
+static int refuse_result(struct farm *self, const struct wire_lease *lease,
+                         const char worker[LIMIT_NAME + 1])
 {
     struct inflight_task *task = inflight_find(self->inflight, &lease->key);
     self->view.refused++;
     if (task == NULL || task->failed_lease == lease->lease) /* told twice */
         return add_ack(self, lease);
     task->failed_lease = lease->lease;
+    memcpy(task->failed_on, worker, sizeof task->failed_on); /* `never` has room for a few */
     task->again = false;
     if (self->draining) /* stays pending */
         inflight_remove(self->inflight, task);
@@ -379,7 +381,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
     struct why bad;
     experiment_see_workers(self->experiment, self->view.workers);
     if (!experiment_trusts(self->experiment, message->u.result.worker))
-        return refuse_result(self, lease);
+        return refuse_result(self, lease, message->u.result.worker);
     int rc = result_unpack(&result, zmq_msg_data(&message->payload),
                            zmq_msg_size(&message->payload), &bad);
     if (rc == FARM_ENOMEM) {
@@ -412,6 +414,7 @@ static int on_result(struct farm *self, struct wire_message *message, struct why
             log_warn("trial %" PRIu64 " %s on %s (%s); trying it once more", lease->key.trial,
                      outcome_name(result.outcome), message->u.result.worker, result.reason);
             self->view.retried++;
+            account_result(self, &result); /* a slot was at it, too */
             task->again = false;
             inflight_requeue(self->inflight, task);
             return add_ack(self, lease);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rng.h"
+#include "store.h"
 
 int recheck_init(struct recheck *self, const char *text, struct why *why)
 {
@@ -102,7 +103,7 @@ static double worth(const struct result *r)
     return r->outcome == OUTCOME_OK ? r->fitness : -INFINITY;
 }
 
-static struct judgement decide(const struct recheck *self, const struct opinion *o)
+static struct judgement decide(const struct recheck *self, const struct opinion *o, uint64_t hands)
 {
     struct judgement j = {.verdict = VERDICT_DISPUTED,
                           .stands = worth(&o[1].result) < worth(&o[0].result),
@@ -110,7 +111,8 @@ static struct judgement decide(const struct recheck *self, const struct opinion 
     bool first = recheck_same(self, &o[0].result, &o[2].result);
     bool second = recheck_same(self, &o[1].result, &o[2].result);
 
-    if (of_one_worker(&o[2], &o[0]) || of_one_worker(&o[2], &o[1]) || first == second)
+    if (of_one_worker(&o[2], &o[0]) || of_one_worker(&o[2], &o[1]) ||
+        (hands & worker_bit(o[2].worker)) != 0 || first == second)
         return j;
     j.verdict = first ? VERDICT_CONFIRMED : VERDICT_REFUTED;
     j.stands = second;
@@ -120,7 +122,7 @@ static struct judgement decide(const struct recheck *self, const struct opinion 
 }
 
 struct judgement recheck_judge(const struct recheck *self, const struct opinion *opinions, size_t n,
-                               bool first_trusted)
+                               uint64_t hands, bool first_trusted)
 {
     struct judgement j = {.verdict = VERDICT_OPEN, .wrong = OPINIONS_MAX};
     bool same;
@@ -128,7 +130,7 @@ struct judgement recheck_judge(const struct recheck *self, const struct opinion 
     if (n < 2)
         return j;
     if (n > 2 && first_trusted)
-        return decide(self, opinions);
+        return decide(self, opinions, hands);
     same = recheck_same(self, &opinions[0].result, &opinions[1].result);
     if (of_one_worker(&opinions[0], &opinions[1]))
         j.verdict = VERDICT_ALONE;

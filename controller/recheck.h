@@ -13,8 +13,8 @@
 
 #include "task.h"
 
-/* Honest results of one task by two instruction sets were at most 3.1 such errors apart (docs/reliability.md). */
-#define RECHECK_Z     5.0
+/* Honest results of one task by two instruction sets were at most 5.04 such errors apart (tests/bench/isa_noise.py). */
+#define RECHECK_Z     6.0
 #define RECHECK_NOISE 0.05 /* where nobody says how many images there were */
 
 struct recheck {
@@ -53,8 +53,9 @@ struct judgement {
     bool exact;    /* it should have been the same to the bit */
 };
 /* Of n opinions, 1..OPINIONS_MAX, the first is the one that is checked, the others are of trusted workers. When the first
- * one's worker is not trusted, any other settles it. */
+ * one's worker is not trusted, any other settles it.
+ *   hands   the worker_bit() of each other that had a part in the first one's training: they decide nothing about it */
 struct judgement recheck_judge(const struct recheck *self, const struct opinion *opinions, size_t n,
-                               bool first_trusted);
+                               uint64_t hands, bool first_trusted);
 
 #endif

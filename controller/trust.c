@@ -60,6 +60,13 @@ static int save(const struct trust *self, struct store *store)
     return rc;
 }
 
+/* It has all its strikes. */
+static void put_out(struct trust *self, const struct strikes *s)
+{
+    self->n_out++;
+    self->bits_out |= worker_bit(s->worker);
+}
+
 int trust_open(struct trust *self, struct store *store)
 {
     char *text = NULL;
@@ -79,9 +86,8 @@ int trust_open(struct trust *self, struct store *store)
         *number = '\0';
         if ((s = get(self, line)) == NULL)
             rc = FARM_ENOMEM;
-        else
-            s->n = (uint32_t)strtoul(number + 1, NULL, 10);
-        self->n_out += s != NULL && s->n >= TRUST_STRIKES;
+        else if ((s->n = (uint32_t)strtoul(number + 1, NULL, 10)) >= TRUST_STRIKES)
+            put_out(self, s);
     }
     free(text);
     return rc;
@@ -106,6 +112,7 @@ int trust_strike(struct trust *self, struct store *store, const char *worker, bo
         return FARM_OK;
     s->n = exact ? TRUST_STRIKES : s->n + 1;
     *lost = s->n >= TRUST_STRIKES;
-    self->n_out += *lost;
+    if (*lost)
+        put_out(self, s);
     return save(self, store);
 }

@@ -20,6 +20,7 @@ struct trust {
     struct strikes *workers;
     size_t n, room;
     size_t n_out;
+    uint64_t bits_out; /* the worker_bit() of each that is out */
 };
 
 void trust_release(struct trust *self);

@@ -135,7 +135,7 @@ START_TEST(equals_must_agree_to_the_bit_and_others_within_the_noise)
     ck_assert(!recheck_same(&r, &a, &b)); /* one bit */
     c = a_result("avx512", "m", 0.9 + 0.05, 0.2);
     ck_assert(!recheck_is_exact(&a, &c));
-    ck_assert(recheck_same(&r, &a, &c)); /* 5 standard errors are 0.059 at 0.925 */
+    ck_assert(recheck_same(&r, &a, &c)); /* 6 standard errors are 0.071 at 0.925 */
     ck_assert(!recheck_same(&told, &a, &c));
     c.fitness = 0.98;
     ck_assert(!recheck_same(&r, &a, &c));
@@ -161,23 +161,26 @@ static const struct {
     } said[OPINIONS_MAX];
     size_t n;
     bool first_trusted;
+    const char *helped; /* in the first one's training; NULL: nobody */
     enum verdict verdict;
     size_t stands, wrong;
 } judgements[] = {
-    {{{"a", 0.9}}, 1, true, VERDICT_OPEN, 0, 3},
-    {{{"a", 0.9}, {"b", 0.9}}, 2, true, VERDICT_CONFIRMED, 0, 3},
-    {{{"a", 0.9}, {"a", 0.9}}, 2, true, VERDICT_ALONE, 0, 3},
-    {{{"a", 0.9}, {"a", 0.8}}, 2, true, VERDICT_ALONE, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}}, 2, true, VERDICT_OPEN, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.5}}, 3, true, VERDICT_REFUTED, 1, 0},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, VERDICT_CONFIRMED, 0, 1},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.7}}, 3, true, VERDICT_DISPUTED, 1, 3},
-    {{{"a", 0.5}, {"b", 0.9}, {"c", 0.7}}, 3, true, VERDICT_DISPUTED, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"a", 0.9}}, 3, true, VERDICT_DISPUTED, 1, 3}, /* no third */
-    {{{"a", 0.9}, {"b", 0.5}, {"b", 0.5}}, 3, true, VERDICT_DISPUTED, 1, 3},
-    {{{"a", 0.9}, {"b", 0.5}}, 2, false, VERDICT_REFUTED, 1, 3},
-    {{{"a", 0.9}, {"b", 0.9}}, 2, false, VERDICT_CONFIRMED, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, false, VERDICT_REFUTED, 1, 3},
+    {{{"a", 0.9}}, 1, true, NULL, VERDICT_OPEN, 0, 3},
+    {{{"a", 0.9}, {"b", 0.9}}, 2, true, NULL, VERDICT_CONFIRMED, 0, 3},
+    {{{"a", 0.9}, {"a", 0.9}}, 2, true, NULL, VERDICT_ALONE, 0, 3},
+    {{{"a", 0.9}, {"a", 0.8}}, 2, true, NULL, VERDICT_ALONE, 0, 3},
+    {{{"a", 0.9}, {"b", 0.5}}, 2, true, NULL, VERDICT_OPEN, 0, 3},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.5}}, 3, true, NULL, VERDICT_REFUTED, 1, 0},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, NULL, VERDICT_CONFIRMED, 0, 1},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.7}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3},
+    {{{"a", 0.5}, {"b", 0.9}, {"c", 0.7}}, 3, true, NULL, VERDICT_DISPUTED, 0, 3},
+    {{{"a", 0.9}, {"b", 0.5}, {"a", 0.9}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3}, /* no third */
+    {{{"a", 0.9}, {"b", 0.5}, {"b", 0.5}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, "c", VERDICT_DISPUTED, 1, 3}, /* nor here */
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, "b", VERDICT_CONFIRMED, 0, 1},
+    {{{"a", 0.9}, {"b", 0.5}}, 2, false, NULL, VERDICT_REFUTED, 1, 3},
+    {{{"a", 0.9}, {"b", 0.9}}, 2, false, NULL, VERDICT_CONFIRMED, 0, 3},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, false, NULL, VERDICT_REFUTED, 1, 3},
 };
 
 START_TEST(two_against_one_and_nobody_decides_his_own_case)
@@ -191,7 +194,9 @@ START_TEST(two_against_one_and_nobody_decides_his_own_case)
         (void)snprintf(o[i].worker, sizeof o[i].worker, "%s", judgements[_i].said[i].worker);
         o[i].result = a_result("avx2", "m", judgements[_i].said[i].fitness, 0.5);
     }
-    j = recheck_judge(&r, o, judgements[_i].n, judgements[_i].first_trusted);
+    j = recheck_judge(&r, o, judgements[_i].n,
+                      judgements[_i].helped != NULL ? worker_bit(judgements[_i].helped) : 0,
+                      judgements[_i].first_trusted);
     ck_assert_int_eq(j.verdict, judgements[_i].verdict);
     ck_assert_uint_eq(j.wrong, judgements[_i].wrong);
     ck_assert_uint_eq(j.stands, judgements[_i].stands);
@@ -206,13 +211,17 @@ enum manner {
     HONEST_512,  /* of another instruction set: a little different */
     HONEST_EXEC, /* no function: a little different each time */
     INFLATES,    /* adds a quarter of what is missing to 1 */
+    SPOILS,      /* whoever goes on with its training finds as much; in the end it does so itself */
     NUDGES,      /* changes the last bit of the loss */
     EXEC_INFLATES,
 };
 
+#define SPOILS_UNSEEN 30
+
 struct task_out {
     struct wire_key key;
     double truth;
+    bool spoilt; /* the training that it goes on from */
 };
 
 struct played {
@@ -227,9 +236,9 @@ struct played {
     bool reopen; /* after each turn */
 };
 
-static void name_worker(char name[8], size_t i)
+static void name_worker(char name[24], size_t i)
 {
-    (void)snprintf(name, 8, "w%zu", i);
+    (void)snprintf(name, 24, "w%zu", i);
 }
 
 static double truth_of(const struct proposal *p)
@@ -250,7 +259,7 @@ static double truth_of(const struct proposal *p)
     return 0.5 + 0.3 * (double)(bits % 100003) / 100003;
 }
 
-static struct result answer(struct played *f, size_t worker, double truth)
+static struct result answer(struct played *f, size_t worker, double truth, bool spoilt)
 {
     enum manner manner = f->workers[worker];
     struct result r = a_result("avx2", "nasfarm, a library", truth, 1 - truth);
@@ -268,9 +277,12 @@ static struct result answer(struct played *f, size_t worker, double truth)
         r.fitness += 0.002 * (double)(f->answers % 5);
         (void)snprintf(r.isa, sizeof r.isa, "exec");
         break;
-    case INFLATES: r.fitness += (1 - r.fitness) / 4; break;
+    case INFLATES: spoilt = true; break;
+    case SPOILS: spoilt |= f->answers_of[worker] > SPOILS_UNSEEN; break;
     case NUDGES: r.loss = nextafter(r.loss, 1); break;
     }
+    if (spoilt)
+        r.fitness += (1 - r.fitness) / 4;
     return r;
 }
 
@@ -285,7 +297,7 @@ static size_t pick(struct played *f, const struct wire_key *key)
     for (int strict = 1; strict >= 0 && chosen == f->n_workers; strict--)
         for (size_t i = 0; i < f->n_workers && chosen == f->n_workers; i++) {
             size_t w = (f->turn + i) % f->n_workers;
-            char name[8];
+            char name[24];
 
             name_worker(name, w);
             if (!wire_names_has(&never, name) && !(strict && wire_names_has(&avoid, name)))
@@ -296,17 +308,18 @@ static size_t pick(struct played *f, const struct wire_key *key)
     return chosen;
 }
 
-static void deliver(struct played *f, const struct wire_key *key, double truth)
+static void deliver(struct played *f, const struct task_out *task)
 {
-    size_t worker = pick(f, key);
-    struct result r = answer(f, worker, truth);
-    char name[8];
+    size_t worker = pick(f, &task->key);
+    struct result r = answer(f, worker, task->truth, task->spoilt);
+    const char blob = task->spoilt || f->workers[worker] == SPOILS ? 's' : 'h';
+    char name[24];
     bool fresh;
 
     name_worker(name, worker);
-    ok(experiment_record(f->e, key, &r, name, NULL, 0, &fresh, &why));
+    ok(experiment_record(f->e, &task->key, &r, name, &blob, 1, &fresh, &why));
     ck_assert(fresh);
-    ok(experiment_record(f->e, key, &r, name, NULL, 0, &fresh, &why)); /* told twice */
+    ok(experiment_record(f->e, &task->key, &r, name, &blob, 1, &fresh, &why)); /* told twice */
     ck_assert(!fresh);
 }
 
@@ -315,7 +328,7 @@ static void take_proposal(struct played *f, struct proposal *p)
     double truth = truth_of(p);
 
     ck_assert_uint_lt(f->n, sizeof f->out / sizeof f->out[0]);
-    f->out[f->n++] = (struct task_out){p->key, truth};
+    f->out[f->n++] = (struct task_out){p->key, truth, p->resume_len > 0 && p->resume[0] == 's'};
     f->truth[p->key.trial] = truth;
     f->best_truth = fmax(f->best_truth, truth);
     free(p->task);
@@ -328,13 +341,13 @@ static void run_checks(struct played *f)
     int rc;
 
     for (size_t i = 0; i < f->n_checks; i++)
-        deliver(f, &f->checks[i].key, f->checks[i].truth);
+        deliver(f, &f->checks[i]);
     f->n_checks = 0;
     while ((rc = experiment_propose_check(f->e, &p, &why)) == FARM_OK) {
         ck_assert(wire_rung_is_check(p.key.rung));
         ck_assert_ptr_null(p.resume);
         ck_assert(experiment_is_pending(f->e, &p.key));
-        deliver(f, &p.key, truth_of(&p));
+        deliver(f, &(struct task_out){p.key, truth_of(&p), false});
         free(p.task);
     }
     ck_assert_int_eq(rc, FARM_ENOTFOUND);
@@ -349,7 +362,7 @@ static bool take_pending(struct proposal *p, void *ctx)
         return true;
     }
     ck_assert_uint_lt(f->n_checks, sizeof f->checks / sizeof f->checks[0]);
-    f->checks[f->n_checks++] = (struct task_out){p->key, truth_of(p)};
+    f->checks[f->n_checks++] = (struct task_out){p->key, truth_of(p), false};
     free(p->task);
     return true;
 }
@@ -377,7 +390,7 @@ static bool turn(struct played *f)
         return false;
     first = f->out[0];
     memmove(f->out, f->out + 1, --f->n * sizeof f->out[0]);
-    deliver(f, &first.key, first.truth);
+    deliver(f, &first);
     if (f->reopen) {
         ok(experiment_commit(f->e, &why));
         reopen(f);
@@ -526,6 +539,8 @@ static const struct {
     {"100%", "", {HONEST, NUDGES, HONEST}, 3, false, 2, 0},
     {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, false, 3, 0},
     {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, true, 3, 0},
+    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, false, SPOILS_UNSEEN + 10, 0},
+    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, true, SPOILS_UNSEEN + 10, 0},
     {"1%:0.02", "", {HONEST_EXEC, EXEC_INFLATES, HONEST_EXEC}, 3, true, 6, 0.008},
 };
 
@@ -538,7 +553,7 @@ START_TEST(who_lies_is_found_out_and_what_it_said_is_corrected)
     experiment_untrusted(f.e, &out);
     for (size_t i = 0, n = 0; i < lies[_i].n; i++) {
         bool lies_here = lies[_i].workers[i] >= INFLATES;
-        char name[8];
+        char name[24];
 
         name_worker(name, i);
         ck_assert_msg(experiment_trusts(f.e, name) == !lies_here, "worker %zu", i);

@@ -118,7 +118,7 @@ static void update_rate(struct live *self, uint64_t done, int64_t now)
 static void compose(struct live *self, const struct farm_view *view,
                     const struct experiment_summary *summary, uint64_t trials)
 {
-    char best[64] = "", mean[32] = "", busy[32] = "", left[32] = "", failed[32] = "";
+    char best[64] = "", mean[32] = "", busy[32] = "", left[32] = "", failed[32] = "", out[40] = "";
     if (view->paused != NULL) {
         snprintf(self->line, sizeof self->line, "PAUSED: %s", view->paused);
         return;
@@ -141,6 +141,8 @@ static void compose(struct live *self, const struct farm_view *view,
         snprintf(busy, sizeof busy, "  busy %.0f %%", 100 * view->busy_share);
     if (summary->failed > 0)
         snprintf(failed, sizeof failed, "  failed %" PRIu64, summary->failed);
+    if (summary->checks.untrusted > 0)
+        snprintf(out, sizeof out, "  not trusted %" PRIu64, summary->checks.untrusted);
     if (self->rate > 0 && !view->draining) {
         char time[24];
         text_duration((double)(trials - (summary->done < trials ? summary->done : trials)) /
@@ -149,12 +151,12 @@ static void compose(struct live *self, const struct farm_view *view,
         snprintf(left, sizeof left, "  %s left", time);
     }
     snprintf(self->line, sizeof self->line,
-             "%s%" PRIu64 "/%" PRIu64 "  %.*f/s  %" PRIu32 " running%s%s%s%s%s",
+             "%s%" PRIu64 "/%" PRIu64 "  %.*f/s  %" PRIu32 " running%s%s%s%s%s%s",
              !view->connected ? "no broker  "
              : view->draining ? "draining  "
                               : "",
              summary->done, trials, self->rate < 100 ? 1 : 0, isnan(self->rate) ? 0.0 : self->rate,
-             view->busy, best, mean, failed, busy, left);
+             view->busy, best, mean, failed, out, busy, left);
 }
 
 static json_t *number(double x)
@@ -177,13 +179,14 @@ static void print_progress(const struct live *self, const struct farm_view *view
                            const struct experiment_summary *summary, uint64_t trials)
 {
     print_json(json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:o,s:i,s:i,s:i,s:o,s:o,s:o,s:b,s:b,s:s?}", "event", "progress",
+        "{s:s,s:I,s:I,s:I,s:I,s:o,s:i,s:i,s:i,s:o,s:o,s:o,s:I,s:b,s:b,s:s?}", "event", "progress",
         "done", (json_int_t)summary->done, "trials", (json_int_t)trials, "failed",
         (json_int_t)summary->failed, "known", (json_int_t)summary->known, "per_second",
         number(self->rate), "running", (int)view->busy, "slots", (int)view->slots, "workers",
         (int)view->workers, "best", number(summary->best_fitness), "mean",
-        number(summary->population_mean), "busy_share", number(view->busy_share), "finishing",
-        (int)view->finishing, "draining", (int)view->draining, "paused", view->paused));
+        number(summary->population_mean), "busy_share", number(view->busy_share), "untrusted",
+        (json_int_t)summary->checks.untrusted, "finishing", (int)view->finishing, "draining",
+        (int)view->draining, "paused", view->paused));
 }
 
 /* At once, when a pause begins and when it ends. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checksum.h"
+
 const char *trial_check_name(enum trial_check check)
 {
     switch (check) {
@@ -15,6 +17,11 @@ const char *trial_check_name(enum trial_check check)
     case TRIAL_SUSPECT: return "suspect";
     }
     return "";
+}
+
+uint64_t worker_bit(const char *worker)
+{
+    return (uint64_t)1 << (checksum_crc32(worker, strlen(worker)) & 63);
 }
 
 void bytes_release(struct bytes *self)
@@ -217,7 +224,8 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
     put_text(out, trial->worker, sizeof trial->worker - 1);
     put_text(out, r->reason, sizeof r->reason - 1);
     /* Else it ends here, as it did before there were latencies, rungs and makers. */
-    const bool made = r->made_by[0] != '\0' || trial->check != TRIAL_UNCHECKED;
+    const bool checked = trial->check != TRIAL_UNCHECKED || trial->hands != 0;
+    const bool made = r->made_by[0] != '\0' || checked;
     if (r->latency_us > 0 || trial->rung > 0 || made) {
         put_double(out, r->latency_us);
         put_double(out, r->latency_spread_us);
@@ -226,8 +234,10 @@ void record_put_result(struct bytes *out, const struct trial_record *trial)
         put_whole(out, trial->rung);
     if (made)
         put_text(out, r->made_by, sizeof r->made_by - 1);
-    if (trial->check != TRIAL_UNCHECKED)
+    if (checked)
         put_u8(out, trial->check);
+    if (trial->hands != 0)
+        put_fixed(out, trial->hands, 8);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -428,6 +438,8 @@ int record_get_result(struct trial_record *out, const uint8_t *bytes, size_t len
     if (!in.failed && in.at < in.end)
         out->check = take_u8(&in);
     in.failed |= out->check > TRIAL_SUSPECT;
+    if (!in.failed && in.at < in.end)
+        out->hands = take_fixed(&in, 8);
     return finish(&in);
 }
 

@@ -31,6 +31,8 @@ struct trial_record {
     struct result result;             /* once TRIAL_DONE */
     uint32_t rung; /* that the result is of: 0 where trials are trained to the end at once */
     char worker[LIMIT_NAME + 1];
+    uint64_t
+        hands; /* the worker_bit() of each other that trained it on lower rungs; 0: no other did */
     enum trial_check {
         TRIAL_UNCHECKED,
         TRIAL_CONFIRMED, /* another worker found the same */
@@ -39,6 +41,8 @@ struct trial_record {
         TRIAL_SUSPECT, /* of a worker that is not trusted any more; not checked yet */
     } check;
 };
+/* One bit of 64, by the name: two names may have the same. */
+uint64_t worker_bit(const char *worker);
 /* "confirmed", ...; "" for one that is not checked. */
 const char *trial_check_name(enum trial_check check);
 void trial_record_release(struct trial_record *self);
