@@ -31,6 +31,12 @@ add_dependencies(door_kit nasfarm-broker)
 farm_test(keys door_kit)
 farm_test(hostile door_kit)
 set_tests_properties(hostile PROPERTIES RUN_SERIAL ON TIMEOUT 300)
+# Evaluations that fail in every way, and workers that lie.
+add_executable(trouble_evaluator trouble_evaluator.c)
+farm_test(troubles farm_kit store)
+target_compile_definitions(test_troubles PRIVATE ${farm_programs} BIN_TROUBLE="$<TARGET_FILE:trouble_evaluator>")
+add_dependencies(test_troubles nasfarm nasfarm-broker nasfarm-worker trouble_evaluator)
+set_tests_properties(troubles PROPERTIES TIMEOUT 240 RUN_SERIAL ON)
 
 add_executable(bench_crowd bench/bench_crowd.c)
 target_link_libraries(bench_crowd PRIVATE farm_kit)
@@ -39,6 +45,7 @@ add_dependencies(bench_crowd nasfarm-broker)
 
 # `make soak`: the same, for longer.
 farm_soak(kill test_kill ${CMAKE_COMMAND} -E env NASFARM_KILLS=1000 $<TARGET_FILE:test_kill>)
+farm_soak(troubles test_troubles ${CMAKE_COMMAND} -E env NASFARM_TASKS=1000 $<TARGET_FILE:test_troubles>)
 farm_soak(strangers test_keys ${CMAKE_COMMAND} -E env NASFARM_STRANGERS=10000 $<TARGET_FILE:test_keys>)
 farm_soak(nasbench101 test_nasbench101 ${CMAKE_COMMAND} -E env NASFARM_VERTICES=7 $<TARGET_FILE:test_nasbench101>)
 farm_soak(simulation test_simulation $<TARGET_FILE:test_simulation> --seeds 100000)
