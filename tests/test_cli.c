@@ -653,14 +653,34 @@ static pid_t last_pid(const char *program)
     return pid;
 }
 
+static size_t count_in(const char *file, const char *text)
+{
+    char *all = kit_read(file);
+    size_t n = 0;
+    for (const char *at = all; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    free(all);
+    return n;
+}
+
+/* Until the search has told so many results. */
+static void wait_for_results(const char *log, size_t n)
+{
+    double until = kit_now_s() + 30;
+    while (count_in(log, "\"event\":\"result\"") < n) {
+        ck_assert_msg(kit_now_s() < until, "no %zu results within 30 s", n);
+        usleep(10000);
+    }
+}
+
 START_TEST(a_local_farm_whose_parts_are_killed_goes_on)
 {
     static const char *const parts[] = {"nasfarm-broker", "nasfarm-worker", "nasfarm-broker"};
     pid_t pid = launch("search --out run --trials 400 --no-final --evaluator synthetic:20-30 "
-                       "--slots 2",
+                       "--slots 2 --json",
                        "search.log");
     for (size_t i = 0; i < 3; i++) {
-        usleep(900000);
+        wait_for_results("search.log", 60 * (i + 1)); /* more than was on the way: all are back */
         pid_t part = last_pid(parts[i]);
         ck_assert_msg(part > 1 && kill(part, SIGKILL) == 0, "no %s to kill", parts[i]);
     }
