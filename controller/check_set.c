@@ -56,18 +56,18 @@ static uint64_t word(const uint8_t *at)
 
 int check_set_save(struct store *store, const struct check *check)
 {
-    uint8_t *packed[OPINIONS_MAX] = {NULL}, *bytes = NULL, *at;
-    size_t len[OPINIONS_MAX], size = 8 * WORDS;
+    uint8_t *packed[OPINIONS_MAX] = {NULL}, *bytes = NULL;
+    size_t len[OPINIONS_MAX] = {0}, size = 8 * WORDS;
     char name[32];
     int rc = FARM_OK;
 
     for (size_t i = 0; i < check->n && rc == FARM_OK; i++)
         if ((rc = result_pack(&check->opinions[i].result, &packed[i], &len[i])) == FARM_OK)
             size += NAME + 8 + len[i];
-    if (rc == FARM_OK && (at = bytes = malloc(size)) == NULL)
+    if (rc == FARM_OK && (bytes = malloc(size)) == NULL)
         rc = FARM_ENOMEM;
     if (rc == FARM_OK) {
-        at = put_word(put_word(bytes, check->rung), check->asked);
+        uint8_t *at = put_word(put_word(bytes, check->rung), check->asked);
         at = put_word(put_word(at, check->hands), check->n);
         for (size_t i = 0; i < check->n; i++) {
             memcpy(at, check->opinions[i].worker, NAME);

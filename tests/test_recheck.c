@@ -95,14 +95,15 @@ END_TEST
 
 START_TEST(the_draw_is_a_function_of_seed_and_trial_and_has_its_share)
 {
-    struct recheck r;
+    struct recheck r, again;
     unsigned drawn = 0, other = 0, unsteady = 0;
 
     ok(recheck_init(&r, "1%", &why));
+    ok(recheck_init(&again, "1%", &why));
     for (uint64_t t = 0; t < 100000; t++) {
         drawn += recheck_draws(&r, 7, t);
         other += recheck_draws(&r, 7, t) && recheck_draws(&r, 8, t);
-        unsteady += recheck_draws(&r, 7, t) != recheck_draws(&r, 7, t);
+        unsteady += recheck_draws(&r, 7, t) != recheck_draws(&again, 7, t);
     }
     ck_assert_uint_eq(unsteady, 0);
     ck_assert_uint_ge(drawn, 850);
@@ -161,27 +162,27 @@ static const struct {
         double fitness;
     } said[OPINIONS_MAX];
     size_t n;
-    bool first_trusted;
     const char *helped; /* in the first one's training; NULL: nobody */
-    enum verdict verdict;
     size_t stands, wrong;
+    enum verdict verdict;
+    bool first_trusted;
 } judgements[] = {
-    {{{"a", 0.9}}, 1, true, NULL, VERDICT_OPEN, 0, 3},
-    {{{"a", 0.9}, {"b", 0.9}}, 2, true, NULL, VERDICT_CONFIRMED, 0, 3},
-    {{{"a", 0.9}, {"a", 0.9}}, 2, true, NULL, VERDICT_ALONE, 0, 3},
-    {{{"a", 0.9}, {"a", 0.8}}, 2, true, NULL, VERDICT_ALONE, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}}, 2, true, NULL, VERDICT_OPEN, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.5}}, 3, true, NULL, VERDICT_REFUTED, 1, 0},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, NULL, VERDICT_CONFIRMED, 0, 1},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.7}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3},
-    {{{"a", 0.5}, {"b", 0.9}, {"c", 0.7}}, 3, true, NULL, VERDICT_DISPUTED, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"a", 0.9}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3}, /* no third */
-    {{{"a", 0.9}, {"b", 0.5}, {"b", 0.5}}, 3, true, NULL, VERDICT_DISPUTED, 1, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, "c", VERDICT_DISPUTED, 1, 3}, /* nor here */
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, true, "b", VERDICT_CONFIRMED, 0, 1},
-    {{{"a", 0.9}, {"b", 0.5}}, 2, false, NULL, VERDICT_REFUTED, 1, 3},
-    {{{"a", 0.9}, {"b", 0.9}}, 2, false, NULL, VERDICT_CONFIRMED, 0, 3},
-    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, false, NULL, VERDICT_REFUTED, 1, 3},
+    {{{"a", 0.9}}, 1, NULL, 0, 3, VERDICT_OPEN, true},
+    {{{"a", 0.9}, {"b", 0.9}}, 2, NULL, 0, 3, VERDICT_CONFIRMED, true},
+    {{{"a", 0.9}, {"a", 0.9}}, 2, NULL, 0, 3, VERDICT_ALONE, true},
+    {{{"a", 0.9}, {"a", 0.8}}, 2, NULL, 0, 3, VERDICT_ALONE, true},
+    {{{"a", 0.9}, {"b", 0.5}}, 2, NULL, 0, 3, VERDICT_OPEN, true},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.5}}, 3, NULL, 1, 0, VERDICT_REFUTED, true},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, NULL, 0, 1, VERDICT_CONFIRMED, true},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.7}}, 3, NULL, 1, 3, VERDICT_DISPUTED, true},
+    {{{"a", 0.5}, {"b", 0.9}, {"c", 0.7}}, 3, NULL, 0, 3, VERDICT_DISPUTED, true},
+    {{{"a", 0.9}, {"b", 0.5}, {"a", 0.9}}, 3, NULL, 1, 3, VERDICT_DISPUTED, true}, /* no third */
+    {{{"a", 0.9}, {"b", 0.5}, {"b", 0.5}}, 3, NULL, 1, 3, VERDICT_DISPUTED, true},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, "c", 1, 3, VERDICT_DISPUTED, true}, /* nor here */
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, "b", 0, 1, VERDICT_CONFIRMED, true},
+    {{{"a", 0.9}, {"b", 0.5}}, 2, NULL, 1, 3, VERDICT_REFUTED, false},
+    {{{"a", 0.9}, {"b", 0.9}}, 2, NULL, 0, 3, VERDICT_CONFIRMED, false},
+    {{{"a", 0.9}, {"b", 0.5}, {"c", 0.9}}, 3, NULL, 1, 3, VERDICT_REFUTED, false},
 };
 
 START_TEST(two_against_one_and_nobody_decides_his_own_case)

@@ -206,16 +206,16 @@ static void check_trial(struct store *store, uint64_t trial, const struct evalua
 static double idle_share_of_healthy(size_t workers, uint64_t trials)
 {
     double slot_s = said_at_the_end("seconds") * (double)workers * SLOTS;
-    double hung_s = (double)(trials / 100) * ATTEMPTS * STALL_S;
+    uint64_t hung_s = trials / 100 * ATTEMPTS * STALL_S;
 
-    ck_assert_double_gt(slot_s, hung_s);
-    return (1 - said_at_the_end("busy_share")) * slot_s / (slot_s - hung_s);
+    ck_assert_double_gt(slot_s, (double)hung_s);
+    return (1 - said_at_the_end("busy_share")) * slot_s / (slot_s - (double)hung_s);
 }
 
 START_TEST(poison_is_given_up_after_so_many_attempts_elsewhere_and_slots_do_not_wait)
 {
-    const char *tasks = getenv("NASFARM_TASKS") != NULL ? getenv("NASFARM_TASKS") : "100";
-    uint64_t n = strtoull(tasks, NULL, 10);
+    const char *told = getenv("NASFARM_TASKS"), *tasks = told != NULL ? told : "100";
+    uint64_t n = strtoull(tasks, NULL, 10), retries;
     struct evaluations *evaluations, all;
     struct store *store = NULL;
     struct why why;
@@ -234,7 +234,8 @@ START_TEST(poison_is_given_up_after_so_many_attempts_elsewhere_and_slots_do_not_
     store_close(&store);
     free(evaluations);
     idle = idle_share_of_healthy(4, n);
-    ck_assert_double_eq(said_at_the_end("retried"), (double)(n / 100 * 2 * (ATTEMPTS - 1)));
+    retries = n / 100 * 2 * (ATTEMPTS - 1);
+    ck_assert_double_eq(said_at_the_end("retried"), (double)retries);
     printf(
         "%" PRIu64
         " tasks with 1 %% each of crashes, NaN, hangs and 20-fold stragglers: healthy slots idle "

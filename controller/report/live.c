@@ -285,7 +285,7 @@ void live_close(struct live *self, const struct farm_view *view)
             "per_second", number((double)done / fmax(s, 1e-3)), "busy_share",
             number(view->busy_share), "duplicates", (json_int_t)view->duplicates, "retried",
             (json_int_t)view->retried, "confirmed", (json_int_t)summary.checks.confirmed, "refuted",
-            (json_int_t)(summary.checks.refuted + summary.checks.disputed), "untrusted",
+            (json_int_t)summary.checks.refuted + (json_int_t)summary.checks.disputed, "untrusted",
             (json_int_t)summary.checks.untrusted, "refused", (json_int_t)view->refused));
         return;
     }
