@@ -13,7 +13,7 @@
 
 #include "task.h"
 
-/* Honest results of one task by two instruction sets were at most 5.04 such errors apart (tests/bench/isa_noise.py). */
+/* tests/bench/isa_noise.py prints how many honest results of one task by two instruction sets are apart: this is more. */
 #define RECHECK_Z     6.0
 #define RECHECK_NOISE 0.05 /* where nobody says how many images there were */
 
