@@ -41,7 +41,7 @@ fi
 
 # ---- the farm -------------------------------------------------------------------------------------------------------
 
-export NASFARM_IMAGE=$image TRIALS=24 EPOCHS=1 SEED=1 RUN=short SEARCH_OPTIONS=--json DRAIN=20 WORKER_GRACE=30s
+export NASFARM_IMAGE=$image TRIALS=24 EPOCHS=1 SEED=1 RUN=short SEARCH_OPTIONS='--json --final-epochs 4' DRAIN=20 WORKER_GRACE=30s
 : >"$dir/env" # nobody's docker/.env
 compose() { "${tool[@]}" -p "$project" --env-file "$dir/env" -f "$source/docker/compose.yaml" "$@"; }
 explain() {
