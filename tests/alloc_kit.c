@@ -1,40 +1,32 @@
-/* alloc_kit.c - see alloc_kit.h. The blocks that are held are in a table of their addresses. */
+/* alloc_kit.c - see alloc_kit.h. */
 #include "alloc_kit.h"
 
 #include <pthread.h>
+#include <search.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TABLE_BITS 20
-#define TABLE      (1u << TABLE_BITS)
-#define TOMBSTONE  ((void *)1)
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static void *table[TABLE];
-static size_t n_live, n_used;
+static void *blocks; /* a tree of addresses, for tsearch() */
+static size_t n_live;
 static uint64_t first, past, n_calls, n_failed;
 static bool counting;
 
 /* ---------------------------------------------------------------- what is held */
 
-static size_t place_of(const void *block)
+static int by_address(const void *a, const void *b)
 {
-    return (size_t)(((uint64_t)(uintptr_t)block * 0x9e3779b97f4a7c15u) >> (64 - TABLE_BITS));
+    return ((uintptr_t)a > (uintptr_t)b) - ((uintptr_t)a < (uintptr_t)b);
 }
 
 static void hold(void *block)
 {
-    size_t at = place_of(block);
-
     if (block == NULL)
         return;
     (void)pthread_mutex_lock(&lock);
-    while (table[at] != NULL && table[at] != TOMBSTONE)
-        at = (at + 1) % TABLE;
-    n_used += table[at] == NULL;
-    if (n_used > TABLE / 2)
-        abort(); /* the test holds too much for this table */
-    table[at] = block;
+    if (tsearch(block, &blocks, by_address) == NULL) /* its own malloc() is the C library's */
+        abort();
     n_live++;
     (void)pthread_mutex_unlock(&lock);
 }
@@ -42,22 +34,9 @@ static void hold(void *block)
 /* One that another library allocated is not here. */
 static void let_go(const void *block)
 {
-    size_t at = place_of(block);
-
-    if (block == NULL)
-        return;
     (void)pthread_mutex_lock(&lock);
-    while (table[at] != NULL && table[at] != block)
-        at = (at + 1) % TABLE;
-    if (table[at] == block) {
+    if (block != NULL && tdelete(block, &blocks, by_address) != NULL)
         n_live--;
-        table[at] = TOMBSTONE;
-        if (table[(at + 1) % TABLE] == NULL)
-            for (; table[at] == TOMBSTONE; at = (at + TABLE - 1) % TABLE) {
-                table[at] = NULL;
-                n_used--;
-            }
-    }
     (void)pthread_mutex_unlock(&lock);
 }
 
