@@ -166,11 +166,10 @@ static bool is_inside(int side, int out, int pad)
  * bands would be too low. */
 bool ISA(by_2_fits_weight)(const struct window *s)
 {
-    int split = s->k % LANES == 0 ? 1 : split_of(s->k, s->c);
-
     return LANES == 16 && s->kh == 3 && s->kw == 3 && s->stride == 2 && s->dilation == 1 &&
-           s->k < (s->ow > 4 ? 2 * LANES : 3 * LANES) && s->c % (CHANNELS * split) == 0 &&
-           is_inside(s->h, s->oh, s->pad_y) && is_inside(s->w, s->ow, s->pad_x);
+           s->k < (s->ow > 4 ? 2 * LANES : 3 * LANES) &&
+           s->c % (CHANNELS * split_of(s->k, s->c)) == 0 && is_inside(s->h, s->oh, s->pad_y) &&
+           is_inside(s->w, s->ow, s->pad_x);
 }
 
 int ISA(by_2_images)(const struct window *s)

@@ -323,6 +323,7 @@ bool ISA(depthwise_3x3_fits)(const struct window *s)
 static void run_channels(enum pass pass, int stride, int c, struct rows r)
 {
     for (; c > 0; c -= 2 * LANES) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): there are none where nothing fits */
         runs[pass][stride - 1][c < 2 * LANES ? c / (LANES / 2) : 4](&r);
         r.x += 2 * LANES;
         r.y += 2 * LANES;
@@ -380,6 +381,7 @@ void ISA(depthwise_3x3)(float *y, bool add, const float *x, const float *packed,
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what is run writes to sums */
 void ISA(depthwise_3x3_weight)(float *sums, const float *dy, const float *x, const struct window *s)
 {
     struct rows r = {.sums = sums};
