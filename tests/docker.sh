@@ -198,10 +198,10 @@ quietly compose down
 wait $logs || true
 grep -E 'worker.* [^0]|controller.* [^0]' "$dir/died" && explain "not all ended with 0"
 kept "$dir/before" down
-TRIALS=$(($(wc -l <"$dir/now") + 30))
+TRIALS=$(($(wc -l <"$dir/now") + 10))
 up --scale worker=2
 controller=$(ids controller -a)
-until_true 180 ended "$controller" || explain "after down and up the search does not end"
+until_true 240 ended "$controller" || explain "after down and up the search does not end"
 kept "$dir/before" "down and up"
 
 # --- what is in the store in the end
