@@ -9,15 +9,15 @@
 # Slot-seconds are of all rungs of every trial, validation included, and grow with whatever else the machine does; images do
 # not, but leave out the validation that each rung pays for. Every search has one slot, so that accuracies and images are functions
 # of the seed, up to where a third of the seconds lies; as many seeds run side by side as there are CPUs.
-# Sizes: FULL, ASHA (trials), SCHEDULE, CHANNELS, IMAGES (an epoch), VAL (share of all images). KEEP=DIR keeps all events,
+# Sizes: FULL, ASHA (trials), SCHEDULE, CHANNELS, IMAGES (an epoch), VAL (share of all images), LR (its range). KEEP=DIR keeps all events,
 # and what DIR has already is not searched again.
 set -eu
 nasfarm=${1:-build/release/controller/nasfarm}
 [ $# -gt 0 ] && shift
-seeds=${*:-1 2 3 4 5 6}
+seeds=${*:-1 2 3 4 5}
 data=${NASFARM_DATA:-../shared/data}/mnist
-channels=${CHANNELS:-8} images=${IMAGES:-2000} val=${VAL:-0.1667} epochs=27
-full=${FULL:-24} asha=${ASHA:-64} schedule=${SCHEDULE:-asha,eta=3,min=1}
+channels=${CHANNELS:-8} images=${IMAGES:-4000} val=${VAL:-0.0667} epochs=27
+full=${FULL:-24} asha=${ASHA:-80} schedule=${SCHEDULE:-asha,eta=3,min=1}
 
 if [ ! -e "$data" ]; then
     echo "SKIPPED: there is no $data: set NASFARM_DATA" >&2
@@ -28,7 +28,7 @@ search() {
     to=$EVENTS/$1-$2 seed=$2
     shift 2
     "$nasfarm" search --data "idx:$data" --space nasbench201 --channels "$channels" --cells 1 --stem-stride 2 --batch 16 \
-        --tune lr=0.0003:1,momentum,weight-decay=1e-6:0.1,optimizer --lr-schedule constant --ema 0.98 --train-images "$images" \
+        --tune "lr=${LR:-1e-5:10},momentum,weight-decay=1e-6:0.1,optimizer" --lr-schedule constant --ema 0.98 --train-images "$images" \
         --val-fraction "$val" --epochs $epochs --final-train-images "$images" --final-epochs $epochs --final-crop 0 --final-warmup 0.5 \
         --population 10 --sample 3 --slots 1 --seed "$seed" --json --out "$to.run" "$@" > "$to" 2> "$to.err" || cat "$to.err" >&2
 }
