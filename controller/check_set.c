@@ -126,7 +126,7 @@ static int read_check(struct opening *o, const char *name)
         check->asked = (uint32_t)word(bytes + 8) % CHECKS_ASKED;
         check->hands = word(bytes + 16);
         check->n = word(bytes + 24);
-        rc = check->n >= 1 && check->n <= OPINIONS_MAX
+        rc = check->n >= 1 && check->n < OPINIONS_MAX && check->rung <= 0xff
                  ? read_opinions(check, bytes + 8 * WORDS, bytes + len)
                  : FARM_ECORRUPT;
     }

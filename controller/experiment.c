@@ -419,7 +419,7 @@ static int look_up(struct experiment *self, struct candidate *c, bool *known)
         return rc;
     rc = store_find_hash(self->store, &c->hash, &c->known);
     *known = rc == FARM_OK || pending_leader(&self->pending, &c->hash) != NULL;
-    if (!has_one_rung(self))
+    if (self->corrected || !has_one_rung(self))
         c->known =
             UINT64_MAX; /* drawn again if it can be; a result of one rung is not taken over for all */
     return rc == FARM_ENOTFOUND ? FARM_OK : rc;
@@ -639,6 +639,7 @@ int tell_strategy(struct experiment *self, const struct genome *genome, bool aga
     struct observation observation = {.trial = event->trial,
                                       .genome = genome,
                                       .again = again,
+                                      .corrected = event->kind == EVENT_CORRECTED,
                                       .ok = ok,
                                       .fitness = event->fitness,
                                       .budget =
@@ -1002,13 +1003,15 @@ static int drop_oldest(struct experiment *self, size_t n)
 static bool begins_alike(const struct experiment *self, size_t at,
                          const struct strategy_member *now, size_t n)
 {
-    for (size_t i = 0; i < (has_one_rung(self) && n > 0 ? 1 : n); i++)
+    bool first_tells = has_one_rung(self) && !self->corrected && n > 0;
+
+    for (size_t i = 0; i < (first_tells ? 1 : n); i++)
         if (self->members[at + i].trial != now[i].trial)
             return false;
     return true;
 }
 
-/* A member that was trained further has another fitness in its old place. */
+/* A member that was trained further, or whose result was corrected, has another fitness in its old place. */
 static int sync_fitness(struct experiment *self, const struct strategy_member *now, size_t kept)
 {
     int rc = FARM_OK;
@@ -1039,10 +1042,11 @@ static int sync_population(struct experiment *self)
         fresh = n;
     }
     rc = drop_oldest(self, self->n_members - kept);
-    if (rc == FARM_OK && !has_one_rung(self))
+    if (rc == FARM_OK && (self->corrected || !has_one_rung(self)))
         rc = sync_fitness(self, now, kept);
     for (size_t i = n - fresh; i < n && rc == FARM_OK; i++)
         rc = add_member(self, &now[i]);
+    self->corrected &= rc != FARM_OK;
     return rc;
 }
 

@@ -60,6 +60,7 @@ struct experiment {
     struct recheck_counts counted;
     bool has_others; /* there are workers to ask */
     bool said_alone, said_untrusted;
+    bool corrected;       /* since the population was last brought to the store */
     struct genome *asked; /* the last proposal */
     struct pending pending;
     struct tally tally;

@@ -33,11 +33,13 @@ int recheck_consider(struct experiment *self, const struct trial_record *record,
 
 void experiment_see_workers(struct experiment *self, uint32_t n)
 {
-    size_t n_out = self->trust.n_out;
+    size_t n_out = self->trust.n_out; /* wherever they are now */
 
-    self->has_others = n >= n_out + 2;
+    self->has_others = n >= 2;
     if (n_out > 0 && n <= n_out && !self->said_untrusted)
-        log_warn("there is no worker but those that are not trusted: waiting for another");
+        log_warn("%zu workers are not trusted, and %" PRIu32
+                 " are here: there may be none but those",
+                 n_out, n);
     self->said_untrusted = n_out > 0 && n <= n_out;
 }
 
@@ -163,6 +165,7 @@ int apply_correction(struct experiment *self, const struct genome *genome,
 {
     struct event told = *event;
 
+    self->corrected = true;
     self->tally.best_trial = event->best_trial;
     self->tally.best_rung = event->best_rung;
     self->tally.best_fitness = event->best_fitness;
@@ -337,6 +340,7 @@ static bool visit_for_suspects(const struct trial_record *record, void *ctx)
 
 static int suspect_one(struct experiment *self, uint64_t trial)
 {
+    struct check *check = check_set_find(&self->checks, trial);
     struct trial_record record;
     int rc = store_get_trial(self->store, trial, &record);
 
@@ -344,7 +348,11 @@ static int suspect_one(struct experiment *self, uint64_t trial)
         return rc;
     record.check = TRIAL_SUSPECT;
     rc = put_record(self, &record);
-    if (rc == FARM_OK && check_set_find(&self->checks, trial) == NULL)
+    if (rc == FARM_OK && check != NULL && check->rung != record.rung) { /* of what it was before */
+        rc = check_set_drop(&self->checks, self->store, check);
+        check = NULL;
+    }
+    if (rc == FARM_OK && check == NULL)
         rc = check_set_add(&self->checks, self->store, &record);
     if (rc == FARM_OK) /* what it would go on from is no better */
         rc = paused_set_drop(&self->paused, self->store, trial);

@@ -50,7 +50,7 @@ bool recheck_is_exact(const struct result *a, const struct result *b)
 {
     return a->made_by[0] != '\0' && strcmp(a->made_by, b->made_by) == 0 && a->isa[0] != '\0' &&
            strcmp(a->isa, b->isa) == 0 && strchr(a->isa, '+') == NULL &&
-           strcmp(a->isa, "exec") != 0; /* a command of which nobody said that it is a function */
+           strncmp(a->isa, "exec", 4) != 0; /* a command: nobody said that it is a function */
 }
 
 static bool same_number(double a, double b)

@@ -387,6 +387,31 @@ START_TEST(populations_of_all_budgets_survive_a_restart)
 }
 END_TEST
 
+/* The truth takes the lie's place, and grows no younger by it; of one that has died nothing is left to correct. */
+START_TEST(a_corrected_result_keeps_its_place_at_its_budget)
+{
+    struct space *space = open_space("nasbench201");
+    struct strategy *evolution = made("evolution", "population=3,sample=2", space, 1);
+    struct genome *genome = genome_create(space->n_dims);
+    struct observation truth = {
+        .genome = genome, .again = true, .corrected = true, .ok = true, .budget = 1};
+    const struct strategy_member *members;
+
+    for (uint64_t trial = 0; trial < 4; trial++)
+        ck_assert_int_eq(tell_at(evolution, trial, 1, false, 0.99, genome), FARM_OK);
+    for (truth.trial = 0; truth.trial < 2; truth.trial++) {
+        truth.fitness = 0.25;
+        ck_assert_int_eq(strategy_tell(evolution, &truth), FARM_OK);
+    }
+    check_population(evolution, 3, (const uint64_t[]){1, 2, 3});
+    (void)strategy_population(evolution, &members);
+    ck_assert(members[0].fitness == 0.25 && members[1].fitness == 0.99);
+    free(genome);
+    strategy_destroy(&evolution);
+    space_close(&space);
+}
+END_TEST
+
 /* What a journal of before was written by: one population, in which a trial has what it was told last. */
 START_TEST(by_the_rules_of_before_the_last_result_counts_at_whatever_budget)
 {
@@ -500,6 +525,7 @@ int main(void)
     tcase_add_test(tc, orders_by_completion_not_by_proposal);
     tcase_add_test(tc, parents_are_the_last_at_the_largest_budget_that_fills_a_tournament);
     tcase_add_test(tc, populations_of_all_budgets_survive_a_restart);
+    tcase_add_test(tc, a_corrected_result_keeps_its_place_at_its_budget);
     tcase_add_test(tc, by_the_rules_of_before_the_last_result_counts_at_whatever_budget);
     tcase_add_test(tc, drops_a_failed_child_and_nobody_leaves);
     tcase_add_test(tc, goes_on_at_random_when_the_whole_population_failed);

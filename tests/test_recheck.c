@@ -237,7 +237,8 @@ struct played {
     uint64_t answers, answers_of[8];
     double best_truth; /* of all trials */
     double truth[TRIALS];
-    bool reopen; /* now and then */
+    bool reopen;          /* now and then */
+    const char *strategy; /* NULL: evolution */
 };
 
 static void name_worker(char name[24], size_t i)
@@ -374,7 +375,10 @@ static bool take_pending(struct proposal *p, void *ctx)
 /* As if it had been killed after a commit. */
 static void reopen(struct played *f)
 {
+    struct replay_report report;
+
     experiment_close(&f->e);
+    ck_assert_msg(experiment_replay(dir, &report, &why) == FARM_OK, "%s", why.text);
     ok(experiment_open(&f->e, dir, NULL, &why));
     experiment_see_workers(f->e, (uint32_t)f->n_workers);
     f->n = f->n_checks = 0;
@@ -414,7 +418,8 @@ static void play(struct played *f, const char *recheck, const char *schedule,
 
     (void)snprintf(c.name, sizeof c.name, "test");
     (void)snprintf(c.space.name, sizeof c.space.name, "nasbench201");
-    (void)snprintf(c.strategy, sizeof c.strategy, "evolution");
+    (void)snprintf(c.strategy, sizeof c.strategy, "%s",
+                   f->strategy != NULL ? f->strategy : "evolution");
     (void)snprintf(c.strategy_options, sizeof c.strategy_options, "population=20,sample=5");
     (void)snprintf(c.recheck, sizeof c.recheck, "%s", recheck);
     (void)snprintf(c.scheduler, sizeof c.scheduler, "%s", schedule);
@@ -535,23 +540,26 @@ static const struct {
     bool reopen;
     uint64_t within;
     double noise; /* of the honest */
+    const char *strategy;
 } lies[] = {
-    {"1%", "", {HONEST, HONEST, INFLATES, HONEST}, 4, false, 3, 0},
-    {"1%", "", {INFLATES, HONEST, HONEST}, 3, false, 3, 0},
-    {"1%", "", {INFLATES, HONEST, HONEST}, 3, true, 3, 0},
-    {"1%:0.02", "", {HONEST, INFLATES, HONEST_512, HONEST_512}, 4, true, 12, 0.004},
-    {"1%", "", {HONEST, INFLATES, HONEST, INFLATES}, 4, false, 8, 0},
-    {"100%", "", {HONEST, NUDGES, HONEST}, 3, false, 2, 0},
-    {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, false, 3, 0},
-    {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, true, 3, 0},
-    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, false, SPOILS_UNSEEN + 10, 0},
-    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, true, SPOILS_UNSEEN + 10, 0},
-    {"1%:0.02", "", {HONEST_EXEC, EXEC_INFLATES, HONEST_EXEC}, 3, true, 6, 0.008},
+    {"1%", "", {HONEST, HONEST, INFLATES, HONEST}, 4, false, 3, 0, NULL},
+    {"1%", "", {INFLATES, HONEST, HONEST}, 3, false, 3, 0, NULL},
+    {"1%", "", {INFLATES, HONEST, HONEST}, 3, true, 3, 0, NULL},
+    {"1%:0.02", "", {HONEST, INFLATES, HONEST_512, HONEST_512}, 4, true, 12, 0.004, NULL},
+    {"1%", "", {HONEST, INFLATES, HONEST, INFLATES}, 4, false, 8, 0, NULL},
+    {"100%", "", {HONEST, NUDGES, HONEST}, 3, false, 2, 0, NULL},
+    {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, false, 3, 0, NULL},
+    {"1%", "asha", {INFLATES, HONEST, HONEST}, 3, true, 3, 0, NULL},
+    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, false, SPOILS_UNSEEN + 10, 0, NULL},
+    {"20%", "asha", {HONEST, HONEST, SPOILS, HONEST}, 4, true, SPOILS_UNSEEN + 10, 0, NULL},
+    {"1%:0.02", "", {HONEST_EXEC, EXEC_INFLATES, HONEST_EXEC}, 3, true, 6, 0.008, NULL},
+    {"1%", "", {INFLATES, HONEST, HONEST}, 3, true, 3, 0, "tournament"},
+    {"100%", "", {HONEST, NUDGES, HONEST}, 3, false, 2, 0, "tournament"},
 };
 
 START_TEST(who_lies_is_found_out_and_what_it_said_is_corrected)
 {
-    struct played f = {.reopen = lies[_i].reopen};
+    struct played f = {.reopen = lies[_i].reopen, .strategy = lies[_i].strategy};
     struct wire_names out;
 
     play(&f, lies[_i].recheck, lies[_i].schedule, lies[_i].workers, lies[_i].n);

@@ -466,6 +466,15 @@ static const char *signal_name(int number)
     return name;
 }
 
+/* "exec", or "exec:" and what it says of itself: nobody promises that its results are the same bits elsewhere. */
+static void name_command(struct result *out)
+{
+    char said[sizeof out->isa];
+
+    memcpy(said, out->isa, sizeof said);
+    (void)snprintf(out->isa, sizeof out->isa, "exec%s%.26s", said[0] != '\0' ? ":" : "", said);
+}
+
 /* What a dead child's status means, where its last line did not say. */
 static void judge(const struct evaluator *self, int status, struct result *out)
 {
@@ -503,8 +512,10 @@ static void judge(const struct evaluator *self, int status, struct result *out)
     } else {
         fail(out, OUTCOME_CRASHED, "ended without a final line%s%.150s", colon, self->last_error);
     }
-    if (out->isa[0] == '\0')
-        (void)snprintf(out->isa, sizeof out->isa, "%s", self->exec ? "exec" : "none");
+    if (self->exec)
+        name_command(out);
+    else if (out->isa[0] == '\0')
+        (void)snprintf(out->isa, sizeof out->isa, "none");
     if (out->made_by[0] == '\0')
         (void)snprintf(out->made_by, sizeof out->made_by, "nasfarm " NASFARM_VERSION);
 }

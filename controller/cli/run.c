@@ -850,7 +850,8 @@ static int prepare_resume(struct run *self, const struct settings *s, bool *noth
     if (self->config.data[0] == '\0')
         copy_text(self->config.data, sizeof self->config.data, config->data_spec);
     experiment_summary(self->experiment, &summary);
-    *nothing_left = summary.done >= config->trials && (summary.final_done || self->config.no_final);
+    *nothing_left = summary.done >= config->trials && experiment_n_pending(self->experiment) == 0 &&
+                    (summary.final_done || self->config.no_final);
     if (*nothing_left)
         return FARM_OK;
     if ((rc = open_farm(self, config->name, config->id, config->data.name, why)) != FARM_OK)

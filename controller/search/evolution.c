@@ -224,6 +224,13 @@ static int tell(struct strategy *self, const struct observation *o)
     if (self->rules < 2)
         return tell_last(e, o);
     q = population_at(e, o->budget);
+    if (q != NULL && o->corrected) {
+        struct strategy_member *member = aging_population_find(q, o->trial);
+
+        if (member != NULL) /* otherwise it has died since */
+            member->fitness = o->fitness;
+        return FARM_OK;
+    }
     return q != NULL ? aging_population_add(q, o->trial, o->genome, o->fitness) : FARM_ENOMEM;
 }
 

@@ -242,7 +242,10 @@ static int tell(struct strategy *self, const struct observation *o)
     if (e == NULL || history_tell(&l->history, o) == NULL || (c = find_climb(l, e->note)) == NULL)
         return FARM_OK;
     c->pending -= first;
-    if (o->ok && o->fitness > c->fitness)
+    if (o->corrected && c->at == o->trial)
+        c->fitness =
+            o->fitness; /* it stands where it does, and leaves for what is better than that */
+    else if (o->ok && o->fitness > c->fitness)
         return move_to(self, c, o->trial, e->genome, o->fitness);
     return FARM_OK;
 }

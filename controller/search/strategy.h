@@ -23,7 +23,8 @@ struct strategy_member { /* of the population */
 struct observation {
     uint64_t trial;
     const struct genome *genome;
-    bool again;     /* it was told before, at a smaller budget */
+    bool again;     /* it was told before, at a smaller budget, or: */
+    bool corrected; /* what was told of it at this budget was wrong; with again */
     bool ok;        /* false: it failed, and nothing below means anything */
     double fitness; /* what single-objective strategies raise */
     double
