@@ -167,7 +167,7 @@ target_link_libraries(test_live PRIVATE witness_kit farm_kit store farm_proto Pk
 target_compile_definitions(test_live PRIVATE ${farm_programs} LIB_FAULT="$<TARGET_FILE:nasfarm_fault>")
 add_dependencies(test_live nasfarm nasfarm-broker nasfarm-worker nasfarm_fault)
 add_test(NAME live COMMAND test_live)
-set_tests_properties(live PROPERTIES TIMEOUT 600)
+set_tests_properties(live PROPERTIES TIMEOUT 600 RUN_SERIAL ON)
 farm_soak(live test_live ${CMAKE_COMMAND} -E env NASFARM_LIVE_TASKS=5000 NASFARM_LIVE_BROKERS=200 NASFARM_LIVE_ROUNDS=10
     NASFARM_LIVE_RESUME_MS=5000 $<TARGET_FILE:test_live>)
 

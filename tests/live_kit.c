@@ -76,6 +76,8 @@ static void start_search(struct live *self)
                           "population=20,sample=5",
                           "--train-known-again",
                           "--no-final",
+                          "--recheck",
+                          "off", /* every evaluation is a trial's */
                           "--seed",
                           "7",
                           "--continue",
