@@ -39,8 +39,8 @@ until_true 60 up || not_tested "systemd does not run in a container here: $(dock
 
 # ---- the package
 (umask 022 && cd "$build" && cpack -G DEB -D CPACK_DEBIAN_COMPRESSION_TYPE=gzip -B "$dir/cpack") >"$dir/cpack.log" 2>&1 || fail "cpack fails"
-docker cp -q "$dir"/cpack/nasfarm_*.deb "$container:/tmp/nasfarm.deb" 2>/dev/null ||
-    docker cp "$dir"/cpack/nasfarm_*.deb "$container:/tmp/nasfarm.deb" >/dev/null
+docker cp -q "$dir"/cpack/nasfarm_*.deb "$container:/srv/nasfarm.deb" 2>/dev/null ||
+    docker cp "$dir"/cpack/nasfarm_*.deb "$container:/srv/nasfarm.deb" >/dev/null
 
 explain() {
     inside journalctl --no-pager -n 25 -u 'nasfarm*' >&2 || true
@@ -48,7 +48,7 @@ explain() {
 }
 # apt WORD...: of Debian's own messages only what goes wrong is of interest.
 apt() { inside env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends "$@" >"$dir/apt.log" 2>&1; }
-install() { apt install /tmp/nasfarm.deb || fail "apt does not install it"; }
+install() { apt install /srv/nasfarm.deb || fail "apt does not install it"; }
 # What a system consists of: files, users and groups; not what programs write as they run, nor what apt keeps for others.
 system() {
     {
